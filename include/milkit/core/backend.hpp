@@ -1,0 +1,42 @@
+#pragma once
+
+#include <concepts>
+#include <utility>
+
+#include <milkit/core/view.hpp>
+#include <milkit/core/workspace.hpp>
+
+namespace milkit {
+
+/// Where and how work runs: `cpu` (core/cpu.hpp) or `cuda` (core/cuda.cuh). A backend names its memory space and owns the
+/// workspace that ops take their temporary memory from; it is the first argument of every op.
+template <class B>
+concept backend = requires(B& b) {
+  typename B::space;
+  { b.workspace } -> std::same_as<workspace<typename B::space>&>;
+};
+
+/// A view that lives where the backend works. A device view handed to `cpu`, or the reverse, fails here.
+template <class View, class Backend>
+concept resident_on = is_view<View> && std::same_as<typename View::space, typename Backend::space>;
+
+/// Runs one implementation of an op. `Impl` is specialised for each backend in `ops/x_cpu.hpp` and `ops/x_cuda.cuh`, as
+///
+///     static auto scratch(Backend&, args...);            // optional: takes temporary memory, returns it
+///     static void run(Backend&, [scratch,] args...);
+///
+/// `scratch` allocates from the workspace and does nothing else; `run` computes and allocates nothing. So a planning
+/// backend, which only calls `scratch`, counts the very bytes that a real one uses.
+template <template <class> class Impl, backend Backend, class... Args>
+void execute(Backend& backend, const Args&... args) {
+  using impl = Impl<Backend>;
+  if constexpr (requires { impl::scratch(backend, args...); }) {
+    const auto scope = backend.workspace.scope();
+    const auto memory = impl::scratch(backend, args...);
+    if (!backend.workspace.planning()) impl::run(backend, memory, args...);
+  } else {
+    if (!backend.workspace.planning()) impl::run(backend, args...);
+  }
+}
+
+}  // namespace milkit

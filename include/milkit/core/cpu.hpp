@@ -1,0 +1,62 @@
+#pragma once
+
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include <milkit/core/backend.hpp>
+
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+
+namespace milkit {
+
+/// A row-major, single-threaded matrix product that `cpu` may use instead of Eigen:
+/// `c[m, n] = op(a) op(b) + beta c`, where op transposes if told to and `lda`, `ldb`, `ldc` are row strides.
+/// Ready ones: `onednn_gemm` (ops/matmul_onednn.hpp) and `cblas_gemm` (ops/matmul_cblas.hpp).
+struct gemm_library {
+  using gemm = void (*)(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k, const float* a,
+                        std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc);
+  using gemm_double = void (*)(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k,
+                               const double* a, std::int64_t lda, const double* b, std::int64_t ldb, double beta, double* c,
+                               std::int64_t ldc);
+  gemm single = nullptr;              ///< null: Eigen
+  gemm_double double_ = nullptr;      ///< null: Eigen
+};
+
+/// The CPU backend. `cpu{}` uses every core that OpenMP offers; `cpu{.threads = 2}` uses two. Results never depend on the
+/// number of threads. One object serves one thread of yours at a time (it owns the workspace); make one for each.
+struct cpu {
+  using space = host_space;
+
+  int threads = 0;  ///< 0: as many as the machine has
+  gemm_library gemm = {};
+  milkit::workspace<host_space> workspace = {};
+
+  /// The number of threads that parallel loops use: 1 where this was compiled without OpenMP.
+  int thread_count() const {
+#if defined(_OPENMP)
+    return threads > 0 ? threads : omp_get_max_threads();
+#else
+    return 1;
+#endif
+  }
+
+  /// The single-threaded backend of thread `i` of a parallel loop, with a workspace of its own that is kept between steps.
+  cpu& worker(int i) {
+    while (static_cast<int>(workers.size()) <= i)
+      workers.push_back(std::make_unique<cpu>(
+          cpu{.threads = 1, .gemm = gemm, .workspace = milkit::workspace<host_space>(workspace.planning()), .workers = {}}));
+    workers[static_cast<std::size_t>(i)]->gemm = gemm;
+    return *workers[static_cast<std::size_t>(i)];
+  }
+
+  std::vector<std::unique_ptr<cpu>> workers = {};  ///< filled by `worker`
+};
+
+/// True for a backend whose memory ordinary code may read.
+template <class Backend>
+inline constexpr bool is_cpu = std::same_as<std::remove_const_t<Backend>, cpu>;
+
+}  // namespace milkit

@@ -1,0 +1,15 @@
+#pragma once
+/// `MILKIT_HD` marks a function that kernels may call too. It only annotates: bodies never differ between compilers.
+#if defined(__CUDACC__)
+#define MILKIT_HD __host__ __device__
+#else
+#define MILKIT_HD
+#endif
+
+namespace milkit {
+
+/// False, but only once a template that uses it is instantiated: for the sentence of a `static_assert`.
+template <class...>
+inline constexpr bool dependent_false = false;
+
+}  // namespace milkit

@@ -1,0 +1,128 @@
+#pragma once
+
+#include <cstdint>
+#include <exception>
+#include <limits>
+
+#include <milkit/core/cpu.hpp>
+
+namespace milkit {
+
+/// A run of consecutive rows.
+struct row_range {
+  std::int64_t first = 0;
+  std::int64_t count = 0;
+  friend bool operator==(const row_range&, const row_range&) = default;
+};
+
+/// How many chunks of `size` rows cover `rows` rows, and which rows the `i`-th holds.
+inline std::int64_t chunk_count(std::int64_t rows, std::int64_t size) { return rows <= 0 ? 0 : (rows + size - 1) / size; }
+inline row_range chunk_at(std::int64_t rows, std::int64_t size, std::int64_t i) {
+  const std::int64_t first = i * size;
+  return {first, rows - first < size ? rows - first : size};
+}
+
+namespace detail {
+
+/// Keeps the exception of the lowest chunk, so that which one is reported does not depend on timing.
+class first_exception {
+ public:
+  void keep(std::int64_t chunk) noexcept {
+#if defined(_OPENMP)
+#pragma omp critical(milkit_first_exception)
+#endif
+    if (chunk < chunk_) {
+      chunk_ = chunk;
+      exception_ = std::current_exception();
+    }
+  }
+  bool any() const { return exception_ != nullptr; }
+  void rethrow() const {
+    if (exception_) std::rethrow_exception(exception_);
+  }
+
+ private:
+  std::int64_t chunk_ = (std::numeric_limits<std::int64_t>::max)();
+  std::exception_ptr exception_;
+};
+
+inline int thread_index() {
+#if defined(_OPENMP)
+  return omp_get_thread_num();
+#else
+  return 0;
+#endif
+}
+
+}  // namespace detail
+
+/// Calls `body(row_range)` for each chunk of `chunk_rows` rows, on `backend.thread_count()` threads with OpenMP and one
+/// after the other without. The chunks depend on `rows` and `chunk_rows` alone, so a body that computes each chunk by itself
+/// gives the same result at any thread count. An exception ends in the caller; of several, the lowest chunk's.
+template <class Body>
+void parallel_for(cpu& backend, std::int64_t rows, std::int64_t chunk_rows, Body&& body) {
+  const std::int64_t chunks = chunk_count(rows, chunk_rows);
+  const int threads = static_cast<int>(chunks < backend.thread_count() ? chunks : backend.thread_count());
+  if (threads <= 1) {
+    for (std::int64_t i = 0; i < chunks; ++i) body(chunk_at(rows, chunk_rows, i));
+    return;
+  }
+  detail::first_exception failure;
+#if defined(_OPENMP)
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
+#endif
+  for (std::int64_t i = 0; i < chunks; ++i) {
+    try {
+      body(chunk_at(rows, chunk_rows, i));
+    } catch (...) {
+      failure.keep(i);
+    }
+  }
+  failure.rethrow();
+}
+
+/// A parallel sum in a fixed order: `body(worker, i)` for each of `count` tasks on a thread's own worker backend, each
+/// followed by `commit(worker, i)`, which runs alone and in ascending `i`. The worker's workspace is released after the
+/// commit, so the commit may read what the body left there. Same result at any thread count.
+template <class Body, class Commit>
+void parallel_in_order(cpu& backend, std::int64_t count, Body&& body, Commit&& commit) {
+  const int threads = static_cast<int>(count < backend.thread_count() ? count : backend.thread_count());
+  for (int t = 0; t < (threads > 1 ? threads : 1); ++t) backend.worker(t);
+  if (threads <= 1) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      cpu& worker = backend.worker(0);
+      const auto scope = worker.workspace.scope();
+      body(worker, i);
+      commit(worker, i);
+    }
+    return;
+  }
+  detail::first_exception failure;
+#if defined(_OPENMP)
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 1) ordered
+#endif
+  for (std::int64_t i = 0; i < count; ++i) {
+    cpu& worker = *backend.workers[static_cast<std::size_t>(detail::thread_index())];
+    const auto scope = worker.workspace.scope();
+    bool done = false;
+    try {
+      body(worker, i);
+      done = true;
+    } catch (...) {
+      failure.keep(i);
+    }
+#if defined(_OPENMP)
+#pragma omp ordered
+#endif
+    {
+      try {
+        if (done && !failure.any()) commit(worker, i);
+      } catch (...) {
+        failure.keep(i);
+      }
+    }
+  }
+  failure.rethrow();
+}
+
+}  // namespace milkit

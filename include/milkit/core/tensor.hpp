@@ -1,0 +1,74 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <new>
+#include <utility>
+
+#include <milkit/core/view.hpp>
+
+namespace milkit {
+
+/// Every owning array starts at a multiple of this many bytes: a cache line, and more than any vector register.
+inline constexpr std::size_t alignment = 64;
+
+/// Allocates and frees in one memory space; specialised for `host_space` here and for `device_space` by core/cuda.cuh.
+template <class Space>
+struct space_allocator {
+  static_assert(dependent_false<Space>, "milkit: this memory space has no allocator here; include <milkit/core/cuda.cuh>");
+};
+
+template <>
+struct space_allocator<host_space> {
+  static void* allocate(std::size_t bytes) { return ::operator new(bytes, std::align_val_t{alignment}); }
+  static void release(void* data) noexcept { ::operator delete(data, std::align_val_t{alignment}); }
+};
+
+/// An owning, contiguous, aligned array; move-only, because a copy of a gigabyte should be written down (`clone`). Host
+/// elements start as zeros.
+template <class T, int Rank, class Space = host_space>
+class tensor {
+  static_assert(std::is_trivially_copyable_v<T>, "milkit::tensor: elements must be trivially copyable");
+
+ public:
+  using value_type = T;
+  using space = Space;
+
+  tensor() = default;
+  explicit tensor(milkit::shape<Rank> shape) : shape_(shape) {
+    for (int i = 0; i < Rank; ++i)
+      if (shape[i] < 0) throw shape_error(message("tensor: extent ", i, " is ", shape[i], ", expected 0 or more"));
+    const auto bytes = static_cast<std::size_t>(size()) * sizeof(T);
+    if (bytes == 0) return;
+    data_.reset(static_cast<T*>(space_allocator<Space>::allocate(bytes)));
+    if constexpr (std::is_same_v<Space, host_space>) std::fill_n(data_.get(), size(), T());
+  }
+
+  T* data() { return data_.get(); }
+  const T* data() const { return data_.get(); }
+  const milkit::shape<Rank>& shape() const { return shape_; }
+  std::int64_t extent(int i) const { return shape_[i]; }
+  std::int64_t rows() const { return shape_[0]; }
+  std::int64_t size() const { return shape_.size(); }
+
+  milkit::view<T, Rank, Space> view() { return {data(), shape_}; }
+  milkit::view<const T, Rank, Space> view() const { return {data(), shape_}; }
+
+  tensor clone() const
+    requires std::is_same_v<Space, host_space>
+  {
+    tensor copy(shape_);
+    std::copy_n(data(), size(), copy.data());
+    return copy;
+  }
+
+ private:
+  struct releaser {
+    void operator()(T* data) const noexcept { space_allocator<Space>::release(data); }
+  };
+  milkit::shape<Rank> shape_ = {};
+  std::unique_ptr<T[], releaser> data_;
+};
+
+}  // namespace milkit

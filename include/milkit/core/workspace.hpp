@@ -1,0 +1,115 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include <milkit/core/tensor.hpp>
+
+namespace milkit {
+
+/// Temporary memory of a backend: a stack that is reused from step to step and reports its peak.
+///
+/// `scope()` marks the stack and releases down to the mark when it ends; nothing allocated in between may outlive it. The
+/// stack grows by blocks while a first step runs; as soon as it is empty again the blocks are merged into one of the peak's
+/// size, so that from the second step on nothing is allocated from the system. A `planning` workspace hands out views
+/// without memory and only counts: `memory_plan` runs a step on it.
+template <class Space>
+class workspace {
+ public:
+  workspace() = default;
+  explicit workspace(bool planning) : planning_(planning) {}
+  workspace(workspace&&) = default;
+  workspace& operator=(workspace&&) = default;
+
+  bool planning() const { return planning_; }
+  std::size_t bytes_in_use() const { return used_; }
+  /// The most bytes that were in use at once since construction or `reset_peak()`.
+  std::size_t peak_bytes() const { return peak_; }
+  void reset_peak() { peak_ = used_; }
+  /// Bytes taken from the system.
+  std::size_t reserved_bytes() const {
+    std::size_t bytes = 0;
+    for (const auto& each : blocks_) bytes += each.size;
+    return bytes;
+  }
+
+  class scope_guard {
+   public:
+    explicit scope_guard(workspace& owner) : owner_(owner), block_(owner.block_), offset_(owner.offset_), used_(owner.used_) {}
+    scope_guard(const scope_guard&) = delete;
+    scope_guard& operator=(const scope_guard&) = delete;
+    ~scope_guard() { owner_.release(block_, offset_, used_); }
+
+   private:
+    workspace& owner_;
+    std::size_t block_, offset_, used_;
+  };
+  [[nodiscard]] scope_guard scope() { return scope_guard(*this); }
+
+  /// An uninitialised contiguous view that lives until the innermost open scope ends.
+  template <class T, int Rank>
+  view<T, Rank, Space> allocate(const shape<Rank>& shape) {
+    return {static_cast<T*>(allocate_bytes(static_cast<std::size_t>(shape.size()) * sizeof(T))), shape};
+  }
+  template <class T>
+  view<T, 1, Space> allocate(std::int64_t count) {
+    return allocate<T, 1>(shape<1>{count});
+  }
+
+ private:
+  struct piece {
+    explicit piece(std::size_t bytes) : data(static_cast<std::byte*>(space_allocator<Space>::allocate(bytes))), size(bytes) {}
+    piece(piece&& other) noexcept : data(std::exchange(other.data, nullptr)), size(std::exchange(other.size, 0)) {}
+    piece& operator=(piece&& other) noexcept {
+      std::swap(data, other.data);
+      std::swap(size, other.size);
+      return *this;
+    }
+    ~piece() {
+      if (data) space_allocator<Space>::release(data);
+    }
+    std::byte* data;
+    std::size_t size;
+  };
+
+  void* allocate_bytes(std::size_t bytes) {
+    bytes = (bytes + alignment - 1) / alignment * alignment;
+    used_ += bytes;
+    peak_ = used_ > peak_ ? used_ : peak_;
+    if (planning_ || bytes == 0) return nullptr;
+    while (block_ < blocks_.size() && offset_ + bytes > blocks_[block_].size) {
+      ++block_;
+      offset_ = 0;
+    }
+    if (block_ == blocks_.size()) {
+      constexpr std::size_t least = std::size_t{1} << 16;
+      const std::size_t doubled = reserved_bytes();
+      blocks_.emplace_back(std::max({bytes, doubled, least}));
+    }
+    void* data = blocks_[block_].data + offset_;
+    offset_ += bytes;
+    return data;
+  }
+
+  void release(std::size_t block, std::size_t offset, std::size_t used) noexcept {
+    block_ = block;
+    offset_ = offset;
+    used_ = used;
+    if (used_ != 0 || blocks_.size() < 2) return;
+    block_ = offset_ = 0;
+    try {
+      blocks_.clear();
+      blocks_.emplace_back(peak_);
+    } catch (...) {  // too little memory for one block: the next allocation starts again from none, and reports
+      blocks_.clear();
+    }
+  }
+
+  bool planning_ = false;
+  std::vector<piece> blocks_;
+  std::size_t block_ = 0, offset_ = 0, used_ = 0, peak_ = 0;
+};
+
+}  // namespace milkit
