@@ -51,9 +51,8 @@ inline constexpr dtype all_dtypes[] = {dtype::boolean, dtype::u8,   dtype::i8,  
 
 /// An element type of ours that a file can hold. Truth values are `std::uint8_t`, 0 or 1.
 template <class T>
-concept storable = (std::signed_integral<T> || std::unsigned_integral<T> ||
-                    std::floating_point<T>)&&!std::same_as<T, bool> &&
-                   !std::same_as<T, char> && !std::same_as<T, wchar_t> && sizeof(T) <= 8;
+concept storable = std::is_arithmetic_v<T> && sizeof(T) <= 8 && !std::same_as<T, bool> && !std::same_as<T, char> &&
+                   !std::same_as<T, wchar_t>;
 
 template <storable T>
 constexpr dtype dtype_of() {

@@ -56,6 +56,16 @@ void expect_convertible(const input_file& file, const tensor_info& info, convers
                          traits_of(want).name, " or what converts to it exactly"));
 }
 
+template <int Rank>
+shape<Rank> shape_of(const input_file& file, const tensor_info& info) {
+  if (info.shape.size() != static_cast<std::size_t>(Rank))
+    throw io_error(message(file.name(), ": tensor '", info.name, "' has shape ", to_string(info.shape), ", expected ",
+                           Rank, Rank == 1 ? " dimension" : " dimensions"));
+  shape<Rank> extents;
+  for (int i = 0; i < Rank; ++i) extents[i] = info.shape[static_cast<std::size_t>(i)];
+  return extents;
+}
+
 }  // namespace detail
 
 /// Rows of a stored `[rows, cols]` tensor, read as they are asked for: for bags larger than memory. Reading allocates
@@ -151,13 +161,8 @@ class safetensors_reader {
   template <storable T, int Rank>
   tensor<T, Rank> read(const std::string& tensor, conversion how = conversion::exact) const {
     const tensor_info& found = info(tensor);
-    if (found.shape.size() != static_cast<std::size_t>(Rank))
-      throw io_error(message(name(), ": tensor '", tensor, "' has shape ", to_string(found.shape), ", expected ", Rank,
-                             Rank == 1 ? " dimension" : " dimensions"));
     detail::expect_convertible<T>(*file_, found, how);
-    shape<Rank> extents;
-    for (int i = 0; i < Rank; ++i) extents[i] = found.shape[static_cast<std::size_t>(i)];
-    milkit::tensor<T, Rank> values(extents);
+    milkit::tensor<T, Rank> values(detail::shape_of<Rank>(*file_, found));
     detail::read_elements(*file_, data_start_, found, 0, values.size(), values.data());
     return values;
   }

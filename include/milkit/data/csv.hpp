@@ -1,0 +1,231 @@
+#pragma once
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <concepts>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <milkit/data/atomic_file.hpp>
+#include <milkit/data/input_file.hpp>
+
+namespace milkit::data {
+
+namespace detail {
+
+inline std::string_view trimmed(std::string_view text) {
+  const auto first = text.find_first_not_of(" \t");
+  if (first == text.npos) return {};
+  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
+/// The whole of `text` as a number, with an optional leading plus; false where it is none or lies outside the type.
+template <class T>
+bool parse_number(std::string_view text, T& value) {
+  text = trimmed(text);
+  if (text.size() > 1 && text[0] == '+' && text[1] != '-') text.remove_prefix(1);
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+}  // namespace detail
+
+/// Lines of fields, each of the same number, with the header line apart where there is one.
+class csv_table {
+ public:
+  std::string file;                 ///< for messages
+  std::vector<std::string> header;  ///< empty without one
+  std::vector<std::vector<std::string>> rows;
+  std::vector<std::int64_t> lines;  ///< the line of the file that each row starts in, from 1
+
+  std::int64_t size() const { return static_cast<std::int64_t>(rows.size()); }
+
+  /// The position of a named column; io_error that lists those there are.
+  std::int64_t column(std::string_view name) const {
+    std::string all;
+    for (std::size_t i = 0; i < header.size(); ++i) {
+      if (detail::trimmed(header[i]) == name) return static_cast<std::int64_t>(i);
+      all += (i ? ", " : "") + header[i];
+    }
+    throw io_error(message(file, ": has no column '", name, "', its columns are: ", all));
+  }
+
+  const std::string& text(std::int64_t row, std::int64_t column) const {
+    return rows[static_cast<std::size_t>(row)][static_cast<std::size_t>(column)];
+  }
+  /// A finite number; else io_error with file, line and column.
+  double number(std::int64_t row, std::int64_t column) const {
+    double value = 0;
+    if (!detail::parse_number(text(row, column), value)) fail(row, column, "is not a number");
+    if (!std::isfinite(value)) fail(row, column, "is not finite, expected a finite number");
+    return value;
+  }
+  std::int64_t integer(std::int64_t row, std::int64_t column) const {
+    std::int64_t value = 0;
+    if (!detail::parse_number(text(row, column), value)) fail(row, column, "is not a whole number");
+    return value;
+  }
+
+  /// Throws io_error: `file, line 3, column 5 (f3): 'abc' what`.
+  [[noreturn]] void fail(std::int64_t row, std::int64_t column, std::string_view what) const {
+    const auto i = static_cast<std::size_t>(column);
+    const std::string name = i < header.size() ? " (" + header[i] + ")" : "";
+    throw io_error(message(file, ", line ", lines[static_cast<std::size_t>(row)], ", column ", column + 1, name, ": '",
+                           text(row, column), "' ", what));
+  }
+};
+
+namespace detail {
+
+/// One line of fields after the other (RFC 4180).
+class csv_lines {
+ public:
+  csv_lines(std::string_view text, const std::string& file) : text_(text), file_(file) {
+    if (text_.substr(0, 3) == "\xEF\xBB\xBF") text_.remove_prefix(3);
+  }
+
+  /// The next line that is not empty; false at the end. `line()` is then the number that it starts at.
+  bool next(std::vector<std::string>& fields) {
+    while (at_ < text_.size()) {
+      first_line_ = line_;
+      quoted_ = false;
+      fields.clear();
+      do fields.push_back(field());
+      while (at_ < text_.size() && text_[at_++] == ',');
+      ++line_;
+      if (fields.size() > 1 || !fields[0].empty() || quoted_) return true;
+    }
+    return false;
+  }
+  std::int64_t line() const { return first_line_; }
+
+ private:
+  /// Leaves `at_` on the comma or the line feed behind the field, or at the end.
+  std::string field() {
+    std::string value;
+    const bool quoted = at_ < text_.size() && text_[at_] == '"';
+    if (quoted) value = quoted_text();
+    const auto end = (std::min)(text_.find_first_of(",\n", at_), text_.size());
+    auto rest = text_.substr(at_, end - at_);
+    if (!rest.empty() && rest.back() == '\r' && (end == text_.size() || text_[end] == '\n')) rest.remove_suffix(1);
+    if (quoted && !rest.empty())
+      throw io_error(message(file_, ", line ", line_, ": text after a closing quote: ", rest));
+    at_ = end;
+    return value.append(rest);
+  }
+
+  std::string quoted_text() {
+    std::string value;
+    quoted_ = true;
+    for (++at_; at_ < text_.size(); ++at_) {
+      if (text_[at_] == '"' && text_.substr(at_ + 1, 1) != "\"") {
+        ++at_;
+        return value;
+      }
+      at_ += text_[at_] == '"';
+      line_ += text_[at_] == '\n';
+      value += text_[at_];
+    }
+    throw io_error(message(file_, ", line ", first_line_, ": a quoted field does not end"));
+  }
+
+  std::string_view text_;
+  const std::string& file_;
+  std::size_t at_ = 0;
+  std::int64_t line_ = 1, first_line_ = 1;
+  bool quoted_ = false;
+};
+
+}  // namespace detail
+
+/// Parses comma-separated text (RFC 4180: quoted fields may hold commas, line ends and doubled quotes; LF or CRLF; a
+/// byte order mark and empty lines are skipped). `file` is for messages. A line with another number of fields than the
+/// first one, or a quote that does not end: io_error with file and line.
+inline csv_table parse_csv(std::string_view text, const std::string& file, bool header) {
+  csv_table table;
+  table.file = file;
+  detail::csv_lines lines(text, file);
+  std::vector<std::string> fields;
+  std::size_t wanted = 0;
+  while (lines.next(fields)) {
+    if (wanted == 0) wanted = fields.size();
+    if (fields.size() != wanted)
+      throw io_error(message(file, ", line ", lines.line(), ": has ", fields.size(), " fields, expected ", wanted));
+    if (header && table.header.empty()) {
+      table.header = std::move(fields);
+    } else {
+      table.rows.push_back(std::move(fields));
+      table.lines.push_back(lines.line());
+    }
+  }
+  return table;
+}
+
+/// Reads a CSV file; its first line is a header unless told otherwise.
+inline csv_table read_csv(const std::filesystem::path& path, bool header = true) {
+  return parse_csv(read_all(path), path.string(), header);
+}
+
+/// A number as the shortest text that reads back as the same number (`nan`, `inf` and `-inf` where it is not finite).
+template <class T>
+requires std::integral<T> || std::floating_point<T> std::string number_text(T value) {
+  char buffer[64];
+  return {buffer, std::to_chars(buffer, buffer + sizeof(buffer), value).ptr};
+}
+
+/// Writes CSV, atomically: nothing is there before `commit`. Text is quoted where RFC 4180 asks for it, numbers read
+/// back as the same numbers, lines end in LF. A row of another length than the header: value_error.
+///
+///     csv_writer csv("tiles.csv", {"x", "y", "attention"});
+///     csv.row(0, 256, 0.25);
+///     csv.commit();
+class csv_writer {
+ public:
+  csv_writer(const std::filesystem::path& path, const std::vector<std::string>& header)
+      : file_(path), columns_(header.size()) {
+    row(header);
+  }
+
+  void row(const std::vector<std::string>& fields) {
+    expect_value(fields.size() == columns_, "csv_writer", "a row of ", file_.name(), " has ", fields.size(),
+                 " fields, expected ", columns_);
+    for (std::size_t i = 0; i < fields.size(); ++i) text_ += (i ? "," : "") + quoted(fields[i]);
+    text_ += '\n';
+    if (text_.size() > (std::size_t{1} << 16)) flush();
+  }
+  template <class... Fields>
+  requires(sizeof...(Fields) > 1) void row(const Fields&... fields) { row(std::vector<std::string>{field(fields)...}); }
+
+  void commit() {
+    flush();
+    file_.commit();
+  }
+
+ private:
+  template <class Field>
+  static std::string field(const Field& value) {
+    if constexpr (std::is_arithmetic_v<Field>) return number_text(value);
+    else return std::string(value);
+  }
+  std::string quoted(const std::string& text) const {
+    const bool would_vanish = text.empty() && columns_ == 1;
+    if (!would_vanish && text.find_first_of(",\"\r\n") == text.npos) return text;
+    std::string out = "\"";
+    for (const char c : text) out += c == '"' ? std::string("\"\"") : std::string(1, c);
+    return out + "\"";
+  }
+  void flush() {
+    file_.write(text_);
+    text_.clear();
+  }
+
+  atomic_file file_;
+  std::size_t columns_;
+  std::string text_;
+};
+
+}  // namespace milkit::data
