@@ -1,0 +1,28 @@
+# Read by tests/run.sh, examples/run.sh and .ci/run: what they need, the Debian way.
+say() { printf '\n== %s\n' "$*"; }
+
+# install_missing PACKAGE...: installs those that are missing when root; otherwise names the line to run and stops.
+install_missing() {
+  command -v dpkg-query >/dev/null 2>&1 || return 0
+  missing=
+  for package in "$@"; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+  done
+  [ -n "$missing" ] || return 0
+  if [ "$(id -u)" -ne 0 ]; then
+    echo "Packages are missing. Run this line, then this script again:" >&2
+    echo "  sudo apt-get update && sudo apt-get install -y --no-install-recommends$missing" >&2
+    exit 1
+  fi
+  say "Installing$missing"
+  export DEBIAN_FRONTEND=noninteractive
+  # shellcheck disable=SC2086
+  apt-get update -qq </dev/null && apt-get install -y -qq --no-install-recommends $missing </dev/null >/dev/null || {
+    echo "apt-get could not install$missing" >&2
+    exit 1
+  }
+}
+
+build_packages="g++ cmake ninja-build pkg-config libeigen3-dev libopenslide-dev libpng-dev nlohmann-json3-dev libxtensor-dev \
+libcli11-dev"
+test_packages="doctest-dev python3 clang libdnnl-dev libopenblas-dev libtiff-dev"

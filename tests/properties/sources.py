@@ -1,0 +1,109 @@
+"""What the property checks know about the sources: headers, includes, floors, compilers."""
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+root = pathlib.Path(__file__).resolve().parents[2]
+include = root / "include"
+
+# Each floor and those it may include. `version.hpp` and the files of a folder itself go without saying.
+families = ["pooling", "topk", "sampling", "masking", "norm", "local", "loss"]
+below = {}
+below["core"] = []
+below["data"] = ["core"]
+below["slide"] = ["core"]
+below["ops"] = ["core", "data", "slide"]
+below["nn"] = ["ops"] + below["ops"]
+for family in families:
+    below[family] = ["nn"] + below["nn"]
+below["train"] = below["report"] = families + below["pooling"]
+below["models"] = ["train", "report"] + below["train"]
+
+eigen_only = ["core", "ops", "nn", *families, "train", "models"]  # floors whose headers the umbrella holds
+
+
+def headers(*suffixes):
+    return sorted(p for p in (include / "milkit").rglob("*") if p.suffix in (suffixes or (".hpp",)))
+
+
+def name_of(header):
+    return header.relative_to(include).as_posix()
+
+
+def floor_of(header):
+    parts = header.relative_to(include / "milkit").parts
+    return parts[0] if len(parts) > 1 else None
+
+
+def includes(header):
+    """The headers named by `header`: those of milkit as paths, all others as they are written."""
+    own, other = [], []
+    for name in re.findall(r'^[ \t]*#[ \t]*include[ \t]*[<"]([^>"]+)[>"]', header.read_text(), re.M):
+        if name.startswith("milkit/"):
+            own.append(include / name)
+        elif (header.parent / name).exists():
+            own.append((header.parent / name).resolve())
+        else:
+            other.append(name)
+    return own, other
+
+
+def closure(header):
+    """`header` and every header of milkit that it includes at any depth."""
+    seen, rest = [], [header]
+    while rest:
+        each = rest.pop()
+        if each not in seen and each.exists():
+            seen.append(each)
+            rest += includes(each)[0]
+    return seen
+
+
+def outside(header):
+    """The headers of other projects that `header` includes at any depth."""
+    return sorted({name for each in closure(header) for name in includes(each)[1]})
+
+
+def is_standard(name):
+    return re.fullmatch(r"[a-z0-9_]+", name) is not None or name in (
+        "omp.h", "fcntl.h", "unistd.h", "stdlib.h", "sys/stat.h", "sys/types.h", "sys/resource.h", "sys/ioctl.h", "immintrin.h")
+
+
+def is_eigen(name):
+    return name.startswith("Eigen/")
+
+
+class compiler:
+    def __init__(self, command, flags):
+        self.command = command
+        self.flags = ["-std=c++20", "-fopenmp", "-fmessage-length=0", "-I" + str(include)] + flags
+
+    def run(self, code, *arguments):
+        """Compiles `code`, given as text or as a file; returns the finished process."""
+        if isinstance(code, pathlib.Path):
+            return subprocess.run([self.command, *self.flags, *arguments, str(code)], capture_output=True, text=True)
+        with tempfile.NamedTemporaryFile("w", suffix=".cpp") as file:
+            file.write(code)
+            file.flush()
+            return subprocess.run([self.command, *self.flags, *arguments, file.name], capture_output=True, text=True)
+
+    def unavailable(self, names):
+        """Those of `names` that this machine has no header for."""
+        text = "".join(f"#if __has_include(<{n}>)\nfound {n}\n#endif\n" for n in names)
+        found = {line[6:] for line in self.run(text, "-E", "-P").stdout.splitlines() if line.startswith("found ")}
+        return sorted(set(names) - found)
+
+
+def compiler_from(arguments):
+    """`COMPILER FILE`: the file names the include folders that the build found, one a line."""
+    folders = pathlib.Path(arguments[1]).read_text().split()
+    return compiler(arguments[0], [f"-isystem{f}" for f in folders if f not in ("/usr/include", str(include))])
+
+
+def finish(problems, what):
+    for problem in problems:
+        print(problem)
+    print(f"{what}: {len(problems)} problems" if problems else f"{what}: good")
+    sys.exit(1 if problems else 0)

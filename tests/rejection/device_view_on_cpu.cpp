@@ -1,0 +1,13 @@
+// expect: resident_on<.*milkit::view<.*device_space
+#include <milkit/core/cpu.hpp>
+
+template <milkit::backend Backend, milkit::resident_on<Backend> View>
+void op(Backend&, View) {}
+
+void f(milkit::cpu& cpu) {
+#if defined(MILKIT_REJECTION_CONTROL)
+  op(cpu, milkit::matrix_view<float>());
+#else
+  op(cpu, milkit::matrix_view<float, milkit::device_space>());
+#endif
+}

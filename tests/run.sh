@@ -1,0 +1,39 @@
+#!/bin/sh
+# Builds and runs every test, from nothing; the last line is `N passed, N failed, N skipped`.
+#   sh tests/run.sh [CTEST_OPTION...]        for instance: sh tests/run.sh -L golden
+set -u
+cd "$(dirname "$0")/.." || exit 1
+. cmake/setup.sh
+preset=${MILKIT_PRESET:-release} target=${MILKIT_TARGET:-milkit_tests}
+
+# shellcheck disable=SC2086
+install_missing $build_packages $test_packages
+
+mkdir -p "build/$preset"
+log=build/$preset/configure.log
+say "Configuring build/$preset"
+if ! cmake --preset "$preset" >"$log" 2>&1; then
+  cat "$log"
+  echo "0 passed, 1 failed, 0 skipped"
+  exit 1
+fi
+grep 'milkit:' "$log"
+
+say "Building the tests"
+built=0
+cmake --build "build/$preset" --target "$target" -- -k 0 || built=1
+
+say "Running the tests"
+rm -f "build/$preset/tests.xml"
+ctest --preset "$preset" --parallel "$(nproc)" --no-tests=error --output-junit tests.xml "$@" </dev/null
+result=$?
+
+# What could not be built fails in CTest too, unless options above left it out.
+[ $result -ne 0 ] || result=$built
+number() { sed -n "s/^[[:space:]]*$1=\"\([0-9]*\)\".*/\1/p" "build/$preset/tests.xml" 2>/dev/null | head -n 1; }
+all=$(number tests) failed=$(number failures) skipped=$(number skipped) disabled=$(number disabled)
+skipped=$((${skipped:-0} + ${disabled:-0})) failed=${failed:-0}
+passed=$((${all:-0} - failed - skipped))
+[ "$result" -eq 0 ] || [ "$failed" -gt 0 ] || failed=1
+echo "$passed passed, $failed failed, $skipped skipped"
+exit $result
