@@ -8,7 +8,6 @@ namespace milkit {
 
 /// An 8-bit RGB picture [height, width, 3], as slides, PNG files and reports exchange it.
 using rgb_image = tensor<std::uint8_t, 3>;
-using rgb_view = view<const std::uint8_t, 3>;
 
 /// The three bytes of one pixel. Unchecked.
 inline std::uint8_t* pixel(rgb_image& image, std::int64_t y, std::int64_t x) {

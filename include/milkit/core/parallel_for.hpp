@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <exception>
 #include <limits>
@@ -58,13 +59,18 @@ inline int thread_index() {
 
 /// Calls `body(row_range)` for each chunk of `chunk_rows` rows, on `backend.thread_count()` threads with OpenMP and one
 /// after the other without. The chunks depend on `rows` and `chunk_rows` alone, so a body that computes each chunk by itself
-/// gives the same result at any thread count. An exception ends in the caller; of several, the lowest chunk's.
+/// gives the same result at any thread count. A body that takes a second argument gets the number of its thread, 0 to
+/// `thread_count() - 1`, to pick its own scratch memory. An exception ends in the caller; of several, the lowest chunk's.
 template <class Body>
 void parallel_for(cpu& backend, std::int64_t rows, std::int64_t chunk_rows, Body&& body) {
+  const auto call = [&](std::int64_t chunk, int thread) {
+    if constexpr (std::invocable<Body&, row_range, int>) body(chunk_at(rows, chunk_rows, chunk), thread);
+    else body(chunk_at(rows, chunk_rows, chunk));
+  };
   const std::int64_t chunks = chunk_count(rows, chunk_rows);
   const int threads = static_cast<int>(chunks < backend.thread_count() ? chunks : backend.thread_count());
   if (threads <= 1) {
-    for (std::int64_t i = 0; i < chunks; ++i) body(chunk_at(rows, chunk_rows, i));
+    for (std::int64_t i = 0; i < chunks; ++i) call(i, 0);
     return;
   }
   detail::first_exception failure;
@@ -73,7 +79,7 @@ void parallel_for(cpu& backend, std::int64_t rows, std::int64_t chunk_rows, Body
 #endif
   for (std::int64_t i = 0; i < chunks; ++i) {
     try {
-      body(chunk_at(rows, chunk_rows, i));
+      call(i, detail::thread_index());
     } catch (...) {
       failure.keep(i);
     }

@@ -22,6 +22,7 @@ struct device_space {
 template <int Rank>
 struct shape {
   static_assert(Rank >= 1, "milkit::shape: a view has at least one dimension");
+  static constexpr int rank = Rank;
   std::int64_t extent[static_cast<unsigned>(Rank)] = {};
 
   MILKIT_HD constexpr std::int64_t& operator[](int i) { return extent[i]; }

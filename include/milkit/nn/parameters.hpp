@@ -1,0 +1,151 @@
+#pragma once
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include <milkit/core/cpu.hpp>
+#include <milkit/core/tensor.hpp>
+#include <milkit/nn/layer.hpp>
+
+namespace milkit {
+
+/// Where a named parameter lies in the flat buffer, and what it is for.
+struct parameter_entry {
+  std::string name;  ///< as in PyTorch: "encoder.0.weight"
+  dims shape;
+  std::int64_t offset = 0;
+  role what = role::weight;
+  std::int64_t fan_in = 1, fan_out = 1;
+  init scheme = init::torch;
+
+  std::int64_t size() const { return shape.size(); }
+};
+
+namespace detail {
+struct parameter_collector {
+  std::vector<parameter_entry>& entries;
+  std::string prefix;
+  std::int64_t at = 0;
+
+  void parameter(const parameter_spec& p) {
+    entries.push_back({prefix + p.name, p.shape, at, p.what, p.fan_in, p.fan_out, p.scheme});
+    at += p.shape.size();
+  }
+  template <class Layer>
+  void child(const char* name, const Layer& layer) {
+    at = aligned(at);
+    parameter_collector inner{entries, prefix + name + ".", at};
+    layer.describe(inner);
+    at = aligned(inner.at);
+  }
+};
+}  // namespace detail
+
+/// Every parameter of a network by name, in the order in which it lies in the flat buffer.
+template <class Network>
+std::vector<parameter_entry> parameter_entries(const Network& network) {
+  std::vector<parameter_entry> entries;
+  detail::parameter_collector collector{entries, "", 0};
+  network.describe(collector);
+  return entries;
+}
+
+/// The weights of a network, or anything that is shaped like them (a gradient, an optimizer's moment, a momentum teacher):
+/// one flat, aligned buffer with named views into it. Move-only; `clone()` copies. Starts as zeros.
+template <class Network, class T, class Space = host_space>
+class parameters {
+ public:
+  using network_type = Network;
+  using value_type = T;
+
+  explicit parameters(const Network& network = {})
+      : entries_(parameter_entries(network)), values_(shape<1>{parameter_stretch(network)}), count_(parameter_count(network)) {}
+
+  /// All of it as one vector; the gaps that align layers are zeros and stay zeros.
+  vector_view<T, Space> flat() { return values_.view(); }
+  vector_view<const T, Space> flat() const { return values_.view(); }
+
+  const std::vector<parameter_entry>& entries() const { return entries_; }
+  /// Trainable parameters, as papers count them (without the gaps).
+  std::int64_t count() const { return count_; }
+  std::size_t bytes() const { return static_cast<std::size_t>(values_.size()) * sizeof(T); }
+
+  /// One parameter as a vector. Errors: value_error for a name that the network does not have, with those it has.
+  vector_view<T, Space> operator[](const std::string& name) { return at(flat(), name); }
+  vector_view<const T, Space> operator[](const std::string& name) const { return at(flat(), name); }
+
+  parameters clone() const {
+    parameters copy(*this, 0);
+    copy.values_ = values_.clone();
+    return copy;
+  }
+  /// The same layout, all zeros: a gradient or a moment.
+  parameters zeros() const { return parameters(*this, 0); }
+
+ private:
+  parameters(const parameters& other, int) : entries_(other.entries_), values_(shape<1>{other.values_.size()}), count_(other.count_) {}
+
+  template <class Flat>
+  Flat at(Flat all, const std::string& name) const {
+    std::string known;
+    for (const auto& entry : entries_) {
+      if (entry.name == name) return all.rows(entry.offset, entry.size());
+      known += " " + entry.name;
+    }
+    throw value_error(message("milkit::parameters: no parameter is named \"", name, "\"; there are:", known));
+  }
+
+  std::vector<parameter_entry> entries_;
+  tensor<T, 1, Space> values_;
+  std::int64_t count_ = 0;
+};
+
+struct initial_options {
+  std::uint64_t seed = 0;
+};
+
+namespace detail {
+
+/// One initial value; `i` counts the network's parameters, so that an initial weight is a function of seed and place alone.
+inline double initial_value(const parameter_entry& p, const random_stream& stream, std::int64_t index, std::int64_t i) {
+  if (p.what == role::scale) return 1;
+  if (p.what == role::shift || p.scheme == init::zeros) return 0;
+  if (p.scheme != init::torch && p.what == role::bias) return 0;
+  const auto instance = static_cast<std::uint64_t>(index), draw = static_cast<std::uint64_t>(i);
+  const auto in = static_cast<double>(p.fan_in), out = static_cast<double>(p.fan_out);
+  const auto uniform = [&](double bound) { return bound * (2 * stream.uniform<double>(instance, draw) - 1); };
+  switch (p.scheme) {
+    case init::torch: return uniform(1 / std::sqrt(in));
+    case init::xavier_uniform: return uniform(std::sqrt(6 / (in + out)));
+    case init::xavier_normal: return std::sqrt(2 / (in + out)) * stream.normal<double>(instance, draw);
+    case init::kaiming_uniform: return uniform(std::sqrt(6 / in));
+    case init::kaiming_normal: return std::sqrt(2 / in) * stream.normal<double>(instance, draw);
+    case init::zeros: break;
+  }
+  return 0;
+}
+
+}  // namespace detail
+
+/// Fresh weights: each layer's initialiser with counter-based random numbers of `seed`, so that the same seed gives the same
+/// weights everywhere, in float the rounded ones of double. Made on the host.
+template <class T, class Network>
+parameters<Network, T> initial_parameters(const Network& network, const initial_options& options = {}) {
+  parameters<Network, T> weights(network);
+  const random_stream stream(options.seed, 0, 0x696E6974);
+  std::int64_t index = 0;
+  for (const auto& entry : weights.entries()) {
+    T* values = weights.flat().data() + entry.offset;
+    for (std::int64_t i = 0; i < entry.size(); ++i) values[i] = static_cast<T>(detail::initial_value(entry, stream, index, i));
+    ++index;
+  }
+  return weights;
+}
+/// The same for a network whose dimensions are all in its type.
+template <class Network, class T>
+parameters<Network, T> initial_parameters(cpu&, const initial_options& options = {}) {
+  return initial_parameters<T>(Network{}, options);
+}
+
+}  // namespace milkit

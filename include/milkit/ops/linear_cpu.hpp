@@ -1,0 +1,41 @@
+#pragma once
+
+#include <milkit/core/eigen.hpp>
+#include <milkit/ops/linear.hpp>
+#include <milkit/ops/matmul_cpu.hpp>
+
+namespace milkit::ops::detail {
+
+template <>
+struct add_rows_impl<cpu> {
+  template <class T>
+  static void run(cpu& backend, matrix_view<T> x, vector_view<const T> bias) {
+    parallel_for(backend, x.rows(), 256, [&](row_range rows) {
+      for (std::int64_t i = rows.first; i < rows.first + rows.count; ++i) as_eigen(vector_view<T>(x.row(i), {x.cols()})) += as_eigen(bias);
+    });
+  }
+};
+
+template <>
+struct column_sums_impl<cpu> {
+  static constexpr std::int64_t block_columns = 256;
+  static constexpr std::int64_t block_rows = 256;
+
+  template <class T>
+  static void run(cpu& backend, matrix_view<const T> x, vector_view<T> sums) {
+    parallel_for(backend, x.cols(), block_columns, [&](row_range columns) {
+      double total[block_columns] = {};
+      T block[block_columns];
+      for (std::int64_t first = 0; first < x.rows(); first += block_rows) {
+        const std::int64_t last = (std::min)(first + block_rows, x.rows());
+        std::fill_n(block, columns.count, T(0));
+        for (std::int64_t i = first; i < last; ++i)
+          for (std::int64_t j = 0; j < columns.count; ++j) block[j] += x.row(i)[columns.first + j];
+        for (std::int64_t j = 0; j < columns.count; ++j) total[j] += static_cast<double>(block[j]);
+      }
+      for (std::int64_t j = 0; j < columns.count; ++j) sums(columns.first + j) += static_cast<T>(total[j]);
+    });
+  }
+};
+
+}  // namespace milkit::ops::detail
