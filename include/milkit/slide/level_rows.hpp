@@ -1,0 +1,101 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include <milkit/slide/openslide_file.hpp>
+#include <milkit/slide/region.hpp>
+
+namespace milkit::slide {
+
+/// One level of a slide's pyramid.
+struct level {
+  pixel_size size;
+  downsample factor;
+};
+
+/// Memory that reads need beside their result; keep one for each thread to read without allocating.
+struct region_buffer {
+  std::vector<std::uint32_t> argb;
+  std::vector<std::uint8_t> row;
+};
+
+namespace detail {
+
+/// A read of a level starts at a whole level-0 pixel, which for a downsample of 4.016 is seldom a whole level pixel.
+struct aligned_start {
+  std::int64_t pixel = 0;   // of the level: the one that the read is taken to start with
+  std::int64_t level0 = 0;  // where it starts
+  double shift = 0;         // where that is, in level pixels from `pixel`; at most half a level-0 pixel
+
+  /// The best of a few starts at or before `wanted`.
+  aligned_start(std::int64_t wanted, downsample factor) {
+    for (std::int64_t i = (std::max)(wanted, std::int64_t{0}), tries = 0; i >= 0 && tries < 16; --i, ++tries) {
+      const double exact = static_cast<double>(i) * factor.value;
+      const double off = (std::round(exact) - exact) / factor.value;
+      if (tries > 0 && std::abs(off) >= std::abs(shift)) continue;
+      pixel = i, level0 = static_cast<std::int64_t>(std::round(exact)), shift = off;
+      if (std::abs(shift) < 1.0 / 512) break;
+    }
+  }
+};
+
+/// The part of a level that a block of target pixels needs, read in bands and handed out row by row; white around the
+/// level.
+class level_rows {
+ public:
+  level_rows(const openslide_file& file, std::int32_t index, const level& from, aligned_start x, aligned_start y,
+             const axis_weights& columns, const axis_weights& rows, region_buffer& buffer)
+      : file_(file), index_(index), factor_(from.factor), x_(x), y_(y), first_(columns.first()), buffer_(buffer) {
+    // One pixel more than the level has: a shifted read finds a share of the last one there.
+    const std::int64_t right = (std::min)(columns.end(), from.size.width + 1);
+    width_ = (std::max)(right - x_.pixel, std::int64_t{0});
+    bottom_ = (std::min)(rows.end(), from.size.height + 1);
+    band_ = width_ > 0 ? (std::max)(block_pixels / width_, std::int64_t{64}) : 0;
+    buffer_.row.assign(static_cast<std::size_t>(3 * (columns.end() - first_)), 255);
+    white_.assign(buffer_.row.size(), 255);
+  }
+
+  static constexpr std::int64_t block_side = 2048;
+  static constexpr std::int64_t block_pixels = block_side * block_side;
+
+  const std::uint8_t* operator()(std::int64_t row) {
+    if (width_ == 0 || row < y_.pixel || row >= bottom_) return white_.data();
+    if (row == converted_) return buffer_.row.data();
+    if (row >= read_end_) read_band(row);
+    const std::uint32_t* argb = buffer_.argb.data() + (row - read_first_) * width_;
+    const std::int64_t skip = (std::max)(first_ - x_.pixel, std::int64_t{0});
+    const std::int64_t margin = (std::max)(x_.pixel - first_, std::int64_t{0});
+    if (width_ > skip) argb_over_white(argb + skip, width_ - skip, buffer_.row.data() + 3 * margin);
+    converted_ = row;
+    return buffer_.row.data();
+  }
+
+ private:
+  void read_band(std::int64_t row) {
+    // The first band starts where it is aligned best; later ones exist only where thousands of rows make one target
+    // row.
+    read_first_ = read_end_ == 0 ? y_.pixel : row;
+    read_end_ = (std::min)((std::max)(read_first_ + band_, row + 1), bottom_);
+    const auto start = read_first_ == y_.pixel
+                           ? y_.level0
+                           : static_cast<std::int64_t>(std::round(static_cast<double>(row) * factor_.value));
+    const auto count = static_cast<std::size_t>(width_ * (read_end_ - read_first_));
+    if (buffer_.argb.size() < count) buffer_.argb.resize(count);
+    file_.read(buffer_.argb.data(), x_.level0, start, index_, width_, read_end_ - read_first_);
+  }
+
+  const openslide_file& file_;
+  std::int32_t index_;
+  downsample factor_;
+  aligned_start x_, y_;
+  std::int64_t first_, width_ = 0, bottom_ = 0, band_ = 0, read_first_ = 0, read_end_ = 0, converted_ = -1;
+  region_buffer& buffer_;
+  std::vector<std::uint8_t> white_;
+};
+
+}  // namespace detail
+
+}  // namespace milkit::slide

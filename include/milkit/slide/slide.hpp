@@ -1,0 +1,226 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include <milkit/slide/level_rows.hpp>
+#include <milkit/slide/openslide_file.hpp>
+#include <milkit/slide/region.hpp>
+#include <milkit/slide/resolution.hpp>
+
+namespace milkit::slide {
+
+/// Level-0 pixels that a target pixel is wide and high.
+struct sampling {
+  double x = 1, y = 1;
+};
+
+struct open_options {
+  std::optional<mpp> given_mpp;  ///< the user's word on the size of a level-0 pixel; used where the slide does not know
+};
+
+struct sampling_options {
+  /// A request this close (relatively) to a level's own resolution means that level: 20x on a slide of 0.499 microns a
+  /// pixel reads its pixels as they are. 0 resamples to the last digit.
+  double snap = 0.01;
+  /// Whether a request finer than level 0 may be answered by enlarging; otherwise it is refused by a value_error.
+  bool upsample = false;
+};
+
+/// A whole-slide image, opened for reading by any number of threads. Move-only; closes its file at the end.
+///
+/// Pixels are areas: target pixel (i, j) of a region is the average of the slide over its footprint, which is [x + i *
+/// s, x + (i + 1) * s) in level-0 pixels for a region that starts at x with `s` level-0 pixels a target pixel. What is
+/// transparent or outside the slide is white. An OpenSlide level with downsample d is taken as pixels of d x d level-0
+/// pixels from the origin on, which is what `openslide_read_region` does.
+///
+/// Errors: io_error names the file and what OpenSlide says; resolution_error where microns are asked and unknown.
+class whole_slide {
+ public:
+  explicit whole_slide(const std::filesystem::path& path, open_options options = {})
+      : file_(std::make_unique<openslide_file>(path)), properties_(file_->properties()) {
+    for (std::int32_t i = 0; i < file_->level_count(); ++i) {
+      level one;
+      file_->level_dimensions(i, one.size.width, one.size.height);
+      one.factor.value = file_->level_downsample(i);
+      if (one.size.width < 1 || one.size.height < 1 || !(one.factor.value > 0))
+        throw io_error(message("slide ", name(), ": level ", i, " is ", one.size.width, " x ", one.size.height,
+                               " pixels with downsample ", one.factor.value, ", expected all to be positive"));
+      levels_.push_back(one);
+    }
+    if (levels_.empty()) throw io_error(message("slide ", name(), ": it has 0 levels, expected 1 or more"));
+    resolution_ = find_resolution(properties_, options.given_mpp);
+  }
+
+  const std::filesystem::path& path() const { return file_->path(); }
+  const property_map& properties() const { return properties_; }
+  const std::vector<level>& levels() const { return levels_; }
+
+  level0_extent size() const {
+    return level0_extent(static_cast<double>(levels_[0].size.width), static_cast<double>(levels_[0].size.height));
+  }
+  level0_rectangle area() const { return level0_rectangle(level0_point(0, 0), size()); }
+
+  /// Where the scanned area lies (openslide.bounds-*); the whole slide where the file does not say. QuPath counts from
+  /// here.
+  level0_rectangle bounds() const {
+    const auto x = number_property(properties_, "openslide.bounds-x"),
+               y = number_property(properties_, "openslide.bounds-y");
+    const auto width = number_property(properties_, "openslide.bounds-width");
+    const auto height = number_property(properties_, "openslide.bounds-height");
+    if (!x || !y || !width || !height) return area();
+    return level0_rectangle(level0_point(*x, *y), level0_extent(*width, *height));
+  }
+
+  /// The size of a level-0 pixel and its source (see `find_resolution`); nothing where it is unknown.
+  const std::optional<milkit::slide::resolution>& known_resolution() const { return resolution_; }
+  const milkit::slide::resolution& resolution() const {
+    if (!resolution_)
+      throw resolution_error(message("slide ", name(),
+                                     ": neither an mpp property nor a TIFF resolution nor an objective power ",
+                                     "tells the size of its pixels; give it as open_options.given_mpp"));
+    return *resolution_;
+  }
+
+  /// How many level-0 pixels a pixel at the asked resolution is. Throws resolution_error for microns on a slide that
+  /// has none, value_error for a resolution that is not positive, or finer than level 0 without `upsample`.
+  sampling sampling_for(target_resolution target, sampling_options options = {}) const {
+    if (std::holds_alternative<native>(target)) return {};
+    const bool magnified = std::holds_alternative<magnification>(target);
+    const double asked = magnified ? to_mpp(std::get<magnification>(target)).value : std::get<mpp>(target).value;
+    expect_value(asked > 0 && std::isfinite(asked), message("slide ", name()), "the asked resolution is ", asked,
+                 " microns a pixel, expected more than 0");
+    const pixel_microns pixel = resolution().pixel;
+    const sampling wanted{asked / pixel.x, asked / pixel.y};
+    for (const level& one : levels_)
+      if (std::abs(wanted.x / one.factor.value - 1) <= options.snap &&
+          std::abs(wanted.y / one.factor.value - 1) <= options.snap)
+        return {one.factor.value, one.factor.value};
+    expect_value(options.upsample || (wanted.x >= 1 && wanted.y >= 1), message("slide ", name()),
+                 "the asked resolution is ", asked, " microns a pixel, finer than level 0 with ", pixel.x,
+                 "; set upsample to enlarge");
+    return wanted;
+  }
+
+  /// Reads `area`, which may lie partly or wholly outside the slide, into all of `picture` `[height, width, 3]`. Where
+  /// a target pixel is a pixel of a level and the area starts at a whole level-0 pixel, that level is read as it is (at
+  /// a start between two of its pixels, OpenSlide weights them by their share); otherwise the next finer level is
+  /// averaged with exact shares. Cost: O(pixels of that level in the area) time, O(one block of 2048 x 2048) memory.
+  void read_region(level0_rectangle area, rgb_view picture, region_buffer& buffer) const {
+    const pixel_size out = size_of(picture);
+    expect_extent("read_region", "picture.extent(2)", picture.extent(2), 3);
+    const auto sane = [](double v) { return std::abs(v) < 1e15; };
+    expect_value(sane(area.origin.x) && sane(area.origin.y) && sane(area.right()) && sane(area.bottom()) &&
+                     area.size.width > 0 && area.size.height > 0,
+                 message("slide ", name()), "the region is ", area.size.width, " x ", area.size.height, " at (",
+                 area.origin.x, ", ", area.origin.y, "), expected finite numbers and a positive size");
+    if (out.width == 0 || out.height == 0) return;
+    const sampling scale{area.size.width / static_cast<double>(out.width),
+                         area.size.height / static_cast<double>(out.height)};
+    const std::int32_t from = best_level(scale);
+    if (reads_straight(area, out, scale, from)) read_straight(area, picture, from, buffer);
+    else read_average(area, picture, from, buffer);
+  }
+
+  rgb_image read_region(level0_rectangle area, pixel_size size) const {
+    rgb_image picture(shape{size.height, size.width, std::int64_t{3}});
+    region_buffer buffer;
+    read_region(area, picture.view(), buffer);
+    return picture;
+  }
+
+  /// `size` pixels at a physical resolution, from `origin` on.
+  rgb_image read_region(level0_point origin, target_resolution target, pixel_size size,
+                        sampling_options options = {}) const {
+    const sampling scale = sampling_for(target, options);
+    return read_region(level0_rectangle(origin, level0_extent(static_cast<double>(size.width) * scale.x,
+                                                              static_cast<double>(size.height) * scale.y)),
+                       size);
+  }
+
+  /// The whole slide, its longer side `longest_side` pixels or its own length, whichever is less.
+  rgb_image thumbnail(std::int64_t longest_side) const {
+    expect_value(longest_side >= 1, "thumbnail", "longest_side is ", longest_side, ", expected 1 or more");
+    const double scale = (std::max)({size().width, size().height, 1.0}) / static_cast<double>(longest_side);
+    const auto side = [&](double length) { return (std::max)(std::llround(length / (std::max)(scale, 1.0)), 1LL); };
+    return read_region(area(), pixel_size{side(size().width), side(size().height)});
+  }
+
+ private:
+  std::string name() const { return path().string(); }
+
+  /// The coarsest level that is not coarser than the target; level 0 for a target finer than it.
+  std::int32_t best_level(sampling scale) const {
+    const double limit = (std::min)(scale.x, scale.y) * (1 + 1e-9);
+    std::int32_t best = 0;
+    for (std::size_t i = 1; i < levels_.size(); ++i)
+      if (levels_[i].factor.value <= limit &&
+          levels_[i].factor.value > levels_[static_cast<std::size_t>(best)].factor.value)
+        best = static_cast<std::int32_t>(i);
+    return best;
+  }
+
+  const level& at(std::int32_t i) const { return levels_[static_cast<std::size_t>(i)]; }
+
+  bool reads_straight(level0_rectangle area, pixel_size out, sampling scale, std::int32_t from) const {
+    const double factor = at(from).factor.value;
+    const bool same = std::abs(scale.x / factor - 1) < 1e-9 && std::abs(scale.y / factor - 1) < 1e-9;
+    const bool whole = std::floor(area.origin.x) == area.origin.x && std::floor(area.origin.y) == area.origin.y;
+    // OpenSlide drops the fraction of a negative start, and reads in blocks of 4096 that each start at a whole pixel.
+    const bool exact =
+        factor == 1 || (area.origin.x >= 0 && area.origin.y >= 0 && out.width <= 4096 && out.height <= 4096);
+    return same && whole && exact;
+  }
+
+  void read_straight(level0_rectangle area, rgb_view picture, std::int32_t from, region_buffer& buffer) const {
+    const pixel_size out = size_of(picture);
+    const auto count = static_cast<std::size_t>(out.width * out.height);
+    if (buffer.argb.size() < count) buffer.argb.resize(count);
+    file_->read(buffer.argb.data(), static_cast<std::int64_t>(area.origin.x), static_cast<std::int64_t>(area.origin.y),
+                from, out.width, out.height);
+    if (picture.contiguous()) return argb_over_white(buffer.argb.data(), out.width * out.height, picture.data());
+    for (std::int64_t y = 0; y < out.height; ++y)
+      argb_over_white(buffer.argb.data() + y * out.width, out.width, picture.row(y));
+  }
+
+  void read_average(level0_rectangle area, rgb_view picture, std::int32_t from, region_buffer& buffer) const {
+    const pixel_size out = size_of(picture);
+    const level_rectangle source = to_level(area, at(from).factor);
+    const double step_x = source.size.width / static_cast<double>(out.width);
+    const double step_y = source.size.height / static_cast<double>(out.height);
+    const auto block_of = [](double step) {
+      return (std::max)(static_cast<std::int64_t>(static_cast<double>(detail::level_rows::block_side) / step),
+                        std::int64_t{1});
+    };
+    const std::int64_t block_x = block_of(step_x), block_y = block_of(step_y);
+    for (std::int64_t top = 0; top < out.height; top += block_y)
+      for (std::int64_t left = 0; left < out.width; left += block_x) {
+        const std::int64_t width = (std::min)(block_x, out.width - left),
+                           height = (std::min)(block_y, out.height - top);
+        const double x = source.origin.x + static_cast<double>(left) * step_x;
+        const double y = source.origin.y + static_cast<double>(top) * step_y;
+        const detail::aligned_start start_x(static_cast<std::int64_t>(std::floor(x)) - 1, at(from).factor);
+        const detail::aligned_start start_y(static_cast<std::int64_t>(std::floor(y)) - 1, at(from).factor);
+        const detail::axis_weights columns(x - start_x.shift, step_x, width), rows(y - start_y.shift, step_y, height);
+        detail::level_rows source_rows(*file_, from, at(from), start_x, start_y, columns, rows, buffer);
+        const rgb_view block(picture.row(top) + 3 * left, shape{height, width, std::int64_t{3}}, picture.stride());
+        // Sums of more than a thousand terms are kept in double.
+        if (step_x * step_y > 1000) detail::area_average<double>(columns, rows, source_rows, block);
+        else detail::area_average<float>(columns, rows, source_rows, block);
+      }
+  }
+
+  std::unique_ptr<openslide_file> file_;
+  property_map properties_;
+  std::vector<level> levels_;
+  std::optional<milkit::slide::resolution> resolution_;
+};
+
+}  // namespace milkit::slide
