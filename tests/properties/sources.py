@@ -78,7 +78,9 @@ def is_eigen(name):
 class compiler:
     def __init__(self, command, flags):
         self.command = command
-        self.flags = ["-std=c++20", "-fopenmp", "-fmessage-length=0", "-I" + str(include)] + flags
+        self.flags = ["-std=c++20", "-fmessage-length=0", "-I" + str(include)] + flags
+        if self.run("#include <omp.h>\n", "-fopenmp", "-fsyntax-only").returncode == 0:
+            self.flags.append("-fopenmp")
 
     def run(self, code, *arguments):
         """Compiles `code`, given as text or as a file; returns the finished process."""
@@ -90,7 +92,8 @@ class compiler:
             return subprocess.run([self.command, *self.flags, *arguments, file.name], capture_output=True, text=True)
 
     def unavailable(self, names):
-        """Those of `names` that this machine has no header for."""
+        """Those of `names` that this machine has no header for, standard ones aside."""
+        names = [n for n in names if not is_standard(n)]
         text = "".join(f"#if __has_include(<{n}>)\nfound {n}\n#endif\n" for n in names)
         found = {line[6:] for line in self.run(text, "-E", "-P").stdout.splitlines() if line.startswith("found ")}
         return sorted(set(names) - found)
