@@ -28,19 +28,32 @@ struct dtype_traits {
 
 constexpr dtype_traits traits_of(dtype type) {
   switch (type) {
-    case dtype::boolean: return {"BOOL", 1, false, false, 1, 0};
-    case dtype::u8: return {"U8", 1, false, false, 8, 0};
-    case dtype::i8: return {"I8", 1, false, true, 7, 0};
-    case dtype::u16: return {"U16", 2, false, false, 16, 0};
-    case dtype::i16: return {"I16", 2, false, true, 15, 0};
-    case dtype::f16: return {"F16", 2, true, true, 11, 5};
-    case dtype::bf16: return {"BF16", 2, true, true, 8, 8};
-    case dtype::u32: return {"U32", 4, false, false, 32, 0};
-    case dtype::i32: return {"I32", 4, false, true, 31, 0};
-    case dtype::f32: return {"F32", 4, true, true, 24, 8};
-    case dtype::u64: return {"U64", 8, false, false, 64, 0};
-    case dtype::i64: return {"I64", 8, false, true, 63, 0};
-    case dtype::f64: return {"F64", 8, true, true, 53, 11};
+    case dtype::boolean:
+      return {"BOOL", 1, false, false, 1, 0};
+    case dtype::u8:
+      return {"U8", 1, false, false, 8, 0};
+    case dtype::i8:
+      return {"I8", 1, false, true, 7, 0};
+    case dtype::u16:
+      return {"U16", 2, false, false, 16, 0};
+    case dtype::i16:
+      return {"I16", 2, false, true, 15, 0};
+    case dtype::f16:
+      return {"F16", 2, true, true, 11, 5};
+    case dtype::bf16:
+      return {"BF16", 2, true, true, 8, 8};
+    case dtype::u32:
+      return {"U32", 4, false, false, 32, 0};
+    case dtype::i32:
+      return {"I32", 4, false, true, 31, 0};
+    case dtype::f32:
+      return {"F32", 4, true, true, 24, 8};
+    case dtype::u64:
+      return {"U64", 8, false, false, 64, 0};
+    case dtype::i64:
+      return {"I64", 8, false, true, 63, 0};
+    case dtype::f64:
+      return {"F64", 8, true, true, 53, 11};
   }
   return {};
 }
@@ -110,18 +123,30 @@ bool convert(dtype type, const char* from, std::int64_t count, T* to) {
   switch (type) {
     case dtype::boolean:
       return convert<T, std::uint8_t>(from, count, to, [](std::uint8_t v) { return std::uint8_t{v != 0}; });
-    case dtype::u8: return convert<T, std::uint8_t>(from, count, to, same);
-    case dtype::i8: return convert<T, std::int8_t>(from, count, to, same);
-    case dtype::u16: return convert<T, std::uint16_t>(from, count, to, same);
-    case dtype::i16: return convert<T, std::int16_t>(from, count, to, same);
-    case dtype::f16: return convert<T, std::uint16_t>(from, count, to, half_to_float);
-    case dtype::bf16: return convert<T, std::uint16_t>(from, count, to, bfloat16_to_float);
-    case dtype::u32: return convert<T, std::uint32_t>(from, count, to, same);
-    case dtype::i32: return convert<T, std::int32_t>(from, count, to, same);
-    case dtype::f32: return convert<T, float>(from, count, to, same);
-    case dtype::u64: return convert<T, std::uint64_t>(from, count, to, same);
-    case dtype::i64: return convert<T, std::int64_t>(from, count, to, same);
-    case dtype::f64: return convert<T, double>(from, count, to, same);
+    case dtype::u8:
+      return convert<T, std::uint8_t>(from, count, to, same);
+    case dtype::i8:
+      return convert<T, std::int8_t>(from, count, to, same);
+    case dtype::u16:
+      return convert<T, std::uint16_t>(from, count, to, same);
+    case dtype::i16:
+      return convert<T, std::int16_t>(from, count, to, same);
+    case dtype::f16:
+      return convert<T, std::uint16_t>(from, count, to, half_to_float);
+    case dtype::bf16:
+      return convert<T, std::uint16_t>(from, count, to, bfloat16_to_float);
+    case dtype::u32:
+      return convert<T, std::uint32_t>(from, count, to, same);
+    case dtype::i32:
+      return convert<T, std::int32_t>(from, count, to, same);
+    case dtype::f32:
+      return convert<T, float>(from, count, to, same);
+    case dtype::u64:
+      return convert<T, std::uint64_t>(from, count, to, same);
+    case dtype::i64:
+      return convert<T, std::int64_t>(from, count, to, same);
+    case dtype::f64:
+      return convert<T, double>(from, count, to, same);
   }
   return false;
 }
