@@ -44,7 +44,8 @@ def main():
         problems = [p for p in pool.map(alone, all_headers) if p]
 
     if not problems:
-        code = "".join(f"#include <{n}>\n" for n in sorted({n for h in all_headers for n in outside(h)}))
+        others = sorted({n for h in all_headers for n in outside(h)})
+        code = "".join(f"#if __has_include(<{n}>)\n#include <{n}>\n#endif\n" for n in others)
         code += "".join(f"#undef {m}\n#define {m} milkit_meets_a_macro ) ( }}\n" for m in poison)
         code += "".join(f"#include <{name_of(h)}>\n" for h in all_headers)
         result = cxx.run(code, "-fsyntax-only")

@@ -67,8 +67,8 @@ def outside(header):
 
 
 def is_standard(name):
-    return re.fullmatch(r"[a-z0-9_]+", name) is not None or name in (
-        "omp.h", "fcntl.h", "unistd.h", "stdlib.h", "sys/stat.h", "sys/types.h", "sys/resource.h", "sys/ioctl.h", "immintrin.h")
+    platform = ("omp.h", "fcntl.h", "unistd.h", "stdlib.h", "immintrin.h", "io.h", "windows.h")
+    return re.fullmatch(r"[a-z0-9_]+|sys/[a-z]+\.h", name) is not None or name in platform
 
 
 def is_eigen(name):
