@@ -34,6 +34,14 @@ struct cpu {
   gemm_library gemm = {};
   milkit::workspace<host_space> workspace = {};
 
+  /// Where layers put what backward needs; null: into the workspace. Set by those who keep it apart (pooling/bag_embedding.hpp).
+  milkit::workspace<host_space>* store = nullptr;
+
+  milkit::workspace<host_space>& kept_memory() { return store ? *store : workspace; }
+
+  /// A backend that computes nothing and counts the memory that this one would use.
+  cpu planner() const { return cpu{.threads = threads, .gemm = gemm, .workspace = milkit::workspace<host_space>(true)}; }
+
   /// The number of threads that parallel loops use: 1 where this was compiled without OpenMP.
   int thread_count() const {
 #if defined(_OPENMP)
@@ -47,7 +55,7 @@ struct cpu {
   cpu& worker(int i) {
     while (static_cast<int>(workers.size()) <= i)
       workers.push_back(std::make_unique<cpu>(
-          cpu{.threads = 1, .gemm = gemm, .workspace = milkit::workspace<host_space>(workspace.planning()), .workers = {}}));
+          cpu{.threads = 1, .gemm = gemm, .workspace = milkit::workspace<host_space>(workspace.planning())}));
     workers[static_cast<std::size_t>(i)]->gemm = gemm;
     return *workers[static_cast<std::size_t>(i)];
   }

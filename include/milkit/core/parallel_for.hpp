@@ -87,19 +87,20 @@ void parallel_for(cpu& backend, std::int64_t rows, std::int64_t chunk_rows, Body
   failure.rethrow();
 }
 
-/// A parallel sum in a fixed order: `body(worker, i)` for each of `count` tasks on a thread's own worker backend, each
-/// followed by `commit(worker, i)`, which runs alone and in ascending `i`. The worker's workspace is released after the
-/// commit, so the commit may read what the body left there. Same result at any thread count.
+/// A parallel sum in a fixed order: `result = body(worker, i)` for each of `count` tasks, on a thread's own worker backend,
+/// each followed by `commit(worker, i, result)`, which runs alone and in ascending `i`. The worker's workspace is released
+/// after the commit, so the result may be a view into it. Same outcome at any thread count. On a planning backend each
+/// thread runs its first task only, which is enough to count.
 template <class Body, class Commit>
 void parallel_in_order(cpu& backend, std::int64_t count, Body&& body, Commit&& commit) {
+  const bool planning = backend.workspace.planning();
   const int threads = static_cast<int>(count < backend.thread_count() ? count : backend.thread_count());
-  for (int t = 0; t < (threads > 1 ? threads : 1); ++t) backend.worker(t);
-  if (threads <= 1) {
-    for (std::int64_t i = 0; i < count; ++i) {
-      cpu& worker = backend.worker(0);
+  for (int t = 0; t < threads; ++t) backend.worker(t);
+  if (threads <= 1 || planning) {
+    for (std::int64_t i = 0; i < (planning ? threads : count); ++i) {
+      cpu& worker = backend.worker(planning ? static_cast<int>(i) : 0);
       const auto scope = worker.workspace.scope();
-      body(worker, i);
-      commit(worker, i);
+      commit(worker, i, body(worker, i));
     }
     return;
   }
@@ -110,9 +111,10 @@ void parallel_in_order(cpu& backend, std::int64_t count, Body&& body, Commit&& c
   for (std::int64_t i = 0; i < count; ++i) {
     cpu& worker = *backend.workers[static_cast<std::size_t>(detail::thread_index())];
     const auto scope = worker.workspace.scope();
+    decltype(body(worker, i)) result{};
     bool done = false;
     try {
-      body(worker, i);
+      result = body(worker, i);
       done = true;
     } catch (...) {
       failure.keep(i);
@@ -122,7 +124,7 @@ void parallel_in_order(cpu& backend, std::int64_t count, Body&& body, Commit&& c
 #endif
     {
       try {
-        if (done && !failure.any()) commit(worker, i);
+        if (done && !failure.any()) commit(worker, i, result);
       } catch (...) {
         failure.keep(i);
       }

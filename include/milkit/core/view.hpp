@@ -112,6 +112,12 @@ class view {
   MILKIT_HD constexpr view rows(std::int64_t first, std::int64_t count) const {
     return {data_ + first * stride_, shape_.with_rows(count), stride_};
   }
+  /// Columns `first` to `first + count - 1` of a matrix, in every row.
+  MILKIT_HD constexpr view columns(std::int64_t first, std::int64_t count) const
+    requires(Rank == 2)
+  {
+    return {data_ + first, {rows(), count}, stride_};
+  }
   /// The same rows, each flattened: `[rows, row_size]`.
   MILKIT_HD constexpr view<T, 2, Space> as_matrix() const { return {data_, {rows(), row_size()}, stride_}; }
 

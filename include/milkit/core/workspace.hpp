@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -14,12 +15,13 @@ namespace milkit {
 /// `scope()` marks the stack and releases down to the mark when it ends; nothing allocated in between may outlive it. The
 /// stack grows by blocks while a first step runs; as soon as it is empty again the blocks are merged into one of the peak's
 /// size, so that from the second step on nothing is allocated from the system. A `planning` workspace hands out views
-/// without memory and only counts: `memory_plan` runs a step on it.
+/// without memory and only counts: `memory_plan` runs a step on it. A workspace over a slice of other memory never grows.
 template <class Space>
 class workspace {
  public:
   workspace() = default;
   explicit workspace(bool planning) : planning_(planning) {}
+  explicit workspace(view<std::byte, 1, Space> slice) : slice_(slice) {}
   workspace(workspace&&) = default;
   workspace& operator=(workspace&&) = default;
 
@@ -79,6 +81,11 @@ class workspace {
     used_ += bytes;
     peak_ = used_ > peak_ ? used_ : peak_;
     if (planning_ || bytes == 0) return nullptr;
+    if (!slice_.absent()) {
+      if (static_cast<std::int64_t>(used_) > slice_.extent(0))
+        throw std::length_error(message("milkit::workspace: a slice of ", slice_.extent(0), " bytes was asked for ", used_));
+      return slice_.data() + (used_ - bytes);
+    }
     while (block_ < blocks_.size() && offset_ + bytes > blocks_[block_].size) {
       ++block_;
       offset_ = 0;
@@ -108,6 +115,7 @@ class workspace {
   }
 
   bool planning_ = false;
+  view<std::byte, 1, Space> slice_;
   std::vector<piece> blocks_;
   std::size_t block_ = 0, offset_ = 0, used_ = 0, peak_ = 0;
 };

@@ -49,8 +49,7 @@ auto as_xtensor(view<T, Rank> v) {
     strides[static_cast<std::size_t>(i)] = v.extent(i) > 1 ? (i == 0 ? v.stride() : packed) : 0;
     packed *= v.extent(i);
   }
-  const std::int64_t span = v.rows() > 0 ? (v.rows() - 1) * v.stride() + v.row_size() : 0;
-  return xt::adapt(v.data(), static_cast<std::size_t>(span), xt::no_ownership(), extents, strides);
+  return xt::adapt(v.data(), static_cast<std::size_t>(v.size()), xt::no_ownership(), extents, strides);
 }
 
 }  // namespace milkit

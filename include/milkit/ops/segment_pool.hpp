@@ -39,10 +39,12 @@ struct softmax_backward_step {};
 struct sum_step {};
 struct sum_merge_step {};
 struct mean_finish_step {};
+struct mean_weights_step {};
 struct mean_backward_step {};
 struct max_step {};
 struct max_merge_step {};
 struct max_finish_step {};
+struct max_weights_step {};
 struct max_backward_step {};
 }  // namespace detail
 
@@ -113,6 +115,11 @@ template <class Backend, class Offsets, class States, class Embedding>
 void mean_pool_finish(Backend& backend, Offsets offsets, States states, Embedding embedding) {
   execute<detail::segment_pool_impl>(backend, detail::mean_finish_step{}, offsets, states, embedding);
 }
+/// a_i = 1 / n_b, [n, 1].
+template <class Backend, class Attention>
+void mean_weights(Backend& backend, const bag_chunk<typename Backend::space>& chunk, Attention attention) {
+  execute<detail::segment_pool_impl>(backend, detail::mean_weights_step{}, chunk, attention);
+}
 /// dh_i = dg_b / n_b.
 template <class Backend, class Dembedding, class Dh>
 void mean_pool_backward(Backend& backend, const bag_chunk<typename Backend::space>& chunk, Dembedding dembedding, Dh dh) {
@@ -135,6 +142,11 @@ void max_pool_merge(Backend& backend, States part, States states) {
 template <class Backend, class States, class Embedding>
 void max_pool_finish(Backend& backend, States states, Embedding embedding) {
   execute<detail::segment_pool_impl>(backend, detail::max_finish_step{}, states, embedding);
+}
+/// a_i = the share of columns in which row i is the maximum, [n, 1].
+template <class Backend, class States, class Attention>
+void max_weights(Backend& backend, const bag_chunk<typename Backend::space>& chunk, States states, Attention attention) {
+  execute<detail::segment_pool_impl>(backend, detail::max_weights_step{}, chunk, states, attention);
 }
 /// dh[i, j] = dg_b[j] where i is the index of column j's maximum, else 0.
 template <class Backend, class States, class Dembedding, class Dh>

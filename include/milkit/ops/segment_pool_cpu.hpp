@@ -138,6 +138,14 @@ struct segment_pool_impl<cpu> {
         embedding(b, j) = static_cast<T>(states(b, j) / static_cast<double>(offsets(b + 1) - offsets(b)));
   }
   template <class T>
+  static void run(cpu&, mean_weights_step, const bag_chunk<>& chunk, matrix_view<T> attention) {
+    for_each_bag(chunk, [&](std::int64_t i, row_range rows) {
+      const std::int64_t bag = chunk.bags.first + i;
+      for (std::int64_t r = rows.first; r < rows.first + rows.count; ++r)
+        attention(r, 0) = T(1) / static_cast<T>(chunk.offsets(bag + 1) - chunk.offsets(bag));
+    });
+  }
+  template <class T>
   static void run(cpu&, mean_backward_step, const bag_chunk<>& chunk, matrix_view<const T> dembedding, matrix_view<T> dh) {
     for_each_bag(chunk, [&](std::int64_t i, row_range rows) {
       const std::int64_t bag = chunk.bags.first + i;
@@ -177,6 +185,17 @@ struct segment_pool_impl<cpu> {
   static void run(cpu&, max_finish_step, states_view states, matrix_view<T> embedding) {
     for (std::int64_t b = 0; b < embedding.rows(); ++b)
       for (std::int64_t j = 0; j < embedding.cols(); ++j) embedding(b, j) = static_cast<T>(states(b, j));
+  }
+  template <class T>
+  static void run(cpu&, max_weights_step, const bag_chunk<>& chunk, states_view states, matrix_view<T> attention) {
+    const std::int64_t d = states.cols() / 2;
+    for_each_bag(chunk, [&](std::int64_t i, row_range rows) {
+      for (std::int64_t r = 0; r < rows.count; ++r) attention(rows.first + r, 0) = T(0);
+      for (std::int64_t j = 0; j < d; ++j) {
+        const std::int64_t row = static_cast<std::int64_t>(states(chunk.bags.first + i, d + j)) - 1 - chunk.rows.first;
+        if (row >= rows.first && row < rows.first + rows.count) attention(row, 0) += T(1) / static_cast<T>(d);
+      }
+    });
   }
   template <class T>
   static void run(cpu&, max_backward_step, const bag_chunk<>& chunk, states_view states, matrix_view<const T> dembedding,

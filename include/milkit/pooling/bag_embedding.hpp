@@ -1,0 +1,253 @@
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <memory>
+#include <type_traits>
+
+#include <milkit/nn/identity.hpp>
+#include <milkit/pooling/bag.hpp>
+#include <milkit/pooling/pooler.hpp>
+
+namespace milkit::pooling {
+
+/// From the instances of bags to their embeddings: a row-wise encoder, then a pooler, fused. A chunk of instances goes
+/// through encoder, scores and pooling while it is in cache, and only the running states of the bags remain (online softmax),
+/// so a bag of any size needs O(chunk) memory beside itself, and one that is read from a file is never in memory at once.
+///
+/// In training the chunks' intermediate values are kept for the backward pass as far as `saved_bytes` reaches; the others are
+/// computed again there, with the same bits (dropout included). Gradients are summed chunk by chunk in order, so results
+/// depend on `chunk_rows`, but not on `saved_bytes` and not on the number of threads.
+/// Errors: value_error for an empty bag; shape_error for widths and offsets that do not fit.
+template <class Encoder, pooler Pooler>
+struct bag_embedding {
+  static_assert(Encoder::row_wise,
+                "milkit::pooling::bag_embedding: the encoder must work instance by instance (row_wise), because bags stream "
+                "through it in chunks");
+  static_assert(Encoder::out_features < 0 || Pooler::in_features < 0 || Encoder::out_features == Pooler::in_features,
+                "milkit::pooling::bag_embedding: the encoder gives another number of features than the pooler takes");
+
+  static constexpr std::int64_t in_features = Encoder::in_features;
+  static constexpr std::int64_t out_features = Pooler::out_features == any_features ? Encoder::out_features : Pooler::out_features;
+
+  Encoder encoder = {};
+  Pooler pooler = {};
+  std::int64_t chunk_rows = 0;                      ///< 0: chosen from the size of an instance's intermediate values
+  std::size_t saved_bytes = std::size_t{40} << 20;  ///< kept for the backward pass at most
+
+  template <class Visitor>
+  constexpr void describe(Visitor& v) const {
+    v.child("encoder", encoder);
+    v.child("pooler", pooler);
+  }
+
+  /// What one chunk leaves for the backward pass.
+  template <class Source, class Backend>
+  struct chunk_saved {
+    using T = typename Source::value_type;
+    using Space = typename Backend::space;
+    using input_view = view<const T, Source::rank, Space>;
+    input_view input;
+    matrix_view<const T, Space> h;
+    typename Encoder::template saved<input_view> encoder;
+    typename Pooler::template saved<T, Space> pooler;
+  };
+
+  template <class Source, class Backend>
+  struct saved {
+    using T = typename Source::value_type;
+    using Space = typename Backend::space;
+    std::int64_t chunk_rows = 0;
+    vector_view<const std::int64_t> offsets;
+    vector_view<chunk_saved<Source, Backend>> chunks;  ///< the first ones; the rest is computed again
+    matrix_view<T, Space> logits;                      ///< [n, scores]
+    matrix_view<double, Space> states;                 ///< [bags, state_width]
+  };
+
+  /// Writes embedding [bags, d] and, where they are not absent, logits [n, scores] and attention [n, attentions]. `offsets`
+  /// [bags + 1] lie on the host. What backward needs stays in the workspace.
+  template <class Backend, class Weights, instance_source<Backend> Source, class Embedding, class Logits, class Attention>
+  void forward(Backend& backend, Weights weights, const Source& source, vector_view<const std::int64_t> offsets,
+               Embedding embedding, Logits logits, Attention attention, saved<Source, Backend>& kept, const pass& pass) const {
+    using T = typename Source::value_type;
+    using Space = typename Backend::space;
+    constexpr const char* op = "milkit::pooling::bag_embedding";
+    const std::int64_t rows = source.shape()[0];
+    expect_offsets(op, offsets, rows);
+    const std::int64_t bags = offsets.extent(0) - 1, features = encoder.output_shape(source.shape())[1];
+    expect_shape(op, "embedding", embedding, shape<2>{bags, features});
+    if (!logits.absent()) expect_shape(op, "logits", logits, shape<2>{rows, Pooler::scores});
+    if (!attention.absent()) expect_shape(op, "attention", attention, shape<2>{rows, Pooler::attentions});
+
+    kept.offsets = offsets;
+    kept.chunk_rows = chunk_rows > 0 ? chunk_rows : default_chunk_rows(backend, weights, source, pass);
+    kept.logits = logits.absent() ? backend.workspace.template allocate<T>(shape<2>{rows, Pooler::scores}) : logits;
+    kept.states = backend.workspace.template allocate<double>(shape<2>{bags, pooler.state_width(features)});
+    ops::fill(backend, kept.states, 0.0);
+    const std::int64_t chunks = chunk_count(rows, kept.chunk_rows);
+    const auto store = allocate_store(backend, weights, source, kept, pass);
+
+    parallel_in_order(
+        backend, chunks,
+        [&](Backend& worker, std::int64_t i) {
+          const auto chunk = chunk_at(kept, rows, i);
+          chunk_saved<Source, Backend> own;
+          if (i < store.rows()) {
+            workspace<Space> slice = worker.workspace.planning() ? workspace<Space>(true) : workspace<Space>(vector_view<std::byte, Space>(store.row(i), {store.cols()}));
+            worker.store = &slice;
+            encode(worker, weights, source, chunk.rows, own, kept.logits, pass);
+            worker.store = nullptr;
+            if (!worker.workspace.planning()) std::construct_at(&kept.chunks(i), own);
+          } else {
+            encode(worker, weights, source, chunk.rows, own, kept.logits, pass);
+          }
+          const auto part = worker.workspace.template allocate<double>(shape<2>{chunk.bags.count, kept.states.cols()});
+          pooler.pool(worker, chunk, own.h, logits_of(kept, chunk), part);
+          return part;
+        },
+        [&](Backend& worker, std::int64_t i, matrix_view<double, Space> part) {
+          const auto chunk = chunk_at(kept, rows, i);
+          pooler.merge(worker, part, kept.states.rows(chunk.bags.first, chunk.bags.count));
+        });
+    pooler.finish(backend, offsets, kept.states, embedding);
+    for (std::int64_t i = 0; i < chunks && !attention.absent(); ++i) {
+      const auto chunk = chunk_at(kept, rows, i);
+      pooler.attention(backend, chunk, logits_of(kept, chunk), kept.states, attention.rows(chunk.rows.first, chunk.rows.count));
+    }
+  }
+
+  /// From dembedding [bags, d] and dattention [n, attentions] (absent where nothing depends on the attention itself): adds to
+  /// `gradient`, and writes dinput, of the instances' shape, where it is not absent.
+  template <class Backend, class Weights, instance_source<Backend> Source, class Dembedding, class Dattention, class Dinput, class Gradient>
+  void backward(Backend& backend, Weights weights, const Source& source, const saved<Source, Backend>& kept,
+                Dembedding dembedding, Dattention dattention, Dinput dinput, Gradient gradient, const pass& pass) const {
+    using T = typename Source::value_type;
+    using Space = typename Backend::space;
+    const std::int64_t rows = source.shape()[0], chunks = chunk_count(rows, kept.chunk_rows), bags = kept.states.rows();
+    expect_shape("milkit::pooling::bag_embedding", "dembedding", dembedding, shape<2>{bags, encoder.output_shape(source.shape())[1]});
+    const auto scope = backend.workspace.scope();
+    vector_view<double, Space> dots;
+    if (!dattention.absent()) {
+      expect_shape("milkit::pooling::bag_embedding", "dattention", dattention, shape<2>{rows, Pooler::attentions});
+      dots = backend.workspace.template allocate<double>(bags * Pooler::attentions);
+      ops::fill(backend, dots, 0.0);
+      for (std::int64_t i = 0; i < chunks; ++i) {
+        const auto chunk = chunk_at(kept, rows, i);
+        pooler.dots(backend, chunk, logits_of(kept, chunk), kept.states, dattention.rows(chunk.rows.first, chunk.rows.count), dots);
+      }
+    }
+    parallel_in_order(
+        backend, chunks,
+        [&](Backend& worker, std::int64_t i) {
+          const auto chunk = chunk_at(kept, rows, i);
+          const auto part = chunks == 1 ? gradient : worker.workspace.template allocate<T>(gradient.extent(0));
+          if (chunks > 1) ops::fill(worker, part, T(0));
+          chunk_saved<Source, Backend> own;
+          if (i >= kept.chunks.extent(0)) encode(worker, weights, source, chunk.rows, own, kept.logits, pass);
+          else if (!worker.workspace.planning()) own = kept.chunks(i);
+          const auto dlogits = worker.workspace.template allocate<T>(shape<2>{chunk.rows.count, Pooler::scores});
+          const auto dh = worker.workspace.template allocate<T>(shape<2>{chunk.rows.count, dembedding.cols()});
+          pooler.pool_backward(worker, chunk, own.h, logits_of(kept, chunk), kept.states, dembedding,
+                               slice_rows(dattention, chunk.rows), dots, dlogits, dh);
+          decode(worker, weights, own, dlogits, dh, slice_rows(dinput, chunk.rows), part, pass.from_row(chunk.rows.first));
+          return part;
+        },
+        [&](Backend& worker, std::int64_t, vector_view<T, Space> part) {
+          if (chunks > 1) ops::copy_rows(worker, part, gradient, true);
+        });
+  }
+
+ private:
+  static constexpr bool has_encoder = !std::is_same_v<Encoder, nn::identity>;
+
+  template <class View>
+  static View slice_rows(View all, row_range rows) {
+    return all.absent() ? all : all.rows(rows.first, rows.count);
+  }
+
+  /// The chunk's rows, and the bags that they touch.
+  template <class Source, class Backend>
+  static ops::bag_chunk<> chunk_at(const saved<Source, Backend>& kept, std::int64_t rows, std::int64_t i) {
+    const row_range own = milkit::chunk_at(rows, kept.chunk_rows, i);
+    const std::int64_t* begin = kept.offsets.data();
+    const std::int64_t* end = begin + kept.offsets.extent(0);
+    const std::int64_t first = std::upper_bound(begin, end, own.first) - begin - 1;
+    const std::int64_t last = std::lower_bound(begin, end, own.first + own.count) - begin;
+    return {own, {first, last - first}, kept.offsets};
+  }
+
+  template <class Kept, class Chunk>
+  static auto logits_of(const Kept& kept, const Chunk& chunk) {
+    return kept.logits.rows(chunk.rows.first, chunk.rows.count);
+  }
+
+  /// One chunk through encoder and scores.
+  template <class Backend, class Weights, class Source, class Logits>
+  void encode(Backend& backend, Weights weights, const Source& source, row_range rows, chunk_saved<Source, Backend>& own,
+              Logits logits, const pass& whole) const {
+    using T = typename Source::value_type;
+    const pass pass = whole.from_row(rows.first);
+    parameter_cursor cursor(weights);
+    const auto encoder_weights = cursor.child(encoder), pooler_weights = cursor.child(pooler);
+    own.input = source.read(backend, rows);
+    if constexpr (has_encoder) {
+      const auto h = backend.kept_memory().template allocate<T>(encoder.output_shape(own.input.shape()));
+      encoder.forward(backend, encoder_weights, own.input, h, own.encoder, pass.child(0));
+      own.h = h;
+    } else {
+      own.h = own.input;
+    }
+    pooler.score(backend, pooler_weights, own.h, logits.rows(rows.first, rows.count), own.pooler, pass.child(1));
+  }
+
+  /// The way back of `encode`; dh holds what the pooling gives to h.
+  template <class Backend, class Weights, class Own, class Dlogits, class Dh, class Dinput, class Gradient>
+  void decode(Backend& backend, Weights weights, const Own& own, Dlogits dlogits, Dh dh, Dinput dinput, Gradient gradient,
+              const pass& pass) const {
+    parameter_cursor cursor(weights);
+    parameter_cursor gradient_cursor(gradient);
+    const auto encoder_weights = cursor.child(encoder), pooler_weights = cursor.child(pooler);
+    const auto encoder_gradient = gradient_cursor.child(encoder), pooler_gradient = gradient_cursor.child(pooler);
+    pooler.score_backward(backend, pooler_weights, own.h, own.pooler, dlogits, dh, pooler_gradient, pass.child(1));
+    if constexpr (has_encoder) encoder.backward(backend, encoder_weights, own.encoder, dh, dinput, encoder_gradient, pass.child(0));
+    else if (!dinput.absent()) ops::copy_rows(backend, dh, dinput);
+  }
+
+  /// The bytes that `encode` keeps of a chunk of `rows` rows: it is run on a backend that only counts.
+  template <class Backend, class Weights, class Source>
+  std::size_t kept_bytes(Backend& backend, Weights weights, const Source& source, std::int64_t rows, const pass& pass) const {
+    using Space = typename Backend::space;
+    Backend planner = backend.planner();
+    workspace<Space> store(true);
+    planner.store = &store;
+    chunk_saved<Source, Backend> own;
+    const auto logits = planner.workspace.template allocate<typename Source::value_type>(shape<2>{rows, Pooler::scores});
+    encode(planner, weights, source, {0, rows}, own, logits, pass);
+    return store.peak_bytes();
+  }
+
+  /// A power of two of rows whose values take about 2 MiB: they stay in cache, and the matrix products are still large.
+  template <class Backend, class Weights, class Source>
+  std::int64_t default_chunk_rows(Backend& backend, Weights weights, const Source& source, const pass& pass) const {
+    const std::size_t row_bytes = kept_bytes(backend, weights, source, 1, pass);
+    const auto rows = static_cast<std::uint64_t>((std::size_t{2} << 20) / (std::max)(row_bytes, std::size_t{1}));
+    return static_cast<std::int64_t>(std::clamp(std::bit_floor(rows), std::uint64_t{16}, std::uint64_t{512}));
+  }
+
+  /// Memory for the values of as many chunks as `saved_bytes` holds, one row a chunk.
+  template <class Backend, class Weights, class Source>
+  matrix_view<std::byte, typename Backend::space> allocate_store(Backend& backend, Weights weights, const Source& source,
+                                                                 saved<Source, Backend>& kept, const pass& pass) const {
+    using chunk = chunk_saved<Source, Backend>;
+    static_assert(std::is_trivially_destructible_v<chunk>, "milkit: what layers save must be views and numbers");
+    if (!pass.training) return {};
+    const std::int64_t rows = source.shape()[0];
+    const std::size_t bytes = kept_bytes(backend, weights, source, (std::min)(rows, kept.chunk_rows), pass);
+    const std::int64_t fit = static_cast<std::int64_t>(saved_bytes / (std::max)(bytes, std::size_t{1}));
+    const std::int64_t chunks = (std::min)(chunk_count(rows, kept.chunk_rows), fit);
+    kept.chunks = backend.workspace.template allocate<chunk>(chunks);
+    return backend.workspace.template allocate<std::byte>(shape<2>{chunks, static_cast<std::int64_t>(bytes)});
+  }
+};
+
+}  // namespace milkit::pooling

@@ -1,0 +1,156 @@
+#pragma once
+
+#include <milkit/nn/layer.hpp>
+#include <milkit/ops/dropout.hpp>
+#include <milkit/ops/gate.hpp>
+#include <milkit/ops/linear.hpp>
+#include <milkit/pooling/pooler.hpp>
+
+namespace milkit::pooling {
+
+/// Attention pooling with a small scoring network; `attention`, `gated_attention` and `dual_gated_attention` are its names.
+/// For head h: z_i = w . f(V h_i + b_V) + b_w, or with two branches z_i = w . (f(V h_i + b_V) * sigmoid(U h_i + b_U)) + b_w;
+/// a = softmax(z) over the bag; the first head gives the embedding g = sum_i a_i h_i. Gradients: zoommil.md 2.2.
+/// Shapes: h [n, D], V and U [L, D], w [L], logits and attention [n, heads], g [D].
+/// Parameters, head by head (the second one's have the prefix `zoom.`): v.weight, u.weight, v.bias, u.bias, w.weight, w.bias;
+/// V and U of all heads lie next to each other, so that one matrix product makes all branches.
+/// `dropout` is the rate on both branches in training. Cost: 2 n D L FLOPs a branch; O(n heads) memory beside the branches.
+/// NaN or +infinity in a bag makes its attention and embedding NaN.
+template <std::int64_t D, std::int64_t L, int Branches, int Heads, class Function, bool Bias>
+struct scored_attention {
+  static_assert(Branches == 1 || Branches == 2, "milkit::pooling: attention has one branch, or two when gated");
+  static_assert(Heads == 1 || Heads == 2, "milkit::pooling: attention has one head, or two when dual");
+  static constexpr std::int64_t in_features = D, out_features = D;
+  static constexpr int scores = Heads, attentions = Heads;
+
+  [[no_unique_address]] extent<D> in = {};
+  [[no_unique_address]] extent<L> width = {};
+  double dropout = 0;
+  init scheme = init::torch;
+
+  std::int64_t state_width(std::int64_t d) const { return 2 + d + 2 * (Heads - 1); }
+
+  template <class Visitor>
+  constexpr void describe(Visitor& v) const {
+    constexpr const char* names[2][2][2] = {{{"v.weight", "v.bias"}, {"u.weight", "u.bias"}},
+                                            {{"zoom.v.weight", "zoom.v.bias"}, {"zoom.u.weight", "zoom.u.bias"}}};
+    constexpr const char* score_names[2][2] = {{"w.weight", "w.bias"}, {"zoom.w.weight", "zoom.w.bias"}};
+    for (int h = 0; h < Heads; ++h)
+      for (int b = 0; b < Branches; ++b) v.parameter({names[h][b][0], {width, in}, role::weight, in, width, scheme});
+    if constexpr (Bias)
+      for (int h = 0; h < Heads; ++h)
+        for (int b = 0; b < Branches; ++b) v.parameter({names[h][b][1], {width}, role::bias, in, width, scheme});
+    for (int h = 0; h < Heads; ++h) v.parameter({score_names[h][0], {1, width}, role::weight, width, 1, scheme});
+    if constexpr (Bias)
+      for (int h = 0; h < Heads; ++h) v.parameter({score_names[h][1], {1}, role::bias, width, 1, scheme});
+  }
+
+  template <class T, class Space>
+  struct saved {
+    matrix_view<T, Space> branches;
+  };
+
+  template <class Backend, class Weights, class H, class Logits, class Saved>
+  void score(Backend& backend, Weights weights, H h, Logits logits, Saved& kept, const pass& pass) const {
+    using T = typename Logits::value_type;
+    const auto p = split(weights);
+    kept.branches = backend.kept_memory().template allocate<T>(shape<2>{h.rows(), gate_shape().columns()});
+    ops::matmul(backend, h, p.branches, kept.branches, {.transpose_b = true});
+    with_mask(backend, kept.branches, pass, [&](auto mask) {
+      ops::gate(backend, gate_shape(), Function{}, kept.branches, p.branch_bias, p.w, p.bias, mask, 1 / (1 - dropout), logits);
+    });
+  }
+
+  template <class Backend, class Weights, class H, class Saved, class Dlogits, class Dh, class Gradient>
+  void score_backward(Backend& backend, Weights weights, H h, const Saved& kept, Dlogits dlogits, Dh dh, Gradient gradient,
+                      const pass& pass) const {
+    const auto p = split(weights);
+    const auto d = split(gradient);
+    with_mask(backend, kept.branches, pass, [&](auto mask) {
+      ops::gate_backward(backend, gate_shape(), Function{}, kept.branches, p.w, mask, 1 / (1 - dropout), dlogits, d.w, d.bias);
+    });
+    ops::matmul(backend, kept.branches, h, d.branches, {.transpose_a = true, .accumulate = true});
+    if constexpr (Bias) ops::add_column_sums(backend, kept.branches, d.branch_bias);
+    if (!dh.absent()) ops::matmul(backend, kept.branches, p.branches, dh, {.accumulate = true});
+  }
+
+  template <class Backend, class Chunk, class H, class Logits, class Part>
+  void pool(Backend& backend, const Chunk& chunk, H h, Logits logits, Part part) const {
+    ops::softmax_pool(backend, chunk, h, logits.columns(0, 1), head(part, 0));
+    if constexpr (Heads == 2) ops::softmax_pool(backend, chunk, h.columns(0, 0), logits.columns(1, 1), head(part, 1));
+  }
+  template <class Backend, class Part, class States>
+  void merge(Backend& backend, Part part, States states) const {
+    for (int h = 0; h < Heads; ++h) ops::softmax_pool_merge(backend, head(part, h), head(states, h));
+  }
+  template <class Backend, class Offsets, class States, class Embedding>
+  void finish(Backend& backend, Offsets, States states, Embedding embedding) const {
+    ops::softmax_pool_finish(backend, head(states, 0), embedding);
+  }
+  template <class Backend, class Chunk, class Logits, class States, class Attention>
+  void attention(Backend& backend, const Chunk& chunk, Logits logits, States states, Attention attention) const {
+    for (int h = 0; h < Heads; ++h)
+      ops::softmax_weights(backend, chunk, logits.columns(h, 1), head(states, h), attention.columns(h, 1));
+  }
+  template <class Backend, class Chunk, class Logits, class States, class Dattention, class Dots>
+  void dots(Backend& backend, const Chunk& chunk, Logits logits, States states, Dattention dattention, Dots dots) const {
+    for (int h = 0; h < Heads; ++h)
+      ops::softmax_dots(backend, chunk, logits.columns(h, 1), head(states, h), dattention.columns(h, 1), dots.rows(h * states.rows(), states.rows()));
+  }
+  template <class Backend, class Chunk, class H, class Logits, class States, class Dembedding, class Dattention, class Dots,
+            class Dlogits, class Dh>
+  void pool_backward(Backend& backend, const Chunk& chunk, H h, Logits logits, States states, Dembedding dembedding,
+                     Dattention dattention, Dots dots, Dlogits dlogits, Dh dh) const {
+    for (int i = 0; i < Heads; ++i) {
+      const auto upstream = dattention.absent() ? dattention : dattention.columns(i, 1);
+      const auto own_dots = dots.absent() ? dots : dots.rows(i * states.rows(), states.rows());
+      if (i == 0)
+        ops::softmax_pool_backward(backend, chunk, h, logits.columns(0, 1), head(states, 0), dembedding, upstream, own_dots,
+                                   dlogits.columns(0, 1), dh);
+      else
+        ops::softmax_pool_backward(backend, chunk, H(), logits.columns(1, 1), head(states, 1), Dembedding(), upstream, own_dots,
+                                   dlogits.columns(1, 1), Dh());
+    }
+  }
+
+ private:
+  constexpr ops::gate_shape gate_shape() const { return {.width = width, .branches = Branches, .heads = Heads}; }
+
+  /// Head h's columns of the states: (peak, mass, sum of d) and behind them (peak, mass).
+  template <class States>
+  static States head(States states, int h) {
+    const std::int64_t first = states.cols() - 2 * (Heads - 1);
+    return h == 0 ? states.columns(0, first) : states.columns(first, 2);
+  }
+
+  template <class T, class Space>
+  struct pieces {
+    matrix_view<T, Space> branches;  ///< [heads branches L, D]
+    vector_view<T, Space> branch_bias;
+    matrix_view<T, Space> w;  ///< [heads, L]
+    vector_view<T, Space> bias;
+  };
+  template <class T, class Space>
+  pieces<T, Space> split(vector_view<T, Space> stretch) const {
+    parameter_cursor cursor(stretch);
+    pieces<T, Space> p;
+    p.branches = cursor.matrix(gate_shape().columns(), in);
+    if constexpr (Bias) p.branch_bias = cursor.vector(gate_shape().columns());
+    p.w = cursor.matrix(Heads, width);
+    if constexpr (Bias) p.bias = cursor.vector(Heads);
+    return p;
+  }
+
+  template <class Backend, class Branches_, class Use>
+  void with_mask(Backend& backend, Branches_ branches, const pass& pass, Use&& use) const {
+    const auto scope = backend.workspace.scope();
+    matrix_view<std::uint8_t, typename Backend::space> mask;
+    if (pass.training && dropout > 0) {
+      mask = backend.workspace.template allocate<std::uint8_t>(branches.shape());
+      ops::dropout_mask(backend, pass.random, pass.first_row, dropout, mask);
+    }
+    use(mask);
+  }
+};
+
+}  // namespace milkit::pooling
