@@ -20,7 +20,7 @@ namespace milkit::data {
 class input_file {
  public:
   explicit input_file(const std::filesystem::path& path) : name_(path.string()) {
-    descriptor_ = ::open(name_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // O_NONBLOCK: opening a pipe must not hang
+    descriptor_ = ::open(name_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // opening a pipe must not hang
     if (descriptor_ < 0) throw io_error(message(name_, ": cannot be opened: ", std::strerror(errno)));
     struct ::stat status = {};
     if (::fstat(descriptor_, &status) != 0 || !S_ISREG(status.st_mode)) {
@@ -47,9 +47,7 @@ class input_file {
       const ::ssize_t got = ::pread(descriptor_, out + done, static_cast<std::size_t>(bytes - done), offset + done);
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) throw io_error(message(name_, ": cannot be read: ", std::strerror(errno)));
-      if (got == 0)
-        throw io_error(
-            message(name_, ": ends at byte ", offset + done, ", expected ", offset + bytes, " bytes or more"));
+      if (got == 0) throw io_error(message(name_, ": ends before byte ", offset + bytes));
       done += got;
     }
   }
