@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <fstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -70,6 +71,17 @@ inline void write_tiff_pyramid(const std::filesystem::path& path, const std::vec
     TIFFWriteDirectory(file);
   }
   TIFFClose(file);
+}
+
+/// Overwrites the bytes of one tile with nonsense, so that it no longer decodes.
+inline void damage_tile(const std::filesystem::path& path, std::uint16_t level, std::uint32_t tile) {
+  TIFF* file = TIFFOpen(path.c_str(), "r");
+  if (!file || !TIFFSetDirectory(file, level)) throw std::runtime_error("cannot read " + path.string());
+  const std::uint64_t offset = TIFFGetStrileOffset(file, tile), bytes = TIFFGetStrileByteCount(file, tile);
+  TIFFClose(file);
+  std::fstream stream(path, std::ios::in | std::ios::out | std::ios::binary);
+  stream.seekp(static_cast<std::streamoff>(offset));
+  stream << std::string(bytes, '\xaa');
 }
 
 }  // namespace milkit::test

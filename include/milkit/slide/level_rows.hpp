@@ -14,6 +14,9 @@ namespace milkit::slide {
 struct level {
   pixel_size size;
   downsample factor;
+  /// False for a reduced level narrower than its tiles: libtiff 4.5.0 garbles these, silently. The next finer level,
+  /// which is hardly larger, is averaged instead.
+  bool readable = true;
 };
 
 /// Memory that reads need beside their result; keep one for each thread to read without allocating.

@@ -23,7 +23,8 @@ struct sampling {
 };
 
 struct open_options {
-  std::optional<mpp> given_mpp;  ///< the user's word on the size of a level-0 pixel; used where the slide does not know
+  std::optional<mpp> given_mpp =
+      {};  ///< the user's word on the size of a level-0 pixel; used where the slide does not know
 };
 
 struct sampling_options {
@@ -53,6 +54,8 @@ class whole_slide {
       if (one.size.width < 1 || one.size.height < 1 || !(one.factor.value > 0))
         throw io_error(message("slide ", name(), ": level ", i, " is ", one.size.width, " x ", one.size.height,
                                " pixels with downsample ", one.factor.value, ", expected all to be positive"));
+      const auto tile = number_property(properties_, message("openslide.level[", i, "].tile-width"));
+      one.readable = i == 0 || !tile || *tile <= static_cast<double>(one.size.width);
       levels_.push_back(one);
     }
     if (levels_.empty()) throw io_error(message("slide ", name(), ": it has 0 levels, expected 1 or more"));
@@ -160,10 +163,8 @@ class whole_slide {
   std::int32_t best_level(sampling scale) const {
     const double limit = (std::min)(scale.x, scale.y) * (1 + 1e-9);
     std::int32_t best = 0;
-    for (std::size_t i = 1; i < levels_.size(); ++i)
-      if (levels_[i].factor.value <= limit &&
-          levels_[i].factor.value > levels_[static_cast<std::size_t>(best)].factor.value)
-        best = static_cast<std::int32_t>(i);
+    for (std::int32_t i = 1; i < static_cast<std::int32_t>(levels_.size()); ++i)
+      if (at(i).readable && at(i).factor.value <= limit && at(i).factor.value > at(best).factor.value) best = i;
     return best;
   }
 

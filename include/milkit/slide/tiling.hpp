@@ -20,11 +20,11 @@ struct tile {
 
 struct grid_options {
   target_resolution resolution = mpp{0.5};
-  std::int64_t tile_size = 256;            ///< target pixels
-  std::int64_t overlap = 0;                ///< target pixels shared by neighbours
-  double min_tissue = 0.1;                 ///< tiles with a smaller share are left out; 0 keeps all
-  std::optional<level0_rectangle> region;  ///< the whole slide where it is not given
-  sampling_options sampling;
+  std::int64_t tile_size = 256;                 ///< target pixels
+  std::int64_t overlap = 0;                     ///< target pixels shared by neighbours
+  double min_tissue = 0.1;                      ///< tiles with a smaller share are left out; 0 keeps all
+  std::optional<level0_rectangle> region = {};  ///< the whole slide where it is not given
+  sampling_options sampling = {};
 };
 
 /// The tiles of a slide, row by row.

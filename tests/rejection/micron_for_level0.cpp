@@ -1,0 +1,10 @@
+// expect: milkit::slide::(point<milkit::slide::micron_frame>|micron_point)
+#include <milkit/slide/geometry.hpp>
+
+bool f(const milkit::slide::level0_rectangle& area, const milkit::slide::micron_point& nucleus) {
+#if defined(MILKIT_REJECTION_CONTROL)
+  return area.contains(to_level0(nucleus, milkit::slide::pixel_microns{0.25, 0.25}));
+#else
+  return area.contains(nucleus);
+#endif
+}
