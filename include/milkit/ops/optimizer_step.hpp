@@ -31,14 +31,14 @@ namespace detail {
 template <class Backend>
 struct sgd_step_impl {
   static_assert(dependent_false<Backend>,
-                "milkit::ops::sgd_step: no implementation for this backend here; include <milkit/ops/optimizer_step_cpu.hpp> "
-                "for cpu or <milkit/ops/optimizer_step_cuda.cuh> for cuda");
+                "milkit::ops::sgd_step: no implementation for this backend here; include "
+                "<milkit/ops/optimizer_step_cpu.hpp> for cpu or <milkit/ops/optimizer_step_cuda.cuh> for cuda");
 };
 template <class Backend>
 struct adam_step_impl {
   static_assert(dependent_false<Backend>,
-                "milkit::ops::adam_step: no implementation for this backend here; include <milkit/ops/optimizer_step_cpu.hpp> "
-                "for cpu or <milkit/ops/optimizer_step_cuda.cuh> for cuda");
+                "milkit::ops::adam_step: no implementation for this backend here; include "
+                "<milkit/ops/optimizer_step_cpu.hpp> for cpu or <milkit/ops/optimizer_step_cuda.cuh> for cuda");
 };
 
 inline void expect_rate(std::string_view op, std::string_view what, double got, double below) {
@@ -64,13 +64,14 @@ void expect_flat(std::string_view op, std::string_view what, const View& got, st
 ///
 ///     g' = gradient_scale g + weight_decay theta,  v = momentum v + g',  theta -= learning_rate v
 ///
-/// Shapes: weights, gradient and velocity [n]; velocity may be absent where momentum is 0 and is not touched then. Zeros in
+/// Shapes: weights, gradient and velocity [n]; where momentum is 0 velocity is not touched and may be absent. Zeros in
 /// velocity make the first step v = g'. NaN in the gradient reaches weights and velocity: ask `count_nonfinite` before.
 /// n = 0: nothing. Cost: O(n), no workspace; the same bits at any thread count.
-/// Errors: shape_error for other sizes or strides; value_error for a rate below 0, momentum outside [0, 1), or no number.
+/// Errors: shape_error for other sizes or strides; value_error for a rate below 0 or momentum outside [0, 1).
 template <backend Backend, class T, class Space>
   requires resident_on<vector_view<T, Space>, Backend>
-void sgd_step(Backend& backend, vector_view<T, Space> weights, vector_view<const std::type_identity_t<T>, Space> gradient,
+void sgd_step(Backend& backend, vector_view<T, Space> weights,
+              vector_view<const std::type_identity_t<T>, Space> gradient,
               vector_view<std::type_identity_t<T>, Space> velocity, const sgd_step_options& options) {
   constexpr auto op = "sgd_step";
   const std::int64_t n = weights.extent(0);
@@ -82,19 +83,20 @@ void sgd_step(Backend& backend, vector_view<T, Space> weights, vector_view<const
   execute<detail::sgd_step_impl>(backend, weights, gradient, velocity, options);
 }
 
-/// One step of Adam (Kingma and Ba, ICLR 2015) or AdamW (Loshchilov and Hutter, ICLR 2019), in one pass over flat memory:
+/// One step of Adam (Kingma and Ba, ICLR 2015) or AdamW (Loshchilov and Hutter, ICLR 2019), in one pass over memory:
 ///
-///     g' = gradient_scale g  (+ weight_decay theta, unless decoupled);  theta -= learning_rate weight_decay theta  (decoupled)
+///     g' = gradient_scale g,  then g' += weight_decay theta, or if decoupled theta -= learning_rate weight_decay theta
 ///     m = beta1 m + (1 - beta1) g',  v = beta2 v + (1 - beta2) g'^2
 ///     theta -= learning_rate m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps)
 ///
-/// Shapes: weights, gradient, first (m) and second (v) [n]; moments start as zeros. The bias corrections are computed in
-/// double. NaN in the gradient reaches weights and moments: ask `count_nonfinite` before. n = 0: nothing.
-/// Cost: O(n), no workspace; the same bits at any thread count.
-/// Errors: shape_error for other sizes or strides; value_error for step < 1, betas outside [0, 1), eps <= 0, a rate below 0.
+/// Shapes: weights, gradient, first (m) and second (v) [n]; moments start as zeros. The bias corrections are computed
+/// in double. NaN in the gradient reaches weights and moments: ask `count_nonfinite` before.
+/// n = 0: nothing. Cost: O(n), no workspace; the same bits at any thread count.
+/// Errors: shape_error for other sizes or strides; value_error for step < 1, betas outside [0, 1), eps <= 0, rates < 0.
 template <backend Backend, class T, class Space>
   requires resident_on<vector_view<T, Space>, Backend>
-void adam_step(Backend& backend, vector_view<T, Space> weights, vector_view<const std::type_identity_t<T>, Space> gradient,
+void adam_step(Backend& backend, vector_view<T, Space> weights,
+               vector_view<const std::type_identity_t<T>, Space> gradient,
                vector_view<std::type_identity_t<T>, Space> first, vector_view<std::type_identity_t<T>, Space> second,
                const adam_step_options& options) {
   constexpr auto op = "adam_step";

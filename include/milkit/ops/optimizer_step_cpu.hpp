@@ -8,7 +8,7 @@
 namespace milkit::ops::detail {
 
 inline constexpr std::int64_t optimizer_chunk = std::int64_t{1} << 14;  // elements a task
-inline constexpr std::int64_t optimizer_block = std::int64_t{1} << 10;  // elements whose four arrays stay in the L1 cache
+inline constexpr std::int64_t optimizer_block = std::int64_t{1} << 10;  // elements: four arrays stay in the L1 cache
 
 /// A few elements as an Eigen array: Eigen's packets hold a square root, which compilers do not vectorise without
 /// -fno-math-errno.
@@ -56,7 +56,8 @@ struct adam_step_impl<cpu> {
                   vector_view<T> second, const adam_step_options& options) {
     const double t = static_cast<double>(options.step);
     const double correction1 = 1 - std::pow(options.beta1, t), correction2 = 1 - std::pow(options.beta2, t);
-    const T rate = static_cast<T>(options.learning_rate / correction1), root = static_cast<T>(1 / std::sqrt(correction2));
+    const T rate = static_cast<T>(options.learning_rate / correction1);
+    const T root = static_cast<T>(1 / std::sqrt(correction2));
     const T beta1 = static_cast<T>(options.beta1), rest1 = static_cast<T>(1 - options.beta1);
     const T beta2 = static_cast<T>(options.beta2), rest2 = static_cast<T>(1 - options.beta2);
     const T eps = static_cast<T>(options.eps), scale = static_cast<T>(options.gradient_scale);

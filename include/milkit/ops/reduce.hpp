@@ -8,14 +8,14 @@ namespace detail {
 template <class Backend>
 struct l2_norm_impl {
   static_assert(dependent_false<Backend>,
-                "milkit::ops::l2_norm: no implementation for this backend here; include <milkit/ops/reduce_cpu.hpp> for cpu or "
-                "<milkit/ops/reduce_cuda.cuh> for cuda");
+                "milkit::ops::l2_norm: no implementation for this backend here; include <milkit/ops/reduce_cpu.hpp> "
+                "for cpu or <milkit/ops/reduce_cuda.cuh> for cuda");
 };
 template <class Backend>
 struct count_nonfinite_impl {
   static_assert(dependent_false<Backend>,
-                "milkit::ops::count_nonfinite: no implementation for this backend here; include <milkit/ops/reduce_cpu.hpp> for "
-                "cpu or <milkit/ops/reduce_cuda.cuh> for cuda");
+                "milkit::ops::count_nonfinite: no implementation for this backend here; include "
+                "<milkit/ops/reduce_cpu.hpp> for cpu or <milkit/ops/reduce_cuda.cuh> for cuda");
 };
 
 template <class View>

@@ -1,0 +1,104 @@
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <concepts>
+
+#include <milkit/core/cpu.hpp>
+#include <milkit/ops/optimizer_step.hpp>
+
+namespace milkit::train {
+
+/// What changes from step to step.
+struct step_options {
+  std::int64_t step = 1;      ///< counted from 1
+  double learning_rate = 0;   ///< the one in force now, from the schedule
+  double gradient_scale = 1;  ///< multiplies the gradient first: clipping, 1 / accumulated bags
+};
+
+/// An optimizer describes: its hyper-parameters are members, `learning_rate` the one a schedule starts from. It owns no
+/// memory; `moments` says how many buffers of the weights' size the caller keeps for it, zeros at the start.
+/// `step(backend, weights, gradient, moments, options)` runs one update over flat memory.
+template <class O>
+concept optimizer = requires(const O& o, cpu& backend, vector_view<float> weights, vector_view<const float> gradient,
+                             const std::array<vector_view<float>, static_cast<std::size_t>(O::moments)>& moments) {
+  { o.learning_rate } -> std::convertible_to<double>;
+  o.step(backend, weights, gradient, moments, step_options{});
+};
+
+/// Gradient descent with momentum and L2; see `ops::sgd_step`. The moment may be a default view where momentum is 0.
+struct sgd {
+  static constexpr int moments = 1;
+  double learning_rate = 1e-2;
+  double momentum = 0;
+  double weight_decay = 0;
+
+  template <backend Backend, class T, class Space>
+  void step(Backend& backend, vector_view<T, Space> weights, vector_view<const std::type_identity_t<T>, Space> gradient,
+            const std::array<vector_view<T, Space>, 1>& moment, const step_options& now) const {
+    ops::sgd_step(backend, weights, gradient, moment[0],
+                  {.learning_rate = now.learning_rate,
+                   .momentum = momentum,
+                   .weight_decay = weight_decay,
+                   .gradient_scale = now.gradient_scale});
+  }
+};
+
+/// Adam with L2: the decay is added to the gradient, before the moments; see `ops::adam_step`.
+struct adam {
+  static constexpr int moments = 2;
+  double learning_rate = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  double weight_decay = 0;
+
+  template <backend Backend, class T, class Space>
+  void step(Backend& backend, vector_view<T, Space> weights, vector_view<const std::type_identity_t<T>, Space> gradient,
+            const std::array<vector_view<T, Space>, 2>& moment, const step_options& now) const {
+    ops::adam_step(backend, weights, gradient, moment[0], moment[1],
+                   {.step = now.step,
+                    .learning_rate = now.learning_rate,
+                    .beta1 = beta1,
+                    .beta2 = beta2,
+                    .eps = eps,
+                    .weight_decay = weight_decay,
+                    .decoupled = false,
+                    .gradient_scale = now.gradient_scale});
+  }
+};
+
+/// AdamW: the decay shrinks the weights and leaves the gradient alone; see `ops::adam_step`.
+struct adamw {
+  static constexpr int moments = 2;
+  double learning_rate = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  double weight_decay = 1e-2;
+
+  template <backend Backend, class T, class Space>
+  void step(Backend& backend, vector_view<T, Space> weights, vector_view<const std::type_identity_t<T>, Space> gradient,
+            const std::array<vector_view<T, Space>, 2>& moment, const step_options& now) const {
+    ops::adam_step(backend, weights, gradient, moment[0], moment[1],
+                   {.step = now.step,
+                    .learning_rate = now.learning_rate,
+                    .beta1 = beta1,
+                    .beta2 = beta2,
+                    .eps = eps,
+                    .weight_decay = weight_decay,
+                    .decoupled = true,
+                    .gradient_scale = now.gradient_scale});
+  }
+};
+
+/// The factor that shortens a gradient of this norm to `limit`: min(1, limit / norm); a limit of 0 means no clipping.
+/// Errors: value_error for a norm that is not finite (before any weight is touched) and for a limit below 0.
+inline double clip_factor(double norm, double limit) {
+  expect_value(std::isfinite(norm) && norm >= 0, "clip_factor", "the gradient's norm is ", norm,
+               ", expected a finite number");
+  expect_value(limit >= 0, "clip_factor", "limit is ", limit, ", expected at least 0");
+  return limit == 0 || norm <= limit ? 1.0 : limit / norm;
+}
+
+}  // namespace milkit::train
