@@ -129,7 +129,7 @@ inline std::vector<std::vector<std::int64_t>> dealt(const std::vector<bag_group>
 }  // namespace detail
 
 /// Stratified k-fold cross-validation that keeps groups (patients) together: no group is in two folds. `groups` names
-/// the group of each bag; without it every bag is its own, and each class differs by at most one bag between folds.
+/// the group of each bag; without it every bag is its own, and folds differ by at most one bag of each class.
 /// With groups the classes are balanced as well as a greedy pass over the groups allows (largest first); a group may
 /// hold several classes. No fold is empty. The same seed gives the same folds on every machine. A class with fewer
 /// groups than folds is absent from some: ask `absent_classes`. Cost: O(groups (log groups + folds classes)).
