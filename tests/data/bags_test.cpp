@@ -70,7 +70,7 @@ TEST_CASE("bad bags are named by file, line and column") {
   has(bags_refusal("a.csv", "bag,label,f1\n1,0,nan\n"), "line 2, column 3 (f1): 'nan' is not finite");
   has(bags_refusal("a.csv", "1,0,inf\n"), "line 1, column 3: 'inf' is not finite");
   has(bags_refusal("a.csv", "1,0,1e300\n"), "too large for a 32-bit float");
-  has(bags_refusal("a.csv", "1,x,1\n"), "line 1, column 2: 'x' is not a whole number");
+  has(bags_refusal("a.csv", "1,x,1\n"), "line 1, column 2: 'x' is not a number");
   has(bags_refusal("a.csv", "1,-1,1\n"), "negative label");
   has(bags_refusal("a.csv", "1,0.5,1\n"), "not a whole number");
   has(bags_refusal("a.csv", "1,0,1\n1,1,2\n"), "line 2, column 2: '1' is the label here, but bag '1' had 0 before");
@@ -80,7 +80,7 @@ TEST_CASE("bad bags are named by file, line and column") {
   has(bags_refusal("a.data", ""), "holds no instances");
   has(bags_refusal("a.data", "m,c,1.\n"), "has 3 fields");
   has(bags_refusal("a.data", "m,c,1,2\n"), "line 1, column 4: '2' is the last field, expected a class and a full stop");
-  has(bags_refusal("a.data", "m,c,1,a.\n"), "'a' is not a whole number");
+  has(bags_refusal("a.data", "m,c,1,a.\n"), "'a' is not a number");
   has(bags_refusal("a.data", "m,c,b,1.\n"), "line 1, column 3: 'b' is not a number");
 }
 

@@ -23,6 +23,7 @@ TEST_CASE("fields, quotes and line ends are read as RFC 4180 says") {
   CHECK(table.number(2, 0) == 3);
   CHECK(table.integer(2, 2) == 4);
   CHECK(table.column("b") == 1);
+  CHECK(md::parse_csv("1.0,-2e3\n", "t", false).integer(0, 1) == -2000);
 }
 
 TEST_CASE("a byte order mark, a missing last line end and an empty text are no trouble") {

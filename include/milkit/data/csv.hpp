@@ -64,10 +64,13 @@ class csv_table {
     if (!std::isfinite(value)) fail(row, column, "is not finite, expected a finite number");
     return value;
   }
+  /// A whole number, also as `1.0`; else io_error.
   std::int64_t integer(std::int64_t row, std::int64_t column) const {
     std::int64_t value = 0;
-    if (!detail::parse_number(text(row, column), value)) fail(row, column, "is not a whole number");
-    return value;
+    if (detail::parse_number(text(row, column), value)) return value;
+    const double real = number(row, column);
+    if (real != std::floor(real) || std::abs(real) > 0x1p53) fail(row, column, "is not a whole number");
+    return static_cast<std::int64_t>(real);
   }
 
   /// Throws io_error: `file, line 3, column 5 (f3): 'abc' what`.

@@ -233,8 +233,9 @@ inline void check_layout(std::string_view file, const safetensors_header& header
   for (const auto& each : header.tensors) {
     std::int64_t bytes = traits_of(each.type).bytes;
     const bool empty = std::find(each.shape.begin(), each.shape.end(), 0) != each.shape.end();
-    for (const std::int64_t extent : each.shape)
-      if (!empty && __builtin_mul_overflow(bytes, extent, &bytes))
+    for (const std::int64_t extent :
+         each.shape)  // zeros count as ones: later products of the extents must not overflow
+      if (__builtin_mul_overflow(bytes, (std::max)(extent, std::int64_t{1}), &bytes))
         throw io_error(
             message(file, ": tensor '", each.name, "' of shape ", to_string(each.shape), " has more than 2^63 bytes"));
     if (empty) bytes = 0;

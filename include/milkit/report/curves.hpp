@@ -17,16 +17,16 @@ namespace milkit::report {
 
 /// One line of a plot. `x` may be left empty: then 1, 2, 3, ... Points where x or y is not finite are gaps.
 struct series {
-  std::string name;
-  std::vector<double> y;
+  std::string name = {};
+  std::vector<double> y = {};
   std::vector<double> x = {};
 };
 
 struct plot {
-  std::string title;
+  std::string title = {};
   std::string x_label = "epoch";
-  std::string y_label;
-  std::vector<milkit::report::series> lines;
+  std::string y_label = {};
+  std::vector<milkit::report::series> lines = {};
 };
 
 namespace detail {
