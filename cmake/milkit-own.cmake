@@ -1,4 +1,5 @@
 # How milkit's own tests, examples and benchmarks are built. None of it reaches users of the library.
+set(CMAKE_CXX_EXTENSIONS OFF)
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
   set(CMAKE_BUILD_TYPE Release)
 endif()
@@ -19,26 +20,36 @@ if(MILKIT_SANITIZE)
   target_link_options(milkit_own INTERFACE ${sanitize})
 endif()
 
-# Every program is linked with all the components that there are, and keeps the libraries that it uses.
+# Every program is linked with all the components that there are, and two more libraries that only milkit's own programs
+# use; it keeps those that it needs.
 target_link_options(milkit_own INTERFACE LINKER:--as-needed)
 foreach(component IN LISTS milkit_COMPONENTS)
   target_link_libraries(milkit_own INTERFACE $<TARGET_NAME_IF_EXISTS:milkit::${component}>)
 endforeach()
+find_package(TIFF QUIET)
+find_package(CLI11 QUIET)
+target_link_libraries(milkit_own INTERFACE $<TARGET_NAME_IF_EXISTS:TIFF::TIFF> $<TARGET_NAME_IF_EXISTS:CLI11::CLI11>)
+set(milkit_tiff_FOUND ${TIFF_FOUND})
+set(milkit_tiff_SENTENCE "milkit: this needs libtiff (libtiff-dev)")
+set(milkit_cli11_FOUND ${CLI11_FOUND})
+set(milkit_cli11_SENTENCE "milkit: this needs CLI11 (libcli11-dev)")
 
 if(MILKIT_CUDA)
   enable_language(CUDA)
 endif()
 
-# Sets `result` to the missing components that a source needs: the sentences of those whose headers it includes, by way of
+# Sets `result` to the libraries that a source needs and this machine lacks: the sentences of those whose headers it includes, by way of
 # whichever headers of milkit and of the tests.
-function(milkit_missing_components source result)
+function(milkit_missing_libraries source result)
   set(header_slide "openslide[./]")
   set(header_data "png\\.h|nlohmann/|xtensor/")
   set(header_report "png\\.h|nlohmann/")
-  set(header_onednn "dnnl")
+  set(header_onednn "oneapi/|dnnl")
   set(header_cblas "cblas\\.h")
+  set(header_tiff "tiff")
+  set(header_cli11 "CLI/")
   set(sentences)
-  foreach(component IN LISTS milkit_COMPONENTS)
+  foreach(component IN LISTS milkit_COMPONENTS ITEMS tiff cli11)
     if(NOT milkit_${component}_FOUND)
       milkit_included_files(${source} files)
       foreach(file IN LISTS files)
