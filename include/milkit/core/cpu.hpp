@@ -39,6 +39,13 @@ struct cpu {
 
   milkit::workspace<host_space>& kept_memory() { return store ? *store : workspace; }
 
+  /// The most temporary memory in use at once, with the workers' (which need not have peaked together).
+  std::size_t peak_bytes() const {
+    std::size_t bytes = workspace.peak_bytes();
+    for (const auto& each : workers) bytes += each->workspace.peak_bytes();
+    return bytes;
+  }
+
   /// A backend that computes nothing and counts the memory that this one would use.
   cpu planner() const { return cpu{.threads = threads, .gemm = gemm, .workspace = milkit::workspace<host_space>(true)}; }
 

@@ -1,9 +1,11 @@
 #pragma once
 
+#include <charconv>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 namespace milkit {
 
@@ -26,7 +28,10 @@ namespace detail {
 
 template <class Text>
 std::string text_of(const Text& part) {
-  if constexpr (requires { std::to_string(part); }) return std::to_string(part);
+  if constexpr (std::is_floating_point_v<Text>) {  // the shortest text that reads back as the same number
+    char buffer[64];
+    return std::string(buffer, std::to_chars(buffer, buffer + sizeof buffer, part).ptr);
+  } else if constexpr (requires { std::to_string(part); }) return std::to_string(part);
   else return std::string(part);
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <milkit/nn/memory_plan.hpp>
+#include <milkit/ops/softmax.hpp>
 #include <milkit/pooling/bag_embedding.hpp>
 
 namespace milkit::models {
@@ -46,12 +48,10 @@ struct bag_classifier {
     matrix_view<T, typename Backend::space> embeddings;
   };
 
-  shape<2> output_shape(std::int64_t bags, shape<2> embeddings) const { return classifier.output_shape(embeddings.with_rows(bags)); }
-
-  /// The number of classes.
+  /// The shape of the logits, [bags, classes].
   template <class Source>
-  std::int64_t classes(const Source& source) const {
-    return classifier.output_shape(embedding.encoder.output_shape(source.shape()))[1];
+  shape<2> output_shape(const bag_batch<Source>& bags) const {
+    return classifier.output_shape(embedding.encoder.output_shape(bags.source().shape()).with_rows(bags.bags()));
   }
 
   template <class Backend, class Weights, class Source>
@@ -85,6 +85,83 @@ struct bag_classifier {
     embedding.backward(backend, embedding_weights, bags.source(), kept.embedding, dembedding, dattention, dinput, embedding_gradient,
                        pass.child(0));
   }
+
+  /// One training step's forward and backward pass: adds `scale` times the gradient of the mean loss over the bags, and
+  /// returns that loss. `loss` is one of loss/, `labels` [bags] lie on the host.
+  template <class Backend, class Weights, class Source, class Loss, class Gradient>
+  double train_bags(Backend& backend, Weights weights, const bag_batch<Source>& bags, vector_view<const std::int64_t> labels,
+                    const Loss& loss, double scale, Gradient gradient, const pass& pass) const {
+    using T = typename Source::value_type;
+    using none = matrix_view<T, typename Backend::space>;
+    const auto scope = backend.workspace.scope();
+    const auto logits = backend.workspace.template allocate<T>(output_shape(bags));
+    const auto dlogits = backend.workspace.template allocate<T>(logits.shape());
+    saved<Source, Backend> kept;
+    forward(backend, weights, bags, {.logits = logits}, kept, pass);
+    const double value = loss.value_and_gradient(backend, logits, labels, scale, dlogits);
+    backward(backend, weights, bags, kept, dlogits, none(), view<T, Source::rank, typename Backend::space>(), gradient, pass);
+    return value;
+  }
+
+  /// The logits [bags, classes] alone, without dropout.
+  template <class Backend, class Weights, class Source, class Logits>
+  void infer(Backend& backend, Weights weights, const bag_batch<Source>& bags, Logits logits) const {
+    const auto scope = backend.workspace.scope();
+    saved<Source, Backend> kept;
+    forward(backend, weights, bags, {.logits = logits}, kept, {});
+  }
 };
+
+/// What a bag classifier says of a batch of bags, in memory of its own.
+template <class T>
+struct bag_prediction {
+  tensor<T, 2> logits;            ///< [bags, classes]
+  tensor<T, 2> probabilities;     ///< [bags, classes], softmax of the logits
+  tensor<T, 2> embedding;         ///< [bags, d]
+  tensor<T, 2> attention_logits;  ///< [instances, scores]
+  tensor<T, 2> attention;         ///< [instances, attentions], each column sums to 1 in a bag
+};
+
+/// Inference with everything a user may ask for: `predict(cpu, abmil{}, weights, bags_of(instances))`.
+/// Errors: as forward of the network.
+template <class Encoder, class Pooler, class Classifier, class T, class Source>
+bag_prediction<T> predict(cpu& backend, const bag_classifier<Encoder, Pooler, Classifier>& network,
+                          const parameters<bag_classifier<Encoder, Pooler, Classifier>, T>& weights, const bag_batch<Source>& bags) {
+  using network_type = bag_classifier<Encoder, Pooler, Classifier>;
+  const std::int64_t count = bags.bags(), rows = bags.instances();
+  bag_prediction<T> p;
+  p.logits = tensor<T, 2>(network.output_shape(bags));
+  p.probabilities = tensor<T, 2>(p.logits.shape());
+  p.embedding = tensor<T, 2>({count, network.embedding.encoder.output_shape(bags.source().shape())[1]});
+  p.attention_logits = tensor<T, 2>({rows, Pooler::scores});
+  p.attention = tensor<T, 2>({rows, Pooler::attentions});
+  const auto scope = backend.workspace.scope();
+  typename network_type::template saved<Source, cpu> kept;
+  network.forward(backend, weights.flat(), bags,
+                  {.logits = p.logits.view(),
+                   .embedding = p.embedding.view(),
+                   .attention_logits = p.attention_logits.view(),
+                   .attention = p.attention.view()},
+                  kept, {});
+  ops::softmax(backend, std::as_const(p.logits).view(), p.probabilities.view());
+  return p;
+}
+
+/// The memory of one training step of a bag classifier on a bag of this shape, counted without computing anything: the step
+/// runs on a backend that only counts. `workspace` is exact for one thread and an upper bound for more.
+template <class T, class Network, int Rank, class Loss>
+memory_plan plan_training_step(const cpu& backend, const Network& network, shape<Rank> bag, const Loss& loss) {
+  cpu planner = backend.planner();
+  workspace<host_space> others(true);
+  const auto weights = others.template allocate<T>(parameter_stretch(network));
+  const auto bags = bags_of(others.template allocate<T>(bag));
+  const std::int64_t label = 0;
+  network.train_bags(planner, weights, bags, vector_view<const std::int64_t>(&label, {1}), loss, 1.0, weights, {.training = true});
+  memory_plan plan;
+  plan.weights = plan.gradient = static_cast<std::size_t>(weights.extent(0)) * sizeof(T);
+  plan.bag = static_cast<std::size_t>(bag.size()) * sizeof(T);
+  plan.workspace = planner.peak_bytes();
+  return plan;
+}
 
 }  // namespace milkit::models

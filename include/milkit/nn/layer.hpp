@@ -20,10 +20,11 @@
 ///     void forward(backend, weights, input, output, saved&, pass) const;
 ///     void backward(backend, weights, saved, doutput, dinput, gradient, pass) const;
 ///
-/// `weights` and `gradient` are the layer's own stretch of the flat parameters. forward writes `output`, allocates what it
-/// saves from the backend's workspace, and leaves it there: the caller opens the scope and ends it after backward. backward
-/// may use up `doutput` and what was saved, writes `dinput` (which may be doutput's memory where `in_place`, and is absent
-/// where nobody wants it) and adds to `gradient`. Both work on any number of rows, 0 included.
+/// `weights` and `gradient` are the layer's own stretch of the flat parameters. forward writes `output`, takes memory for what
+/// it saves from `backend.kept_memory()` and leaves it there: the caller opens that scope and ends it after backward. What it
+/// needs for the moment comes from `backend.workspace`, in a scope of its own. backward may use up `doutput` and what was
+/// saved, writes `dinput` (which may be doutput's memory where `in_place`, and is absent where nobody wants it) and adds to
+/// `gradient`. Both work on any number of rows, 0 included.
 namespace milkit {
 
 /// A dimension that is known at run time: `linear<dynamic_extent, 512>{.in = 166}`.

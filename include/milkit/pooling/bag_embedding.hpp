@@ -144,7 +144,8 @@ struct bag_embedding {
           if (chunks > 1) ops::fill(worker, part, T(0));
           chunk_saved<Source, Backend> own;
           if (i >= kept.chunks.extent(0)) encode(worker, weights, source, chunk.rows, own, kept.logits, pass);
-          else if (!worker.workspace.planning()) own = kept.chunks(i);
+          else if (worker.workspace.planning()) plan_encode(worker, weights, source, chunk.rows, own, pass);
+          else own = kept.chunks(i);
           const auto dlogits = worker.workspace.template allocate<T>(shape<2>{chunk.rows.count, Pooler::scores});
           const auto dh = worker.workspace.template allocate<T>(shape<2>{chunk.rows.count, dembedding.cols()});
           pooler.pool_backward(worker, chunk, own.h, logits_of(kept, chunk), kept.states, dembedding,
@@ -213,17 +214,22 @@ struct bag_embedding {
     else if (!dinput.absent()) ops::copy_rows(backend, dh, dinput);
   }
 
-  /// The bytes that `encode` keeps of a chunk of `rows` rows: it is run on a backend that only counts.
+  /// `encode` on a backend that only counts, for the shapes and for the bytes that it keeps.
   template <class Backend, class Weights, class Source>
-  std::size_t kept_bytes(Backend& backend, Weights weights, const Source& source, std::int64_t rows, const pass& pass) const {
-    using Space = typename Backend::space;
+  std::size_t plan_encode(const Backend& backend, Weights weights, const Source& source, row_range rows,
+                          chunk_saved<Source, Backend>& own, const pass& pass) const {
+    using T = typename Source::value_type;
     Backend planner = backend.planner();
-    workspace<Space> store(true);
+    workspace<typename Backend::space> store(true);
     planner.store = &store;
-    chunk_saved<Source, Backend> own;
-    const auto logits = planner.workspace.template allocate<typename Source::value_type>(shape<2>{rows, Pooler::scores});
-    encode(planner, weights, source, {0, rows}, own, logits, pass);
+    const auto logits = planner.workspace.template allocate<T>(shape<2>{rows.first + rows.count, Pooler::scores});
+    encode(planner, weights, source, rows, own, logits, pass);
     return store.peak_bytes();
+  }
+  template <class Backend, class Weights, class Source>
+  std::size_t kept_bytes(const Backend& backend, Weights weights, const Source& source, std::int64_t rows, const pass& pass) const {
+    chunk_saved<Source, Backend> own;
+    return plan_encode(backend, weights, source, {0, rows}, own, pass);
   }
 
   /// A power of two of rows whose values take about 2 MiB: they stay in cache, and the matrix products are still large.

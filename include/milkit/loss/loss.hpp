@@ -1,0 +1,22 @@
+#pragma once
+
+#include <milkit/core/cpu.hpp>
+
+/// Losses. A loss is a small value; its options are members. It works on a batch of bags, with labels on the host:
+///
+///     double value(backend, logits, labels) const;                               // the mean over the batch
+///     double value_and_gradient(backend, logits, labels, scale, dlogits) const;  // and dlogits = scale d(mean)/d(logits)
+///
+/// so that a trainer may see one bag at a time (scale 1 / bags of the step) or a ragged batch. Errors: value_error for a label
+/// outside the classes (naming the row, the label and the number of classes) and for an empty batch.
+namespace milkit::loss {
+
+/// Throws value_error unless there is a label and each is one of `classes`.
+inline void expect_labels(std::string_view op, vector_view<const std::int64_t> labels, std::int64_t classes) {
+  expect_value(labels.extent(0) > 0, op, "the batch is empty, expected at least one bag");
+  for (std::int64_t b = 0; b < labels.extent(0); ++b)
+    expect_value(labels(b) >= 0 && labels(b) < classes, op, "label ", labels(b), " of bag ", b, " is outside the ", classes,
+                 " classes, expected 0 to ", classes - 1);
+}
+
+}  // namespace milkit::loss

@@ -1,0 +1,89 @@
+#pragma once
+
+#include <algorithm>
+#include <concepts>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include <milkit/core/random.hpp>
+#include <milkit/data/bags.hpp>
+#include <milkit/pooling/bag.hpp>
+
+namespace milkit::train {
+
+/// Labelled bags. `bag(i)` is what the network takes (a `bag_batch` for most); the views in it hold until the next call.
+/// With `bag(i, random_stream)` a data set may augment: training calls it with numbers of its own for every step.
+template <class D>
+concept bag_dataset = requires(D& d, std::int64_t i) {
+  { d.size() } -> std::convertible_to<std::int64_t>;
+  { d.classes() } -> std::convertible_to<std::int64_t>;
+  { d.label(i) } -> std::convertible_to<std::int64_t>;
+  d.bag(i);
+};
+
+/// Bags of a table in memory.
+class table_dataset {
+ public:
+  explicit table_dataset(const data::bag_table& table) : table_(&table) {}
+  std::int64_t size() const { return table_->bags(); }
+  std::int64_t classes() const { return table_->classes(); }
+  std::int64_t label(std::int64_t i) const { return table_->labels[static_cast<std::size_t>(i)]; }
+  auto bag(std::int64_t i) const { return bags_of(table_->bag(i)); }
+
+ private:
+  const data::bag_table* table_;
+};
+
+/// Some bags of a data set, by their indices: a fold, or a part of one.
+template <bag_dataset Dataset>
+class subset {
+ public:
+  subset(Dataset& all, std::vector<std::int64_t> indices) : all_(&all), indices_(std::move(indices)) {
+    for (const std::int64_t i : indices_)
+      expect_value(i >= 0 && i < all.size(), "milkit::train::subset", "index ", i, " is outside the ", all.size(), " bags");
+  }
+  std::int64_t size() const { return static_cast<std::int64_t>(indices_.size()); }
+  std::int64_t classes() const { return all_->classes(); }
+  std::int64_t index(std::int64_t i) const { return indices_[static_cast<std::size_t>(i)]; }
+  std::int64_t label(std::int64_t i) const { return all_->label(index(i)); }
+  auto bag(std::int64_t i) const { return all_->bag(index(i)); }
+  auto bag(std::int64_t i, const random_stream& random) const
+    requires requires(Dataset& d) { d.bag(i, random); }
+  {
+    return all_->bag(index(i), random);
+  }
+
+ private:
+  Dataset* all_;
+  std::vector<std::int64_t> indices_;
+};
+
+/// How the bags of an epoch are drawn: each once in random order, or as many draws with replacement in which every class has
+/// the same share (zoommil.md section 3: weight n / n_class).
+enum class sampling { shuffled, balanced };
+
+/// The bags of one epoch, a function of the stream alone.
+template <bag_dataset Dataset>
+std::vector<std::int64_t> epoch_order(Dataset& dataset, sampling how, const random_stream& random) {
+  const std::int64_t size = dataset.size();
+  std::vector<std::int64_t> order(static_cast<std::size_t>(size));
+  for (std::int64_t i = 0; i < size; ++i) order[static_cast<std::size_t>(i)] = i;
+  if (how == sampling::shuffled) {
+    for (std::int64_t i = size - 1; i > 0; --i)
+      std::swap(order[static_cast<std::size_t>(i)],
+                order[random.below(static_cast<std::uint64_t>(i) + 1, static_cast<std::uint64_t>(i), 0)]);
+    return order;
+  }
+  std::vector<std::vector<std::int64_t>> members(static_cast<std::size_t>(dataset.classes()));
+  for (std::int64_t i = 0; i < size; ++i) members[static_cast<std::size_t>(dataset.label(i))].push_back(i);
+  std::erase_if(members, [](const auto& each) { return each.empty(); });
+  for (std::int64_t i = 0; i < size; ++i) {
+    const auto at = static_cast<std::uint64_t>(i);
+    const auto& pool = members[random.below(members.size(), at, 0)];
+    order[static_cast<std::size_t>(i)] = pool[random.below(pool.size(), at, 1)];
+  }
+  return order;
+}
+
+}  // namespace milkit::train

@@ -1,0 +1,239 @@
+#pragma once
+
+#include <cmath>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <milkit/loss/cross_entropy.hpp>
+#include <milkit/nn/parameters.hpp>
+#include <milkit/ops/fill.hpp>
+#include <milkit/ops/reduce.hpp>
+#include <milkit/train/checkpoint.hpp>
+#include <milkit/train/dataset.hpp>
+#include <milkit/train/metrics.hpp>
+#include <milkit/train/optimizer.hpp>
+#include <milkit/train/progress.hpp>
+#include <milkit/train/schedule.hpp>
+
+/// A network that a trainer can train has
+///
+///     double train_bags(backend, weights, bags, labels, loss, scale, gradient, pass) const;  // adds scale * gradient
+///     void infer(backend, weights, bags, logits) const;                                      // logits [bags, classes]
+///
+/// where `bags` is what the data set's `bag(i)` gives, and `labels` is a host vector of one label a bag.
+namespace milkit::train {
+
+/// What decides which epoch's weights are the best, and when training stops early.
+enum class criterion { loss, accuracy, auroc };
+
+/// What one pass over labelled bags gives.
+struct evaluation {
+  double loss = 0;
+  double accuracy = 0;
+  double auroc = 0;                               ///< macro over the classes (of two classes: the usual one); NaN where it is undefined
+  std::vector<std::int64_t> labels;               ///< [bags]
+  std::vector<std::int64_t> predictions;          ///< [bags]
+  std::vector<double> probabilities;              ///< [bags, classes]
+};
+
+struct epoch_report {
+  std::int64_t epoch = 0;  ///< counted from 1
+  std::int64_t epochs = 0;
+  double learning_rate = 0;
+  double train_loss = 0;
+  const evaluation* validation = nullptr;  ///< null without validation bags
+};
+
+struct fit_options {
+  std::int64_t epochs = 100;
+  std::uint64_t seed = 0;
+  train::sampling sampling = train::sampling::shuffled;
+  std::int64_t bags_per_step = 1;   ///< gradients of so many bags are averaged before the weights change
+  double clip_norm = 0;             ///< largest L2 norm of the gradient; 0: no clipping
+  criterion best_by = criterion::loss;
+  std::int64_t patience = 0;        ///< stop after so many epochs without a better validation; 0: never
+  bool restore_best = true;         ///< with validation bags, end with the best epoch's weights
+  std::filesystem::path checkpoint = {};  ///< written after each `checkpoint_every` epochs, and read at the start if it is there
+  std::int64_t checkpoint_every = 1;
+  std::function<void(const epoch_report&)> on_epoch = {};
+  progress_options progress = {};
+  std::string label = "training";
+};
+
+/// Trains a network bag by bag. Everything that is drawn (order, dropout, augmentation) is a function of seed, epoch and step,
+/// so that the same seed gives the same weights at any thread count, and a training that was killed and started again with
+/// its checkpoint ends with the same bits as one that was not.
+/// Errors: value_error for an empty data set, a label outside the classes, a loss or gradient that is not finite (naming the
+/// bag; the weights are then those before that step).
+template <backend Backend, class Network, optimizer Optimizer, class Loss = loss::cross_entropy, class Schedule = constant_schedule>
+class trainer {
+ public:
+  trainer(Backend& backend, Network network, Optimizer optimizer, Loss loss = {}, Schedule schedule = {})
+      : backend_(&backend), network_(std::move(network)), optimizer_(optimizer), loss_(std::move(loss)), schedule_(schedule) {}
+
+  const Network& network() const { return network_; }
+
+  template <class T, bag_dataset Training>
+  history fit(parameters<Network, T>& weights, Training& training, const fit_options& options = {}) {
+    return run<T, Training, Training>(weights, training, nullptr, options);
+  }
+  template <class T, bag_dataset Training, bag_dataset Validation>
+  history fit(parameters<Network, T>& weights, Training& training, Validation& validation, const fit_options& options = {}) {
+    return run(weights, training, &validation, options);
+  }
+
+  /// Loss, metrics and probabilities over a data set, without dropout and augmentation.
+  template <class T, bag_dataset Dataset>
+  evaluation evaluate(const parameters<Network, T>& weights, Dataset& dataset) {
+    const std::int64_t size = dataset.size(), classes = dataset.classes();
+    expect_value(size > 0, "milkit::train::trainer", "there are no bags to evaluate");
+    evaluation result;
+    confusion_matrix confusion(classes);
+    double total = 0;
+    for (std::int64_t i = 0; i < size; ++i) {
+      const auto scope = backend_->workspace.scope();
+      const auto logits = backend_->workspace.template allocate<T>(shape<2>{1, classes});
+      network_.infer(*backend_, weights.flat(), dataset.bag(i), logits);
+      const std::int64_t label = dataset.label(i);
+      total += loss_.value(*backend_, logits, one(label));
+      const T* row = logits.data();
+      const double peak = static_cast<double>(*std::max_element(row, row + classes));
+      double mass = 0;
+      for (std::int64_t c = 0; c < classes; ++c) mass += std::exp(static_cast<double>(row[c]) - peak);
+      for (std::int64_t c = 0; c < classes; ++c)
+        result.probabilities.push_back(std::exp(static_cast<double>(row[c]) - peak) / mass);
+      const std::int64_t prediction = std::max_element(row, row + classes) - row;
+      confusion.add(label, prediction);
+      result.labels.push_back(label);
+      result.predictions.push_back(prediction);
+    }
+    result.loss = total / static_cast<double>(size);
+    result.accuracy = accuracy(confusion);
+    result.auroc = macro_auroc(matrix_view<const double>(result.probabilities.data(), {size, classes}), result.labels);
+    return result;
+  }
+
+ private:
+  template <class T, class Training, class Validation>
+  history run(parameters<Network, T>& weights, Training& training, Validation* validation, const fit_options& options) {
+    constexpr const char* op = "milkit::train::trainer";
+    expect_value(training.size() > 0, op, "there are no bags to train on");
+    expect_value(options.epochs > 0, op, "epochs is ", options.epochs, ", expected at least 1");
+    expect_value(options.bags_per_step > 0, op, "bags_per_step is ", options.bags_per_step, ", expected at least 1");
+    for (std::int64_t i = 0; i < training.size(); ++i)
+      expect_value(training.label(i) >= 0 && training.label(i) < training.classes(), op, "bag ", i, " has label ",
+                   training.label(i), ", expected 0 to ", training.classes() - 1);
+    training_state<Network, T, Optimizer::moments> state(weights);
+    parameters<Network, T> gradient = weights.zeros();
+    const std::string settings = settings_text(options);
+    if (!options.checkpoint.empty() && std::filesystem::exists(options.checkpoint))
+      load_checkpoint(options.checkpoint, weights, state, settings);
+
+    progress_options bar = options.progress;
+    bar.already_done = state.epoch * training.size();
+    train::progress progress(options.label, options.epochs * training.size(), bar);
+    std::vector<metric> figures;
+    while (state.epoch < options.epochs && !stopped(state, options)) {
+      const double rate = schedule_.rate(optimizer_.learning_rate, state.epoch, state.schedule);
+      const double train_loss = train_epoch(weights, gradient, training, state, rate, options, progress, figures);
+      figures = {{"loss", train_loss}, {"learning_rate", rate}};
+      evaluation result;
+      if (validation) {
+        result = evaluate(weights, *validation);
+        figures.push_back({"validation_loss", result.loss});
+        figures.push_back({"validation_accuracy", result.accuracy});
+        figures.push_back({"validation_auroc", result.auroc});
+      }
+      schedule_.observe(state.schedule, validation ? result.loss : train_loss);
+      ++state.epoch;
+      state.history.add(figures);
+      const double score = validation ? score_of(result, options.best_by) : -train_loss;
+      if (state.best_epoch < 0 || score > state.best_score) {
+        state.best_epoch = state.epoch;
+        state.best_score = score;
+        std::copy_n(weights.flat().data(), weights.flat().extent(0), state.best_weights.flat().data());
+      }
+      if (!options.checkpoint.empty() && (state.epoch % options.checkpoint_every == 0 || state.epoch == options.epochs))
+        save_checkpoint(options.checkpoint, weights, state, settings);
+      if (options.on_epoch)
+        options.on_epoch({state.epoch, options.epochs, rate, train_loss, validation ? &result : nullptr});
+    }
+    if (validation && options.restore_best)
+      std::copy_n(state.best_weights.flat().data(), weights.flat().extent(0), weights.flat().data());
+    return state.history;
+  }
+
+  template <class T, class Training, class State>
+  double train_epoch(parameters<Network, T>& weights, parameters<Network, T>& gradient, Training& training, State& state,
+                     double rate, const fit_options& options, train::progress& progress, const std::vector<metric>& figures) {
+    const auto epoch = static_cast<std::uint64_t>(state.epoch);
+    const std::vector<std::int64_t> order = epoch_order(training, options.sampling, random_stream(options.seed, epoch, order_block));
+    const auto bags = static_cast<std::int64_t>(order.size());
+    double total = 0;
+    for (std::int64_t first = 0; first < bags; first += options.bags_per_step) {
+      const std::int64_t count = (std::min)(options.bags_per_step, bags - first);
+      ops::fill(*backend_, gradient.flat(), T(0));
+      for (std::int64_t k = first; k < first + count; ++k) {
+        const std::int64_t i = order[static_cast<std::size_t>(k)];
+        const auto draw = epoch * static_cast<std::uint64_t>(bags) + static_cast<std::uint64_t>(k);
+        const pass pass{.training = true, .random = random_stream(options.seed, draw, pass_block)};
+        const std::int64_t label = training.label(i);
+        const double loss = network_.train_bags(*backend_, weights.flat(), bag_of(training, i, random_stream(options.seed, draw, bag_block)),
+                                                one(label), loss_, 1.0 / static_cast<double>(count), gradient.flat(), pass);
+        expect_value(std::isfinite(loss), "milkit::train::trainer", "the loss of bag ", i, " in epoch ", state.epoch + 1, " is ",
+                     loss, ", expected a finite number");
+        total += loss;
+        progress.update(state.epoch * bags + k + 1, figures);
+      }
+      update(weights, gradient, state, rate, options.clip_norm);
+    }
+    return total / static_cast<double>(bags);
+  }
+
+  template <class T, class State>
+  void update(parameters<Network, T>& weights, parameters<Network, T>& gradient, State& state, double rate, double clip_norm) {
+    std::array<vector_view<T>, static_cast<std::size_t>(Optimizer::moments)> moments;
+    for (std::size_t m = 0; m < moments.size(); ++m) moments[m] = state.moments[m].flat();
+    const vector_view<const T> flat = gradient.flat();
+    const auto scope = backend_->workspace.scope();
+    const auto norm = backend_->workspace.template allocate<double>(1);
+    ops::l2_norm(*backend_, flat, norm);
+    const double scale = clip_factor(norm(0), clip_norm);
+    ++state.step;
+    optimizer_.step(*backend_, weights.flat(), flat, moments, {.step = state.step, .learning_rate = rate, .gradient_scale = scale});
+  }
+
+  template <class Dataset>
+  static auto bag_of(Dataset& dataset, std::int64_t i, const random_stream& random) {
+    if constexpr (requires { dataset.bag(i, random); }) return dataset.bag(i, random);
+    else return dataset.bag(i);
+  }
+  static vector_view<const std::int64_t> one(const std::int64_t& label) { return {&label, {1}}; }
+
+  template <class State>
+  static bool stopped(const State& state, const fit_options& options) {
+    return options.patience > 0 && state.best_epoch > 0 && state.epoch - state.best_epoch >= options.patience;
+  }
+  static double score_of(const evaluation& e, criterion how) {
+    return how == criterion::loss ? -e.loss : how == criterion::accuracy ? e.accuracy : e.auroc;
+  }
+  /// What must be the same for a checkpoint to go on.
+  std::string settings_text(const fit_options& o) const {
+    return message("seed ", static_cast<std::int64_t>(o.seed), ", learning rate ", optimizer_.learning_rate, ", weight decay ", optimizer_.weight_decay,
+                   ", moments ", Optimizer::moments, ", sampling ", o.sampling == sampling::balanced ? "balanced" : "shuffled",
+                   ", bags per step ", o.bags_per_step, ", clip norm ", o.clip_norm);
+  }
+
+  static constexpr std::uint64_t order_block = 1, pass_block = 2, bag_block = 3;
+
+  Backend* backend_;
+  Network network_;
+  Optimizer optimizer_;
+  Loss loss_;
+  Schedule schedule_;
+};
+
+}  // namespace milkit::train
