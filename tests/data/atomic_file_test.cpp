@@ -4,11 +4,11 @@
 #include <filesystem>
 #include <string>
 
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <data/corruption.hpp>
+#include <data/full_disk.hpp>
 #include <milkit/data/atomic_file.hpp>
 #include <milkit/data/input_file.hpp>
 
@@ -21,22 +21,6 @@ namespace {
 long files_in(const fs::path& folder) {
   return static_cast<long>(std::distance(fs::directory_iterator(folder), fs::directory_iterator{}));
 }
-
-/// No file may grow beyond `bytes` while this lives: a full disk, for this process alone.
-struct full_disk {
-  explicit full_disk(rlim_t bytes) {
-    ::getrlimit(RLIMIT_FSIZE, &before);
-    const ::rlimit now{bytes, before.rlim_max};
-    handler = std::signal(SIGXFSZ, SIG_IGN);
-    ::setrlimit(RLIMIT_FSIZE, &now);
-  }
-  ~full_disk() {
-    ::setrlimit(RLIMIT_FSIZE, &before);
-    std::signal(SIGXFSZ, handler);
-  }
-  ::rlimit before = {};
-  void (*handler)(int) = nullptr;
-};
 
 }  // namespace
 

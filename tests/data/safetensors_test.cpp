@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <data/corruption.hpp>
+#include <data/full_disk.hpp>
 #include <milkit/core/random.hpp>
 #include <milkit/data/safetensors.hpp>
 
@@ -313,6 +314,22 @@ TEST_CASE("bad text in a header is refused, good escapes are read") {
   write_bytes(folder.path() / "good", file_of(header, 0));
   CHECK(md::safetensors_reader(folder.path() / "good").metadata().begin()->first ==
         "\"\\/\b\f\n\r\tA\xC3\xA9\xE2\x82\xAC\xF0\x9F\x94\xAC");
+}
+
+TEST_CASE("a full disk leaves the old tensors") {
+  const temporary_directory folder;
+  const auto path = folder.path() / "a.safetensors";
+  const auto small = random_tensor<float>(shape<2>{2, 3}, 1), large = random_tensor<float>(shape<2>{200, 300}, 2);
+  md::safetensors_writer before, after;
+  before.add("weight", small.view());
+  before.write(path);
+  after.add("weight", large.view());
+  {
+    const full_disk limit(10000);
+    has(refusal([&] { after.write(path); }), "a.safetensors: cannot be written: ");
+  }
+  CHECK(md::safetensors_reader(path).read<float, 2>("weight").rows() == 2);
+  CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1);
 }
 
 TEST_CASE("every corruption of a small file is read or refused") {
