@@ -10,7 +10,7 @@ using namespace milkit::report;
 namespace {
 
 std::string drawn(std::string_view text, std::int64_t scale = 1) {
-  auto picture = blank_picture(text_height(scale), text_width(text, scale));
+  auto picture = blank_picture(text_height(scale) + 2 * scale, text_width(text, scale));
   draw_text(picture, 0, 0, text, {0, 0, 0}, scale);
   std::string rows;
   for (std::int64_t y = 0; y < picture.extent(0); y += scale) {
@@ -23,15 +23,18 @@ std::string drawn(std::string_view text, std::int64_t scale = 1) {
 }  // namespace
 
 TEST_CASE("letters look as designed, at any scale") {
-  CHECK(drawn("Cl") == ".###...##..\n#...#...#..\n#.......#..\n#.......#..\n#.......#..\n#...#...#..\n.###...###.\n");
+  CHECK(drawn("Cl") ==
+        ".###...##..\n#...#...#..\n#.......#..\n#.......#..\n#.......#..\n#...#...#..\n.###...###.\n...........\n......"
+        ".....\n");
   CHECK(drawn("Cl", 3) == drawn("Cl"));
+  CHECK(drawn("p") == ".....\n.....\n####.\n#...#\n#...#\n#...#\n####.\n#....\n#....\n");
 }
 
 TEST_CASE("all printable characters differ, and unknown ones are a box") {
   std::set<std::string> shapes;
   for (char c = 32; c < 127; ++c) shapes.insert(drawn(std::string(1, c)));
   CHECK(shapes.size() == 95);
-  const std::string box = "#####\n#...#\n#...#\n#...#\n#...#\n#...#\n#####\n";
+  const std::string box = "#####\n#...#\n#...#\n#...#\n#...#\n#...#\n#####\n.....\n.....\n";
   CHECK(shapes.count(box) == 0);
   CHECK(drawn("\x07") == box);
   CHECK(drawn("\xC3") == box);

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdio>
 #include <string>
 
 #include <milkit/report/canvas.hpp>
 #include <milkit/report/font.hpp>
+#include <milkit/report/markup.hpp>
 
 namespace milkit::report {
 
@@ -50,11 +50,7 @@ inline rgb colour_of(double value) {
 }
 
 /// A number for the eye: three significant digits.
-inline std::string short_number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof(text), "%.3g", value);
-  return text;
-}
+inline std::string short_number(double value) { return formatted(value, 3); }
 
 /// A vertical colour bar, the largest value on top, with a tick and a text at both ends and in the middle, drawn into
 /// `area` (the texts begin at its right side).

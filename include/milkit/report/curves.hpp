@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
-#include <cstdio>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -45,14 +45,10 @@ struct axis {
   std::string text(double tick) const {
     if (std::abs(tick) < step * 1e-6) return "0";
     const int step_digit = static_cast<int>(std::floor(std::log10(step) + 1e-9));
-    char buffer[64];
-    if (std::abs(tick) < 1e6 && step_digit >= -4) {
-      std::snprintf(buffer, sizeof(buffer), "%.*f", (std::max)(0, -step_digit), tick);
-    } else {
-      const int digit = static_cast<int>(std::floor(std::log10(std::abs(tick)) + 1e-9));
-      std::snprintf(buffer, sizeof(buffer), "%.*e", std::clamp(digit - step_digit, 0, 3), tick);
-    }
-    return buffer;
+    if (std::abs(tick) < 1e6 && step_digit >= -4)
+      return formatted(tick, (std::max)(0, -step_digit), std::chars_format::fixed);
+    const int digit = static_cast<int>(std::floor(std::log10(std::abs(tick)) + 1e-9));
+    return formatted(tick, std::clamp(digit - step_digit, 0, 3), std::chars_format::scientific);
   }
 };
 
@@ -132,8 +128,8 @@ class plot_writer {
   std::string svg() {
     const double legend_y = plot_.title.empty() ? 22 : 42;
     top_ = legend_y + (plot_.lines.size() > 1 ? 20 : -4);
-    out_ = message("<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"mk-plot\" viewBox=\"0 0 ", whole(width), " ",
-                   whole(height), "\" width=\"", whole(width), "\" height=\"", whole(height),
+    out_ = message("<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"mk-plot\" viewBox=\"0 0 ", coordinate(width), " ",
+                   coordinate(height), "\" width=\"", coordinate(width), "\" height=\"", coordinate(height),
                    "\" role=\"img\">\n<style>", plot_style(), "</style>\n");
     if (!plot_.title.empty()) text(left, 20, plot_.title, "start", "mk-title");
     axes();
@@ -154,12 +150,7 @@ class plot_writer {
   static std::pair<double, double> point(const series& line, std::size_t i) {
     return {line.x.empty() ? static_cast<double>(i + 1) : line.x[i], line.y[i]};
   }
-  static std::string whole(double value) { return coordinate(value); }
-  static std::string coordinate(double value) {
-    char buffer[32];
-    std::snprintf(buffer, sizeof(buffer), "%.6g", std::round(value * 100) / 100);
-    return buffer;
-  }
+  static std::string coordinate(double value) { return formatted(std::round(value * 100) / 100, 6); }
   double x_place(double x) const { return left + x_.share(x) * (width - left - right); }
   double y_place(double y) const { return height - bottom - y_.share(y) * (height - bottom - top_); }
 

@@ -1,10 +1,17 @@
 #pragma once
 
+#include <charconv>
 #include <cstdint>
 #include <string>
 #include <string_view>
 
 namespace milkit::report {
+
+/// A number with so many digits (`general`: significant ones), always with a decimal point, whatever the locale.
+inline std::string formatted(double value, int digits, std::chars_format format = std::chars_format::general) {
+  char buffer[400];
+  return {buffer, std::to_chars(buffer, buffer + sizeof(buffer), value, format, digits).ptr};
+}
 
 /// Text that stands for itself in HTML, SVG and in quoted attributes. Control characters, which no document may hold,
 /// become a replacement character.
