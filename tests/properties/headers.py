@@ -10,7 +10,7 @@ import pathlib
 from sources import *
 
 poison = """I J PI TWO_PI E N M K L H W small near far interface IN OUT CONST ERROR OPTIONAL B0 B1 B50 B110 DEBUG INFO WARNING
-None Bool Status Success True False Always Convex Complex CurrentTime signals slots emit foreach check verify nil Nil YES NO
+None Bool Status Success True False Always Convex Complex CurrentTime signals slots emit foreach nil Nil YES NO
 _B _C _L _N _P _S _U _X EPS EPSILON MAX MIN ABS SQR SWAP STRICT TRUE FALSE UNUSED ASSERT CHECK LOG""".split()
 
 
