@@ -18,25 +18,39 @@ using const_rgb_view = view<const std::uint8_t, 3>;
 
 inline pixel_size size_of(const_rgb_view picture) { return {picture.extent(1), picture.extent(0)}; }
 
+namespace detail {
+
+constexpr std::uint32_t over_white(std::uint32_t argb) {
+  return (argb & 0xffffffu) + (255u - (argb >> 24)) * 0x010101u;
+}
+/// The same colour with red in the lowest byte; compiles to one byte swap and one shift.
+constexpr std::uint64_t red_first(std::uint32_t argb) {
+  return (argb >> 24 | (argb >> 8 & 0xff00u) | (argb << 8 & 0xff0000u) | argb << 24) >> 8;
+}
+
+}  // namespace detail
+
 /// Lays premultiplied ARGB pixels (OpenSlide's, alpha in the highest byte) over white: out = colour + (255 - alpha). No
 /// division, exact for every alpha; a transparent pixel becomes white. `rgb` receives 3 * count bytes.
 inline void argb_over_white(const std::uint32_t* argb, std::int64_t count, std::uint8_t* rgb) {
-  const auto over = [](std::uint32_t p) { return (p & 0xffffffu) + ((255u - (p >> 24)) * 0x010101u); };
-  const auto swapped = [](std::uint32_t p) { return ((p & 0xffu) << 16) | (p & 0xff00u) | ((p >> 16) & 0xffu); };
   std::int64_t i = 0;
-  // Four pixels are three words, which costs a quarter of the stores that single bytes do.
+  // Four pixels are one and a half words, and nearly always opaque: several times faster than byte by byte.
   constexpr bool little = std::endian::native == std::endian::little;
   for (; little && i + 4 <= count; i += 4, rgb += 12) {
-    const std::uint32_t a = swapped(over(argb[i])), b = swapped(over(argb[i + 1]));
-    const std::uint32_t c = swapped(over(argb[i + 2])), d = swapped(over(argb[i + 3]));
-    const std::uint32_t words[3] = {a | (b << 24), (b >> 8) | (c << 16), (c >> 16) | (d << 8)};
-    std::memcpy(rgb, words, 12);
+    std::uint32_t four[4] = {argb[i], argb[i + 1], argb[i + 2], argb[i + 3]};
+    if ((four[0] & four[1] & four[2] & four[3]) < 0xff000000u)
+      for (std::uint32_t& pixel : four) pixel = detail::over_white(pixel);
+    const std::uint64_t third = detail::red_first(four[2]);
+    const std::uint64_t low = detail::red_first(four[0]) | detail::red_first(four[1]) << 24 | third << 48;
+    const auto high = static_cast<std::uint32_t>(third >> 16 | detail::red_first(four[3]) << 8);
+    std::memcpy(rgb, &low, 8);
+    std::memcpy(rgb + 8, &high, 4);
   }
   for (; i < count; ++i, rgb += 3) {
-    const std::uint32_t p = over(argb[i]);
-    rgb[0] = static_cast<std::uint8_t>(p >> 16);
-    rgb[1] = static_cast<std::uint8_t>(p >> 8);
-    rgb[2] = static_cast<std::uint8_t>(p);
+    const std::uint32_t pixel = detail::over_white(argb[i]);
+    rgb[0] = static_cast<std::uint8_t>(pixel >> 16);
+    rgb[1] = static_cast<std::uint8_t>(pixel >> 8);
+    rgb[2] = static_cast<std::uint8_t>(pixel);
   }
 }
 
