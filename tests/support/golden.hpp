@@ -10,51 +10,33 @@
 
 namespace milkit::test {
 
-/// What the golden files ask of a family of blocks: the largest `relative_error` in double, and in float of outputs and
-/// gradients.
-struct golden_tolerance {
-  double in_double, in_float, gradient_in_float;
-
-  template <class T>
-  double output() const {
-    return sizeof(T) == sizeof(double) ? in_double : in_float;
-  }
-  template <class T>
-  double gradient() const {
-    return sizeof(T) == sizeof(double) ? in_double : gradient_in_float;
-  }
-};
-
-inline constexpr golden_tolerance golden_layers{1e-10, 1e-5, 1e-5};
-inline constexpr golden_tolerance golden_pooling{1e-9, 1e-5, 1e-5};
-inline constexpr golden_tolerance golden_bag_classifier{1e-9, 1e-5, 1e-5};
-inline constexpr golden_tolerance golden_softmax_large{1e-9, 1e-4, 1e-4};     // logits near 1000, rounded when read as float
-inline constexpr golden_tolerance golden_gated_ascending{1e-9, 1e-4, 1e-3};  // gradients of nearly equal instances cancel
-
-/// One case of the golden tensors: `golden_case("core_linear")`. The test is skipped where the file is missing.
+/// One golden case, by its name: `golden_case("core_conv2d")`. Throws `skipped` where the file or the folder is missing.
 ///
-///     CHECK(golden.error("output", y) <= golden_layers.output<T>());
+///     CHECK(golden.error("output", y) <= golden_tolerance<T>);
 class golden_case {
  public:
   explicit golden_case(const std::string& name) : file_(golden_file(name + ".safetensors")) {}
 
-  bool contains(const std::string& name) const { return file_.contains(name); }
-  const std::vector<std::int64_t>& shape(const std::string& name) const { return file_.info(name).shape; }
+  bool has(const std::string& name) const { return file_.contains(name); }
+  const data::safetensors_reader& file() const { return file_; }
 
-  /// A stored tensor, rounded where T is float.
+  /// A tensor of numbers, rounded where T is float.
   template <class T, int Rank>
-  tensor<T, Rank> read(const std::string& name) const {
+  tensor<T, Rank> get(const std::string& name) const {
     return file_.read<T, Rank>(name, data::conversion::nearest);
   }
-  /// A stored tensor of one element.
-  double number(const std::string& name) const { return file_.read<double, 1>(name, data::conversion::nearest).view()(0); }
+  /// An option: the first element of a tensor of any shape.
+  template <class T>
+  T option(const std::string& name, std::size_t i = 0) const {
+    return file_.read<T>(name, data::conversion::nearest).values.at(i);
+  }
 
-  /// The relative error of `got` against the stored tensor, whatever the two's ranks; infinity where the sizes differ.
+  /// The relative error of `got` against the stored tensor, whatever the ranks of both; infinity where the sizes differ.
   template <class Got>
   double error(const std::string& name, const Got& got) const {
     return relative_error(got, file_.read<double>(name, data::conversion::nearest).values);
   }
-  /// Index, count and mask tensors: true only where every element is equal.
+  /// For index, count and mask tensors: whether every element is the stored one.
   template <class Got>
   bool equal(const std::string& name, const Got& got) const {
     return elements(got) == file_.read<double>(name, data::conversion::nearest).values;
@@ -63,5 +45,14 @@ class golden_case {
  private:
   data::safetensors_reader file_;
 };
+
+/// The first number for double, the second for float: `tolerance_of<T>(1e-9, 1e-5)`, as README_core.md gives them a family.
+template <class T>
+constexpr double tolerance_of(double in_double, double in_float) {
+  return sizeof(T) == 8 ? in_double : in_float;
+}
+/// What the golden files ask of layers, losses, metrics, optimizers and schedules (README_core.md, Tolerances).
+template <class T>
+inline constexpr double golden_tolerance = tolerance_of<T>(1e-10, 1e-5);
 
 }  // namespace milkit::test
