@@ -88,7 +88,7 @@ class whole_slide {
     if (!resolution_)
       throw resolution_error(message("slide ", name(),
                                      ": neither an mpp property nor a TIFF resolution nor an objective power ",
-                                     "tells the size of its pixels; give it as open_options.given_mpp"));
+                                     "tells the size of its pixels; it must be given (open_options.given_mpp)"));
     return *resolution_;
   }
 
