@@ -17,7 +17,8 @@ struct relu_function {
   }
   template <class T>
   MILKIT_HD static T slope(T, T y) {
-    return y > T(0) ? T(1) : (y == T(0) ? T(0) : y);
+    const T above = static_cast<T>(y > T(0));
+    return y == y ? above : y;  // in this form compilers work on whole vectors
   }
 };
 struct tanh_function {
