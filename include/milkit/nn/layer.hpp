@@ -33,10 +33,10 @@ inline constexpr std::int64_t dynamic_extent = -1;
 inline constexpr std::int64_t any_features = -2;
 
 /// A dimension of a layer: a constant of the type or, for `dynamic_extent`, a member.
-template <std::int64_t N>
+template <std::int64_t Size>
 struct extent {
-  static_assert(N > 0, "milkit: a dimension of a layer is positive, or dynamic_extent");
-  constexpr operator std::int64_t() const { return N; }  // NOLINT(google-explicit-constructor): it is that number
+  static_assert(Size > 0, "milkit: a dimension of a layer is positive, or dynamic_extent");
+  constexpr operator std::int64_t() const { return Size; }  // NOLINT(google-explicit-constructor): it is that number
 };
 template <>
 struct extent<dynamic_extent> {

@@ -126,11 +126,11 @@ class trainer {
     for (std::int64_t i = 0; i < training.size(); ++i)
       expect_value(training.label(i) >= 0 && training.label(i) < training.classes(), op, "bag ", i, " has label ",
                    training.label(i), ", expected 0 to ", training.classes() - 1);
-    training_state<Network, T, Optimizer::moments> state(weights);
+    training_state<T> state(weights.flat().extent(0), Optimizer::moments);
     parameters<Network, T> gradient = weights.zeros();
     const std::string settings = settings_text(options);
     if (!options.checkpoint.empty() && std::filesystem::exists(options.checkpoint))
-      load_checkpoint(options.checkpoint, weights, state, settings);
+      load_checkpoint(options.checkpoint, weights.entries(), weights.flat(), state, settings);
 
     progress_options bar = options.progress;
     bar.already_done = state.epoch * training.size();
@@ -154,15 +154,15 @@ class trainer {
       if (state.best_epoch < 0 || score > state.best_score) {
         state.best_epoch = state.epoch;
         state.best_score = score;
-        std::copy_n(weights.flat().data(), weights.flat().extent(0), state.best_weights.flat().data());
+        std::copy_n(weights.flat().data(), weights.flat().extent(0), state.best_weights.data());
       }
       if (!options.checkpoint.empty() && (state.epoch % options.checkpoint_every == 0 || state.epoch == options.epochs))
-        save_checkpoint(options.checkpoint, weights, state, settings);
+        save_checkpoint<T>(options.checkpoint, weights.entries(), weights.flat(), state, settings);
       if (options.on_epoch)
         options.on_epoch({state.epoch, options.epochs, rate, train_loss, validation ? &result : nullptr});
     }
     if (validation && options.restore_best)
-      std::copy_n(state.best_weights.flat().data(), weights.flat().extent(0), weights.flat().data());
+      std::copy_n(state.best_weights.data(), weights.flat().extent(0), weights.flat().data());
     return state.history;
   }
 
@@ -196,7 +196,7 @@ class trainer {
   template <class T, class State>
   void update(parameters<Network, T>& weights, parameters<Network, T>& gradient, State& state, double rate, double clip_norm) {
     std::array<vector_view<T>, static_cast<std::size_t>(Optimizer::moments)> moments;
-    for (std::size_t m = 0; m < moments.size(); ++m) moments[m] = state.moments[m].flat();
+    for (std::size_t m = 0; m < moments.size(); ++m) moments[m] = state.moments[m].view();
     const vector_view<const T> flat = gradient.flat();
     const auto scope = backend_->workspace.scope();
     const auto norm = backend_->workspace.template allocate<double>(1);

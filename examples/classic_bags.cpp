@@ -1,0 +1,85 @@
+// Cross-validated AB-MIL (Ilse, Tomczak & Welling 2018) on the classic bags of multiple-instance learning:
+//   classic_bags musk1.data --pooling gated --repeats 5
+#include <CLI/CLI.hpp>
+
+#include <milkit/data/bag_csv.hpp>
+#include <milkit/data/standardise.hpp>
+#include <milkit/milkit.hpp>
+
+#include "cross_validation_report.hpp"
+
+using namespace milkit;
+
+// The network of the paper for feature vectors: three layers, a pooler, a classifier.
+using encoder = nn::sequential<nn::linear<dynamic_extent, 256>, nn::relu, nn::dropout, nn::linear<256, 128>, nn::relu, nn::dropout,
+                               nn::linear<128, 64>, nn::relu, nn::dropout>;
+template <class Pooler>
+using network = models::bag_classifier<encoder, Pooler, nn::linear<64, 2>>;
+
+struct settings {
+  std::vector<std::string> files;
+  std::string pooling = "gated";
+  std::filesystem::path out = "out/classic_bags";
+  train::cross_validation_options folds = {.repeats = 5, .seed = 1};
+  std::int64_t epochs = 50;
+  double learning_rate = 5e-4, weight_decay = 5e-3, dropout = 0.25;
+};
+
+template <class Pooler>
+train::cross_validation_result run(const data::bag_table& bags, const settings& s) {
+  const nn::dropout drop{.rate = s.dropout};
+  const encoder layers({.in = {bags.features()}}, {}, drop, {}, {}, drop, {}, {}, drop);
+  const network<Pooler> net{.embedding = {.encoder = layers}};
+  return train::cross_validate(bags.labels, {}, s.folds, [&](cpu& backend, const train::fold& fold, std::uint64_t seed) {
+    const data::bag_table own = data::standardised(bags, fold.train);  // by the training bags of this fold
+    train::table_dataset all(own);
+    train::subset training(all, fold.train), test(all, fold.test);
+    auto weights = initial_parameters<float>(net, {.seed = seed});
+    train::trainer trainer(backend, net, train::adam{.learning_rate = s.learning_rate, .weight_decay = s.weight_decay},
+                           loss::cross_entropy{}, train::cosine_schedule{.epochs = s.epochs});
+    const auto history = trainer.fit(weights, training, test, {.epochs = s.epochs, .seed = seed, .restore_best = false});
+    return std::pair(trainer.evaluate(weights, test), history);
+  });
+}
+
+int main(int argc, char** argv) {
+  settings s;
+  CLI::App app{"Cross-validated attention-based MIL on bags of feature vectors (UCI C4.5 or CSV: bag,label,f1,...)."};
+  app.add_option("files", s.files, "files of bags; the format is recognised")->required()->check(CLI::ExistingFile);
+  app.add_option("--pooling", s.pooling, "attention, gated, mean or max")->capture_default_str()->check(CLI::IsMember({"attention", "gated", "mean", "max"}));
+  app.add_option("--folds", s.folds.folds, "folds")->capture_default_str();
+  app.add_option("--repeats", s.folds.repeats, "repetitions with other folds and weights")->capture_default_str();
+  app.add_option("--only-fold", s.folds.only_fold, "run one fold alone, 1 to --folds");
+  app.add_option("--seed", s.folds.seed, "seed of folds, weights and training")->capture_default_str();
+  app.add_option("--epochs", s.epochs, "passes over the training bags")->capture_default_str();
+  app.add_option("--learning-rate", s.learning_rate, "of Adam")->capture_default_str();
+  app.add_option("--weight-decay", s.weight_decay, "L2 on the weights")->capture_default_str();
+  app.add_option("--dropout", s.dropout, "rate after each layer")->capture_default_str();
+  app.add_option("--threads", s.folds.threads, "folds at once; 0: one a core")->capture_default_str();
+  app.add_option("--out", s.out, "folder for report.html, metrics.json, predictions.csv")->capture_default_str();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : 2;
+  }
+  try {
+    s.folds.progress = train::progress_to_stderr();
+    for (const std::string& file : s.files) {
+      const data::bag_table bags = data::read_bags(file);
+      const std::string name = std::filesystem::path(file).stem().string();
+      const auto out = s.files.size() == 1 ? s.out : s.out / name;
+      std::filesystem::create_directories(out);
+      std::cout << file << ": " << bags.bags() << " bags, " << bags.instances.rows() << " instances, " << bags.features() << " features\n";
+      const auto result = s.pooling == "gated"       ? run<pooling::gated_attention<64, 64>>(bags, s)
+                          : s.pooling == "attention" ? run<pooling::attention<64, 64>>(bags, s)
+                          : s.pooling == "mean"      ? run<pooling::mean>(bags, s)
+                                                     : run<pooling::max>(bags, s);
+      example::report(out, name + ", " + s.pooling + " pooling", message(s.folds.folds, " folds, ", s.folds.repeats, " repeats, seed ", s.folds.seed),
+                      result, [&](std::int64_t bag) { return bags.names[static_cast<std::size_t>(bag)]; },
+                      {{"pooling", s.pooling}, {"epochs", s.epochs}, {"learning_rate", s.learning_rate}, {"weight_decay", s.weight_decay}, {"dropout", s.dropout}, {"seed", s.folds.seed}});
+    }
+  } catch (const std::exception& e) {
+    std::cerr << "classic_bags: " << e.what() << "\n";
+    return 1;
+  }
+}
