@@ -62,7 +62,7 @@ struct softmax_impl<cpu> {
     for (std::int64_t j = 0; j < count; ++j) peak = x[j * step] > peak ? x[j * step] : peak;
     const T shift = std::isinf(peak) ? T(0) : peak;
     double mass = 0;
-    T below[block], values[block];
+    alignas(64) T below[block], values[block];  // whole vectors, wherever the stack begins
     for (std::int64_t first = 0; first < count; first += block) {
       const std::int64_t size = (std::min)(block, count - first);
       for (std::int64_t j = 0; j < size; ++j) below[j] = x[(first + j) * step] - shift;

@@ -1,0 +1,284 @@
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <milkit/core/cpu.hpp>
+#include <milkit/nn/parameters.hpp>
+
+#include <support/gradient_check.hpp>
+
+namespace milkit::test {
+
+/// What one forward and backward pass of a layer gives.
+template <class T, int InRank, int OutRank>
+struct layer_result {
+  tensor<T, OutRank> output;
+  tensor<T, InRank> dinput;
+  tensor<T, 1> gradient;
+};
+
+/// Runs a layer on rows `first` to `first + input.rows() - 1` of a bag. The gradient starts from zeros.
+template <class T, int Rank, class Layer, int OutRank>
+auto run_layer(cpu& backend, const Layer& layer, const tensor<T, 1>& weights, view<const T, Rank> input,
+               view<const T, OutRank> doutput, const pass& pass) {
+  layer_result<T, Rank, OutRank> result{tensor<T, OutRank>(layer.output_shape(input.shape())), tensor<T, Rank>(input.shape()),
+                                        tensor<T, 1>(weights.shape())};
+  tensor<T, OutRank> upstream(doutput.shape());
+  for (std::int64_t i = 0; i < doutput.rows(); ++i) std::copy_n(doutput.row(i), doutput.row_size(), upstream.view().row(i));
+  const auto scope = backend.workspace.scope();
+  typename Layer::template saved<view<const T, Rank>> kept{};
+  layer.forward(backend, weights.view(), input, result.output.view(), kept, pass);
+  layer.backward(backend, weights.view(), kept, upstream.view(), result.dinput.view(), result.gradient.view(), pass);
+  return result;
+}
+
+/// A layer with weights, a bag of inputs and an upstream gradient, and what the contract in nn/layer.hpp promises about it.
+template <class Layer, int Rank>
+class layer_check {
+ public:
+  static constexpr int out_rank = decltype(std::declval<Layer>().output_shape(shape<Rank>()))::rank;
+  pass how{.training = true, .random = random_stream(11, 2, 3), .first_row = 5};
+  double tolerance = 1e-7;  ///< of central differences
+
+  layer_check(Layer layer, shape<Rank> input_shape)
+      : layer_(std::move(layer)), input_(normals<double>(input_shape, 1)),
+        doutput_(normals<double>(layer_.output_shape(input_shape), 2)), weights_(away_from_zero(layer_)) {}
+
+  /// All of it.
+  void all() {
+    gradients();
+    floats();
+    rows_are_independent();
+    threads<float>();
+    threads<double>();
+    adds_to_gradient();
+    absent_dinput();
+    zero_rows();
+    in_place();
+    strided();
+    memory();
+  }
+
+  void gradients() {
+    cpu backend{.threads = 2};
+    const auto result = run(backend, weights_, input_, doutput_);
+    const auto loss = [&] { return inner(run(backend, weights_, input_, doutput_).output, doutput_); };
+    CHECK(relative_error(result.dinput, central_differences(input_.view(), loss)) <= tolerance);
+    if (weights_.size() > 0) CHECK(relative_error(result.gradient, central_differences(weights_.view(), loss)) <= tolerance);
+  }
+
+  /// float differs from double by rounding alone.
+  void floats() {
+    cpu backend{.threads = 2};
+    const auto want = run(backend, rounded<double>(weights_), rounded<double>(input_), rounded<double>(doutput_));
+    const auto got = run(backend, rounded<float>(weights_), rounded<float>(input_), rounded<float>(doutput_));
+    CHECK(relative_error(got.output, want.output) <= 1e-5);
+    CHECK(relative_error(got.dinput, want.dinput) <= 1e-5);
+    CHECK(relative_error(got.gradient, want.gradient) <= 1e-5);
+  }
+
+  /// A row-wise layer gives the same bits for a bag in chunks.
+  void rows_are_independent() {
+    if constexpr (Layer::row_wise) {
+      rows_of<float>();
+      rows_of<double>();
+    }
+  }
+
+  template <class T>
+  void threads() {
+    const auto weights = rounded<T>(weights_), input = repeated(rounded<T>(input_)), doutput = repeated(rounded<T>(doutput_));
+    cpu one{.threads = 1};
+    const auto want = run(one, weights, input, doutput);
+    for (const int count : {2, 5}) {
+      cpu backend{.threads = count};
+      const auto got = run(backend, weights, input, doutput);
+      CHECK(same_bits(got.output, want.output));
+      CHECK(same_bits(got.dinput, want.dinput));
+      CHECK(same_bits(got.gradient, want.gradient));
+    }
+  }
+
+  void adds_to_gradient() {
+    cpu backend{.threads = 1};
+    const auto want = run(backend, weights_, input_, doutput_);
+    tensor<double, 1> gradient(weights_.shape()), upstream_gradient(weights_.shape());
+    std::fill_n(gradient.data(), gradient.size(), 3.0);
+    tensor<double, Rank> dinput(input_.shape());
+    backward_into(backend, dinput.view(), gradient.view());
+    for (std::int64_t i = 0; i < gradient.size(); ++i) gradient.data()[i] -= 3;
+    CHECK(relative_error(gradient, want.gradient) <= 1e-13);
+    CHECK(same_bits(dinput, want.dinput));
+  }
+
+  void absent_dinput() {
+    cpu backend{.threads = 1};
+    const auto want = run(backend, weights_, input_, doutput_);
+    tensor<double, 1> gradient(weights_.shape());
+    backward_into(backend, view<double, Rank>(), gradient.view());
+    CHECK(same_bits(gradient, want.gradient));
+  }
+
+  void zero_rows() {
+    cpu backend{.threads = 2};
+    const tensor<double, Rank> input(input_.shape().with_rows(0));
+    const tensor<double, out_rank> doutput(doutput_.shape().with_rows(0));
+    const auto result = run(backend, weights_, input, doutput);
+    CHECK(result.output.shape() == doutput.shape());
+    for (const double each : elements(result.gradient)) CHECK(each == 0);
+  }
+
+  /// The same bits where output is the input's memory and dinput doutput's.
+  void in_place() {
+    if constexpr (Layer::in_place) {
+      cpu backend{.threads = 2};
+      const auto want = run(backend, weights_, input_, doutput_);
+      tensor<double, Rank> values = input_.clone();
+      tensor<double, out_rank> gradients = doutput_.clone();
+      tensor<double, 1> gradient(weights_.shape());
+      const auto output = values.view().as_rows_of(doutput_.shape());
+      const auto scope = backend.workspace.scope();
+      typename Layer::template saved<view<const double, Rank>> kept{};
+      layer_.forward(backend, as_const(weights_), as_const(values), output, kept, how);
+      CHECK(same_bits(output, want.output));
+      layer_.backward(backend, as_const(weights_), kept, gradients.view(), gradients.view().as_rows_of(input_.shape()),
+                      gradient.view(), how);
+      CHECK(same_bits(gradients, want.dinput));
+      CHECK(same_bits(gradient, want.gradient));
+    }
+  }
+
+  /// Rows that lie apart give the same bits, and what lies between them is left alone.
+  void strided() {
+    cpu backend{.threads = 2};
+    const auto want = run(backend, weights_, input_, doutput_);
+    apart<Rank> input(input_.shape()), dinput(input_.shape());
+    apart<out_rank> output(doutput_.shape()), doutput(doutput_.shape());
+    input.fill(input_), doutput.fill(doutput_);
+    tensor<double, 1> gradient(weights_.shape());
+    const auto scope = backend.workspace.scope();
+    typename Layer::template saved<view<const double, Rank>> kept{};
+    layer_.forward(backend, as_const(weights_), view<const double, Rank>(input.rows()), output.rows(), kept, how);
+    CHECK(same_bits(output.rows(), want.output));
+    layer_.backward(backend, as_const(weights_), kept, doutput.rows(), dinput.rows(), gradient.view(), how);
+    CHECK(same_bits(dinput.rows(), want.dinput));
+    CHECK(same_bits(gradient, want.gradient));
+    for (const auto untouched : {input.untouched(), dinput.untouched(), output.untouched(), doutput.untouched()}) CHECK(untouched);
+  }
+
+  /// A planner counts the very bytes that a pass uses, and after the first pass nothing comes from the system.
+  void memory() {
+    cpu backend{.threads = 2}, planner = backend.planner();
+    run(planner, weights_, input_, doutput_);
+    for (int step = 0; step < 3; ++step) {
+      const std::size_t reserved = backend.workspace.reserved_bytes();
+      run(backend, weights_, input_, doutput_);
+      if (step == 2) CHECK(backend.workspace.reserved_bytes() == reserved);
+    }
+    CHECK(backend.peak_bytes() == planner.peak_bytes());
+    CHECK(backend.workspace.bytes_in_use() == 0);
+  }
+
+  const Layer& layer() const { return layer_; }
+  const tensor<double, Rank>& input() const { return input_; }
+  tensor<double, 1>& weights() { return weights_; }
+
+ private:
+  /// Rows with a gap of three elements between them.
+  template <int AnyRank>
+  struct apart {
+    explicit apart(shape<AnyRank> shape_of_rows)
+        : extents(shape_of_rows), memory(shape<2>{extents[0], extents.row_size() + 3}) {
+      std::fill_n(memory.data(), memory.size(), -77.0);
+    }
+    view<double, AnyRank> rows() { return {memory.data(), extents, extents.row_size() + 3}; }
+    void fill(const tensor<double, AnyRank>& from) {
+      for (std::int64_t i = 0; i < extents[0]; ++i) std::copy_n(from.view().row(i), extents.row_size(), rows().row(i));
+    }
+    bool untouched() {
+      const auto gap = elements(memory.view().columns(extents.row_size(), 3));
+      return std::all_of(gap.begin(), gap.end(), [](double each) { return each == -77; });
+    }
+    shape<AnyRank> extents;
+    tensor<double, 2> memory;
+  };
+
+  template <class T, int AnyRank>
+  static view<const T, AnyRank> as_const(const tensor<T, AnyRank>& t) {
+    return t.view();
+  }
+
+  template <class T>
+  auto run(cpu& backend, const tensor<T, 1>& weights, const tensor<T, Rank>& input, const tensor<T, out_rank>& doutput) const {
+    return run_layer<T>(backend, layer_, weights, input.view(), doutput.view(), how);
+  }
+
+  void backward_into(cpu& backend, view<double, Rank> dinput, vector_view<double> gradient) {
+    tensor<double, out_rank> output(doutput_.shape()), doutput = doutput_.clone();
+    const auto scope = backend.workspace.scope();
+    typename Layer::template saved<view<const double, Rank>> kept{};
+    layer_.forward(backend, as_const(weights_), as_const(input_), output.view(), kept, how);
+    layer_.backward(backend, as_const(weights_), kept, doutput.view(), dinput, gradient, how);
+  }
+
+  template <class T>
+  void rows_of() {
+    cpu backend{.threads = 2};
+    const auto weights = rounded<T>(weights_);
+    const auto input = repeated(rounded<T>(input_));
+    const auto doutput = repeated(rounded<T>(doutput_));
+    const auto want = run(backend, weights, input, doutput);
+    for (const std::int64_t size : {1, 3, 64}) {
+      tensor<T, out_rank> output(want.output.shape());
+      tensor<T, Rank> dinput(input.shape());
+      for (std::int64_t first = 0; first < input.rows(); first += size) {
+        const std::int64_t count = (std::min)(size, input.rows() - first);
+        const auto part = run_layer<T>(backend, layer_, weights, as_const(input).rows(first, count),
+                                       as_const(doutput).rows(first, count), how.from_row(first));
+        std::copy_n(part.output.data(), part.output.size(), output.view().row(first));
+        std::copy_n(part.dinput.data(), part.dinput.size(), dinput.view().row(first));
+      }
+      CAPTURE(size);
+      CHECK(same_bits(output, want.output));
+      CHECK(same_bits(dinput, want.dinput));
+    }
+  }
+
+  template <class T, int AnyRank>
+  static tensor<T, AnyRank> rounded(const tensor<double, AnyRank>& from) {
+    tensor<T, AnyRank> to(from.shape());
+    for (std::int64_t i = 0; i < from.size(); ++i) to.data()[i] = static_cast<T>(static_cast<float>(from.data()[i]));
+    return to;
+  }
+
+  /// More rows than one chunk of any op, none like another.
+  template <class T, int AnyRank>
+  static tensor<T, AnyRank> repeated(const tensor<T, AnyRank>& from) {
+    const std::int64_t rows = from.rows() == 0 ? 0 : 301;
+    tensor<T, AnyRank> to(from.shape().with_rows(rows));
+    const std::int64_t size = from.shape().row_size();
+    for (std::int64_t i = 0; i < rows; ++i)
+      for (std::int64_t j = 0; j < size; ++j)
+        to.view().row(i)[j] = from.view().row(i % from.rows())[j] * (T(1) + static_cast<T>(i / from.rows()) / T(64));
+    return to;
+  }
+
+  static tensor<double, 1> away_from_zero(const Layer& layer) {
+    parameters<Layer, double> weights = initial_parameters<double>(layer, {.seed = 3});
+    const tensor<double, 1> noise = normals<double>(weights.flat().shape(), 4, 0.3);
+    tensor<double, 1> values(weights.flat().shape());
+    for (const auto& entry : weights.entries())
+      for (std::int64_t i = entry.offset; i < entry.offset + entry.size(); ++i)
+        values.data()[i] = weights.flat()(i) + noise.data()[i];
+    return values;
+  }
+
+  Layer layer_;
+  tensor<double, Rank> input_;
+  tensor<double, out_rank> doutput_;
+  tensor<double, 1> weights_;
+};
+template <class Layer, int Rank>
+layer_check(Layer, shape<Rank>) -> layer_check<Layer, Rank>;
+
+}  // namespace milkit::test
