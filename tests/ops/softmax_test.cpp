@@ -11,9 +11,6 @@ using test::golden_tolerance, test::relative_error;
 
 namespace {
 
-constexpr double infinity = std::numeric_limits<double>::infinity();
-constexpr double nan_value = std::numeric_limits<double>::quiet_NaN();
-
 template <class T>
 struct rows_result {
   tensor<T, 2> y, dx;

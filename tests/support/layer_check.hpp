@@ -87,7 +87,9 @@ class layer_check {
 
   template <class T>
   void threads() {
-    const auto weights = rounded<T>(weights_), input = repeated(rounded<T>(input_)), doutput = repeated(rounded<T>(doutput_));
+    const auto weights = rounded<T>(weights_);
+    const auto input = repeated(rounded<T>(input_));
+    const auto doutput = repeated(rounded<T>(doutput_));
     cpu one{.threads = 1};
     const auto want = run(one, weights, input, doutput);
     for (const int count : {2, 5}) {
