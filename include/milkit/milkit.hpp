@@ -27,6 +27,8 @@
 #include <milkit/ops/gate.hpp>
 #include <milkit/ops/gate_cpu.hpp>
 #include <milkit/ops/gemm_cpu.hpp>
+#include <milkit/ops/layer_norm.hpp>
+#include <milkit/ops/layer_norm_cpu.hpp>
 #include <milkit/ops/linear.hpp>
 #include <milkit/ops/linear_cpu.hpp>
 #include <milkit/ops/matmul.hpp>
@@ -39,6 +41,8 @@
 #include <milkit/ops/reduce_cpu.hpp>
 #include <milkit/ops/segment_pool.hpp>
 #include <milkit/ops/segment_pool_cpu.hpp>
+#include <milkit/ops/softmax.hpp>
+#include <milkit/ops/softmax_cpu.hpp>
 #include <milkit/ops/window.hpp>
 #include <milkit/nn/activation.hpp>
 #include <milkit/nn/avg_pool2d.hpp>
@@ -48,10 +52,13 @@
 #include <milkit/nn/global_average_pool.hpp>
 #include <milkit/nn/identity.hpp>
 #include <milkit/nn/layer.hpp>
+#include <milkit/nn/layer_norm.hpp>
 #include <milkit/nn/linear.hpp>
 #include <milkit/nn/max_pool2d.hpp>
 #include <milkit/nn/memory_plan.hpp>
+#include <milkit/nn/parallel.hpp>
 #include <milkit/nn/parameters.hpp>
+#include <milkit/nn/residual.hpp>
 #include <milkit/nn/sequential.hpp>
 #include <milkit/pooling/attention.hpp>
 #include <milkit/pooling/bag.hpp>

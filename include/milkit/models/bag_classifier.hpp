@@ -1,6 +1,7 @@
 #pragma once
 
 #include <milkit/nn/memory_plan.hpp>
+#include <milkit/nn/parameters.hpp>
 #include <milkit/ops/softmax.hpp>
 #include <milkit/pooling/bag_embedding.hpp>
 
@@ -143,7 +144,7 @@ bag_prediction<T> predict(cpu& backend, const bag_classifier<Encoder, Pooler, Cl
                    .attention_logits = p.attention_logits.view(),
                    .attention = p.attention.view()},
                   kept, {});
-  ops::softmax(backend, std::as_const(p.logits).view(), p.probabilities.view());
+  ops::softmax(backend, std::as_const(p.logits).view(), p.probabilities.view(), vector_view<T>());
   return p;
 }
 

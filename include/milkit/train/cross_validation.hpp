@@ -18,7 +18,7 @@ struct cross_validation_options {
   std::int64_t repeats = 1;    ///< each with other folds and other initial weights
   std::int64_t only_fold = 0;  ///< 1 to folds: run this one alone; 0: all
   std::uint64_t seed = 0;
-  int threads = 0;             ///< folds that are trained at once, each on one thread; 0: as many as the machine has
+  int threads = 0;             ///< as many folds are trained at once, each on one thread; a single one on all; 0: all cores
   progress_options progress = {};
 };
 
@@ -105,7 +105,7 @@ cross_validation_result cross_validate(std::span<const std::int64_t> labels, std
     out.repeat = t.repeat;
     out.fold = t.fold;
     out.test = t.split.test;
-    cpu backend{.threads = 1};
+    cpu backend{.threads = tasks.size() == 1 ? options.threads : 1};
     const random_stream seeds(options.seed, static_cast<std::uint64_t>(t.repeat), 1 + static_cast<std::uint64_t>(t.fold));
     std::tie(out.result, out.history) = run(backend, t.split, seeds.below(std::uint64_t{1} << 62, 0, 0));
     const std::lock_guard lock(mutex);
