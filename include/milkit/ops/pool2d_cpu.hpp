@@ -101,8 +101,9 @@ struct max_pool2d_backward_impl<cpu> {
       T* to = plane_of(dx, image, channel);
       if (halves(options)) {
         for (std::int64_t i = 0; i < out_height; ++i)
-          spread_rows(from + i * out_width, where + i * out_width, to + 2 * i * width, to + (2 * i + 1) * width,
-                      out_width, width);
+          for (std::int64_t r = 0; r < 2; ++r)
+            spread_row(from + i * out_width, where + i * out_width, T(2 * r), to + (2 * i + r) * width, out_width,
+                       width);
         std::fill_n(to + 2 * out_height * width, (height - 2 * out_height) * width, T(0));
         return;
       }
@@ -118,17 +119,16 @@ struct max_pool2d_backward_impl<cpu> {
   }
 
  private:
+  /// One row of dx, which two windows' positions `left` and `left + 1` fall into.
   template <class T>
-  static void spread_rows(const T* from, const window_position* where, T* upper, T* lower, std::int64_t count,
-                          std::int64_t width) {
+  static void spread_row(const T* from, const window_position* where, T left, T* to, std::int64_t count,
+                         std::int64_t width) {
     for (std::int64_t j = 0; j < count; ++j) {
       const T value = from[j], position = static_cast<T>(where[j]);
-      upper[2 * j] = position == T(0) ? value : T(0);
-      upper[2 * j + 1] = position == T(1) ? value : T(0);
-      lower[2 * j] = position == T(2) ? value : T(0);
-      lower[2 * j + 1] = position == T(3) ? value : T(0);
+      to[2 * j] = position == left ? value : T(0);
+      to[2 * j + 1] = position == left + T(1) ? value : T(0);
     }
-    if (2 * count < width) upper[2 * count] = lower[2 * count] = T(0);
+    if (2 * count < width) to[2 * count] = T(0);
   }
 };
 
