@@ -9,7 +9,8 @@ namespace milkit {
 template <class T>
 using row_major_matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-/// A host matrix view as an Eigen map (no copy), and a vector view as an Eigen array map.
+/// A host matrix view as an Eigen map (no copy), and a contiguous vector view as a map of a column. A vector view whose
+/// elements lie apart: shape_error.
 template <class T>
 auto as_eigen(matrix_view<T> m) {
   using matrix = std::conditional_t<std::is_const_v<T>, const row_major_matrix<std::remove_const_t<T>>, row_major_matrix<T>>;
@@ -17,6 +18,7 @@ auto as_eigen(matrix_view<T> m) {
 }
 template <class T>
 auto as_eigen(vector_view<T> v) {
+  if (!v.contiguous()) throw shape_error(message("as_eigen: the vector view's stride is ", v.stride(), ", expected 1"));
   using vector = Eigen::Matrix<std::remove_const_t<T>, Eigen::Dynamic, 1>;
   return Eigen::Map<std::conditional_t<std::is_const_v<T>, const vector, vector>>(v.data(), v.extent(0));
 }

@@ -78,14 +78,18 @@ class workspace {
 
   void* allocate_bytes(std::size_t bytes) {
     bytes = (bytes + alignment - 1) / alignment * alignment;
+    void* data = bytes == 0 ? nullptr : find(bytes);
     used_ += bytes;
     peak_ = used_ > peak_ ? used_ : peak_;
-    if (bytes == 0) return nullptr;
+    return data;
+  }
+
+  void* find(std::size_t bytes) {
     if (planning_) return reinterpret_cast<void*>(alignment);  // no memory: an address that only arithmetic may touch
     if (!slice_.absent()) {
-      if (static_cast<std::int64_t>(used_) > slice_.extent(0))
-        throw std::length_error(message("milkit::workspace: a slice of ", slice_.extent(0), " bytes was asked for ", used_));
-      return slice_.data() + (used_ - bytes);
+      if (static_cast<std::int64_t>(used_ + bytes) > slice_.extent(0))
+        throw std::length_error(message("milkit::workspace: a slice of ", slice_.extent(0), " bytes was asked for ", used_ + bytes));
+      return slice_.data() + used_;
     }
     while (block_ < blocks_.size() && offset_ + bytes > blocks_[block_].size) {
       ++block_;
