@@ -1,12 +1,13 @@
 // Cross-validated AB-MIL (Ilse, Tomczak & Welling 2018) on the classic bags of multiple-instance learning:
 //   classic_bags musk1.data --pooling gated --repeats 5
-#include <CLI/CLI.hpp>
+#include <iostream>
 
 #include <milkit/data/bag_csv.hpp>
 #include <milkit/data/standardise.hpp>
 #include <milkit/milkit.hpp>
 
-#include "cross_validation_report.hpp"
+#include "support/command_line.hpp"
+#include "support/cross_validation_report.hpp"
 
 using namespace milkit;
 
@@ -44,25 +45,20 @@ train::cross_validation_result run(const data::bag_table& bags, const settings& 
 
 int main(int argc, char** argv) {
   settings s;
-  CLI::App app{"Cross-validated attention-based MIL on bags of feature vectors (UCI C4.5 or CSV: bag,label,f1,...)."};
-  app.add_option("files", s.files, "files of bags; the format is recognised")->required()->check(CLI::ExistingFile);
-  app.add_option("--pooling", s.pooling, "attention, gated, mean or max")->capture_default_str()->check(CLI::IsMember({"attention", "gated", "mean", "max"}));
-  app.add_option("--folds", s.folds.folds, "folds")->capture_default_str();
-  app.add_option("--repeats", s.folds.repeats, "repetitions with other folds and weights")->capture_default_str();
-  app.add_option("--only-fold", s.folds.only_fold, "run one fold alone, 1 to --folds");
-  app.add_option("--seed", s.folds.seed, "seed of folds, weights and training")->capture_default_str();
-  app.add_option("--epochs", s.epochs, "passes over the training bags")->capture_default_str();
-  app.add_option("--learning-rate", s.learning_rate, "of Adam")->capture_default_str();
-  app.add_option("--weight-decay", s.weight_decay, "L2 on the weights")->capture_default_str();
-  app.add_option("--dropout", s.dropout, "rate after each layer")->capture_default_str();
-  app.add_option("--threads", s.folds.threads, "folds at once; 0: one a core")->capture_default_str();
-  app.add_option("--out", s.out, "folder for report.html, metrics.json, predictions.csv")->capture_default_str();
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : 2;
-  }
-  try {
+  example::command_line line("Cross-validated attention-based MIL on bags of feature vectors (UCI C4.5, or CSV: bag,label,f1,...).");
+  line.files("files", s.files, "files of bags; the format is recognised");
+  line.option("--pooling", s.pooling, "how instances become a bag", {"attention", "gated", "mean", "max"});
+  line.option("--folds", s.folds.folds, "folds", 2);
+  line.option("--repeats", s.folds.repeats, "repetitions with other folds and weights", 1);
+  line.option("--only-fold", s.folds.only_fold, "run one fold alone, 1 to --folds; 0: all");
+  line.option("--seed", s.folds.seed, "seed of folds, weights and training");
+  line.option("--epochs", s.epochs, "passes over the training bags", 1);
+  line.option("--learning-rate", s.learning_rate, "of Adam, falling to 0 along a cosine");
+  line.option("--weight-decay", s.weight_decay, "L2 on the weights");
+  line.option("--dropout", s.dropout, "rate after each layer");
+  line.option("--threads", s.folds.threads, "folds at once; 0: one a core");
+  line.option("--out", s.out, "folder for report.html, metrics.json, predictions.csv");
+  return example::run("classic_bags", line, argc, argv, [&] {
     s.folds.progress = train::progress_to_stderr();
     for (const std::string& file : s.files) {
       const data::bag_table bags = data::read_bags(file);
@@ -74,12 +70,12 @@ int main(int argc, char** argv) {
                           : s.pooling == "attention" ? run<pooling::attention<64, 64>>(bags, s)
                           : s.pooling == "mean"      ? run<pooling::mean>(bags, s)
                                                      : run<pooling::max>(bags, s);
-      example::report(out, name + ", " + s.pooling + " pooling", message(s.folds.folds, " folds, ", s.folds.repeats, " repeats, seed ", s.folds.seed),
-                      result, [&](std::int64_t bag) { return bags.names[static_cast<std::size_t>(bag)]; },
-                      {{"pooling", s.pooling}, {"epochs", s.epochs}, {"learning_rate", s.learning_rate}, {"weight_decay", s.weight_decay}, {"dropout", s.dropout}, {"seed", s.folds.seed}});
+      example::report(out, name + ", " + s.pooling + " pooling",
+                      message(s.folds.folds, " folds, ", s.folds.repeats, " repeats, seed ", s.folds.seed), result,
+                      [&](std::int64_t bag) { return bags.names[static_cast<std::size_t>(bag)]; },
+                      {{"pooling", s.pooling}, {"epochs", message(s.epochs)}, {"learning_rate", message(s.learning_rate)},
+                       {"weight_decay", message(s.weight_decay)}, {"dropout", message(s.dropout)}, {"seed", message(s.folds.seed)}});
     }
-  } catch (const std::exception& e) {
-    std::cerr << "classic_bags: " << e.what() << "\n";
-    return 1;
-  }
+    return 0;
+  });
 }

@@ -1,7 +1,8 @@
 // Cross-validated AB-MIL on colon tissue, end to end from pixels (Ilse, Tomczak & Welling 2018, section 4.3): an image is the
 // bag of the 27 x 27 patches around its nuclei, and it is positive when some nucleus is epithelial.
 //   colon_nuclei DIR --pooling gated
-#include <CLI/CLI.hpp>
+#include <iostream>
+#include <mutex>
 
 #include <milkit/data/augmentation.hpp>
 #include <milkit/data/csv.hpp>
@@ -9,7 +10,8 @@
 #include <milkit/milkit.hpp>
 #include <milkit/report/patches.hpp>
 
-#include "cross_validation_report.hpp"
+#include "support/command_line.hpp"
+#include "support/cross_validation_report.hpp"
 
 using namespace milkit;
 
@@ -157,7 +159,8 @@ void run(const std::vector<tissue_image>& images, const settings& s) {
   example::report(s.out, "Colon nuclei, " + s.pooling + " pooling",
                   message(images.size(), " images, ", result.folds.size(), " of ", s.folds.folds, " folds, seed ", s.folds.seed), result,
                   [&](std::int64_t bag) { return images[static_cast<std::size_t>(bag)].name; },
-                  {{"pooling", s.pooling}, {"epochs", s.epochs}, {"learning_rate", s.learning_rate}, {"weight_decay", s.weight_decay}, {"seed", s.folds.seed}},
+                  {{"pooling", s.pooling}, {"epochs", message(s.epochs)}, {"learning_rate", message(s.learning_rate)},
+                   {"weight_decay", message(s.weight_decay)}, {"seed", message(s.folds.seed)}},
                   [&](report::html_page& page) {
                     if (explained >= 0)
                       page.section("A positive test image").picture(picture.view(), "Left: the image. Middle: the patches of its epithelial nuclei, which training never sees. Right: every patch as bright as its attention.");
@@ -166,24 +169,19 @@ void run(const std::vector<tissue_image>& images, const settings& s) {
 
 int main(int argc, char** argv) {
   settings s;
-  CLI::App app{"Cross-validated attention-based MIL on patches around the nuclei of colon tissue images, end to end."};
-  app.add_option("DIR", s.folder, "folder with images, labels.csv (image,label) and nuclei.csv (image,type,x,y)")->required()->check(CLI::ExistingDirectory);
-  app.add_option("--pooling", s.pooling, "attention, gated, mean or max")->capture_default_str()->check(CLI::IsMember({"attention", "gated", "mean", "max"}));
-  app.add_option("--folds", s.folds.folds, "folds")->capture_default_str();
-  app.add_option("--repeats", s.folds.repeats, "repetitions with other folds and weights")->capture_default_str();
-  app.add_option("--only-fold", s.folds.only_fold, "run one fold alone, 1 to --folds");
-  app.add_option("--seed", s.folds.seed, "seed of folds, weights and training")->capture_default_str();
-  app.add_option("--epochs", s.epochs, "passes over the training images")->capture_default_str();
-  app.add_option("--learning-rate", s.learning_rate, "of Adam, falling to 0 along a cosine")->capture_default_str();
-  app.add_option("--weight-decay", s.weight_decay, "L2 on the weights")->capture_default_str();
-  app.add_option("--threads", s.folds.threads, "threads; 0: one a core")->capture_default_str();
-  app.add_option("--out", s.out, "folder for report.html, metrics.json, predictions.csv, attention.png")->capture_default_str();
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : 2;
-  }
-  try {
+  example::command_line line("Cross-validated attention-based MIL on patches around the nuclei of colon tissue images, end to end.");
+  line.folder("DIR", s.folder, "folder with images, labels.csv (image,label) and nuclei.csv (image,type,x,y)");
+  line.option("--pooling", s.pooling, "how patches become a bag", {"attention", "gated", "mean", "max"});
+  line.option("--folds", s.folds.folds, "folds", 2);
+  line.option("--repeats", s.folds.repeats, "repetitions with other folds and weights", 1);
+  line.option("--only-fold", s.folds.only_fold, "run one fold alone, 1 to --folds; 0: all");
+  line.option("--seed", s.folds.seed, "seed of folds, weights and training");
+  line.option("--epochs", s.epochs, "passes over the training images", 1);
+  line.option("--learning-rate", s.learning_rate, "of Adam, falling to 0 along a cosine");
+  line.option("--weight-decay", s.weight_decay, "L2 on the weights");
+  line.option("--threads", s.folds.threads, "threads; 0: one a core");
+  line.option("--out", s.out, "folder for report.html, metrics.json, predictions.csv, attention.png");
+  return example::run("colon_nuclei", line, argc, argv, [&] {
     s.folds.progress = train::progress_to_stderr();
     std::filesystem::create_directories(s.out);
     const auto images = read_images(s.folder);
@@ -191,8 +189,6 @@ int main(int argc, char** argv) {
     else if (s.pooling == "attention") run<pooling::attention<512, 128>>(images, s);
     else if (s.pooling == "mean") run<pooling::mean>(images, s);
     else run<pooling::max>(images, s);
-  } catch (const std::exception& e) {
-    std::cerr << "colon_nuclei: " << e.what() << "\n";
-    return 1;
-  }
+    return 0;
+  });
 }

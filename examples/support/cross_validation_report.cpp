@@ -1,31 +1,27 @@
-#pragma once
-// What the cross-validated examples write: metrics.json, predictions.csv, curves and report.html.
+#include "cross_validation_report.hpp"
 
 #include <cstdio>
-#include <filesystem>
-#include <functional>
 #include <iostream>
-#include <string>
 
 #include <milkit/data/csv.hpp>
 #include <milkit/report/curves.hpp>
-#include <milkit/report/html.hpp>
 #include <milkit/report/json.hpp>
-#include <milkit/train/cross_validation.hpp>
 
 namespace example {
 
 using namespace milkit;
 
-inline std::string figure(double value, int digits = 3) {
+namespace {
+
+std::string figure(double value, int digits = 3) {
   char text[64];
   std::snprintf(text, sizeof text, "%.*f", digits, value);
   return text;
 }
-inline std::string figure(const train::mean_and_deviation& f) { return figure(f.mean) + " +- " + figure(f.deviation); }
+std::string figure(const train::mean_and_deviation& f) { return figure(f.mean) + " +- " + figure(f.deviation); }
 
-/// The mean of a figure over the folds, epoch by epoch.
-inline std::vector<double> mean_curve(const train::cross_validation_result& result, const std::string& name) {
+// The mean of a figure over the folds, epoch by epoch.
+std::vector<double> mean_curve(const train::cross_validation_result& result, const std::string& name) {
   std::vector<double> mean;
   for (const auto& fold : result.folds) {
     const auto& column = fold.history.column(name);
@@ -35,10 +31,11 @@ inline std::vector<double> mean_curve(const train::cross_validation_result& resu
   return mean;
 }
 
-/// Writes the figures and prints them; `more` adds to the page.
-inline void report(const std::filesystem::path& out, const std::string& title, const std::string& subtitle,
+}  // namespace
+
+void report(const std::filesystem::path& out, const std::string& title, const std::string& subtitle,
                    const train::cross_validation_result& result, const std::function<std::string(std::int64_t)>& name_of,
-                   const report::json& settings, const std::function<void(report::html_page&)>& more = {}) {
+                   const std::vector<std::pair<std::string, std::string>>& settings, const std::function<void(report::html_page&)>& more) {
   const auto accuracy = result.accuracy(), auc = result.auroc();
   report::json metrics;
   metrics["accuracy"] = {{"mean", accuracy.mean}, {"std", accuracy.deviation}};
@@ -53,7 +50,7 @@ inline void report(const std::filesystem::path& out, const std::string& title, c
                       fold.result.probabilities[i * classes + classes - 1]);
   }
   predictions.commit();
-  metrics["settings"] = settings;
+  for (const auto& [name, value] : settings) metrics["settings"][name] = value;
   report::write_json(out / "metrics.json", metrics);
 
   const std::string loss = report::curves_svg({.title = "Loss", .y_label = "cross-entropy", .lines = {{.name = "training", .y = mean_curve(result, "loss")}, {.name = "held out", .y = mean_curve(result, "validation_loss")}}});
