@@ -55,7 +55,8 @@ struct max_backward_step {};
 
 /// Softmax pooling, online (Milakov & Gimelshein 2018): the state of a bag is (peak, mass, sum_i exp(z_i - peak) h_i), with
 /// peak = max z_i and mass = sum_i exp(z_i - peak), w = 2 + d; d may be 0, for the normaliser of a softmax alone.
-/// z is one column of logits, [n]; an infinite or NaN logit makes the mass NaN. No rows: (-infinity, 0, 0).
+/// z is one column of logits, [n]; one of -infinity has no mass, +infinity or NaN makes the mass NaN. No rows, or none with
+/// mass: (-infinity, 0, 0), and the embedding of such a bag is NaN.
 template <class Backend, class H, class Logits, class States>
 void softmax_pool(Backend& backend, const bag_chunk<typename Backend::space>& chunk, H h, Logits logits, States part) {
   using T = typename Logits::value_type;

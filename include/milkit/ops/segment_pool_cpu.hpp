@@ -29,6 +29,7 @@ struct segment_pool_impl<cpu> {
         if (const double z = static_cast<double>(logits(r, 0)); z > peak || std::isnan(z)) peak = z;
       std::fill_n(state, part.cols(), 0.0);
       state[0] = peak;
+      if (peak == none) return;  // nothing has mass: as no rows at all, wherever the chunks begin
       const std::int64_t d = h.cols();
       for (std::int64_t first = rows.first; first < rows.first + rows.count; first += block) {
         const std::int64_t count = (std::min)(block, rows.first + rows.count - first);

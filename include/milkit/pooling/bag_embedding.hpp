@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <memory>
 #include <type_traits>
 
@@ -94,9 +93,8 @@ struct bag_embedding {
           chunk_saved<Source, Backend> own;
           if (i < store.rows()) {
             workspace<Space> slice = worker.workspace.planning() ? workspace<Space>(true) : workspace<Space>(vector_view<std::byte, Space>(store.row(i), {store.cols()}));
-            worker.store = &slice;
+            const store_scope into(worker, slice);
             encode(worker, weights, source, chunk.rows, own, kept.logits, pass);
-            worker.store = nullptr;
             if (!worker.workspace.planning()) std::construct_at(&kept.chunks(i), own);
           } else {
             encode(worker, weights, source, chunk.rows, own, kept.logits, pass);
@@ -159,6 +157,16 @@ struct bag_embedding {
   }
 
  private:
+  /// Sends what a worker keeps into the slice, for as long as it lives: also when a layer or the source throws.
+  template <class Backend, class Slice>
+  struct store_scope {
+    store_scope(Backend& worker, Slice& slice) : worker_(worker) { worker_.store = &slice; }
+    store_scope(const store_scope&) = delete;
+    store_scope& operator=(const store_scope&) = delete;
+    ~store_scope() { worker_.store = nullptr; }
+    Backend& worker_;
+  };
+
   static constexpr bool has_encoder = !std::is_same_v<Encoder, nn::identity>;
 
   template <class View>
@@ -232,12 +240,15 @@ struct bag_embedding {
     return plan_encode(backend, weights, source, {0, rows}, own, pass);
   }
 
-  /// A power of two of rows whose values take about 2 MiB: they stay in cache, and the matrix products are still large.
+  /// Rows whose values take about 2 MiB, so that they stay in cache, but 64 to 512, so that matrix products are large and
+  /// each chunk's gradient is worth its sum; then chunks of equal size, and an even number of them, to keep threads busy.
   template <class Backend, class Weights, class Source>
   std::int64_t default_chunk_rows(Backend& backend, Weights weights, const Source& source, const pass& pass) const {
-    const std::size_t row_bytes = kept_bytes(backend, weights, source, 1, pass);
-    const auto rows = static_cast<std::uint64_t>((std::size_t{2} << 20) / (std::max)(row_bytes, std::size_t{1}));
-    return static_cast<std::int64_t>(std::clamp(std::bit_floor(rows), std::uint64_t{16}, std::uint64_t{512}));
+    const std::int64_t rows = source.shape()[0];
+    const std::size_t row_bytes = (std::max)(kept_bytes(backend, weights, source, 1, pass), std::size_t{1});
+    const auto most = std::clamp(static_cast<std::int64_t>((std::size_t{2} << 20) / row_bytes), std::int64_t{64}, std::int64_t{512});
+    const std::int64_t chunks = chunk_count(rows, most);
+    return chunk_count(rows, chunks > 1 ? chunks + chunks % 2 : 1);
   }
 
   /// Memory for the values of as many chunks as `saved_bytes` holds, one row a chunk.

@@ -15,7 +15,8 @@ namespace milkit::pooling {
 /// Parameters, head by head (the second one's have the prefix `zoom.`): v.weight, u.weight, v.bias, u.bias, w.weight, w.bias;
 /// V and U of all heads lie next to each other, so that one matrix product makes all branches.
 /// `dropout` is the rate on both branches in training. Cost: 2 n D L FLOPs a branch; O(n heads) memory beside the branches.
-/// NaN or +infinity in a bag makes its attention and embedding NaN.
+/// NaN in a bag makes its attention and embedding NaN, and so does a logit of +infinity (an infinite feature under relu or
+/// gelu); under tanh an infinite feature saturates the branches and comes out in its column of the embedding.
 template <std::int64_t D, std::int64_t L, int Branches, int Heads, class Function, bool Bias>
 struct scored_attention {
   static_assert(Branches == 1 || Branches == 2, "milkit::pooling: attention has one branch, or two when gated");
