@@ -86,6 +86,13 @@ TEST_CASE("matmul refuses extents that do not fit") {
                        "milkit::ops::matmul: columns of c is 4, expected 5", shape_error);
 }
 
+TEST_CASE_TEMPLATE("each thread's packing memory starts at a cache line, as aligned vector loads want", T, float, double) {
+  cpu backend{.threads = 1};
+  for (const std::int64_t n : {1, 3, 33})
+    for (const std::int64_t k : {1, 7, 257})
+      CHECK(ops::detail::serial_gemm<T>(backend, false, true, 5, n, k).packing_size() * static_cast<std::int64_t>(sizeof(T)) % 64 == 0);
+}
+
 TEST_CASE("matmul takes its memory from the workspace, as planned") {
   cpu backend{.threads = 2}, planner = backend.planner();
   const auto a = test::normals<float>(shape<2>{513, 64}, 1), b = test::normals<float>(shape<2>{64, 33}, 2);
