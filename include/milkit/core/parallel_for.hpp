@@ -89,19 +89,20 @@ void parallel_for(cpu& backend, std::int64_t rows, std::int64_t chunk_rows, Body
 
 /// A parallel sum in a fixed order: `result = body(worker, i)` for each of `count` tasks, on a thread's own worker backend,
 /// each followed by `commit(worker, i, result)`, which runs alone and in ascending `i`. The worker's workspace is released
-/// after the commit, so the result may be a view into it. Same outcome at any thread count. On a planning backend each
-/// thread runs its first task only, which is enough to count.
+/// after the commit, so the result may be a view into it. Same outcome at any thread count. On a planning backend every
+/// thread's worker runs every task, because any thread may come to run the one that needs most.
 template <class Body, class Commit>
 void parallel_in_order(cpu& backend, std::int64_t count, Body&& body, Commit&& commit) {
   const bool planning = backend.workspace.planning();
   const int threads = static_cast<int>(count < backend.thread_count() ? count : backend.thread_count());
   for (int t = 0; t < threads; ++t) backend.worker(t);
   if (threads <= 1 || planning) {
-    for (std::int64_t i = 0; i < (planning ? threads : count); ++i) {
-      cpu& worker = backend.worker(planning ? static_cast<int>(i) : 0);
-      const auto scope = worker.workspace.scope();
-      commit(worker, i, body(worker, i));
-    }
+    for (int t = 0; t < (planning ? threads : 1); ++t)
+      for (std::int64_t i = 0; i < count; ++i) {
+        cpu& worker = backend.worker(t);
+        const auto scope = worker.workspace.scope();
+        commit(worker, i, body(worker, i));
+      }
     return;
   }
   detail::first_exception failure;

@@ -68,7 +68,10 @@ struct scored_attention {
     const auto p = split(weights);
     const auto d = split(gradient);
     with_mask(backend, kept.branches, pass, [&](auto mask) {
-      ops::gate_backward(backend, gate_shape(), Function{}, kept.branches, p.w, mask, 1 / (1 - dropout), dlogits, d.w, d.bias);
+      // A softmax does not feel a shift of its logits: the gradient of their bias is exactly 0. Its rounding errors, once
+      // Adam has divided them by their own size, would move it.
+      ops::gate_backward(backend, gate_shape(), Function{}, kept.branches, p.w, mask, 1 / (1 - dropout), dlogits, d.w,
+                         decltype(d.bias)());
     });
     ops::matmul(backend, kept.branches, h, d.branches, {.transpose_a = true, .accumulate = true});
     if constexpr (Bias) ops::add_column_sums(backend, kept.branches, d.branch_bias);

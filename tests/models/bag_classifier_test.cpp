@@ -1,0 +1,446 @@
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <fstream>
+
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
+#include <milkit/data/bag_source.hpp>
+#include <milkit/loss/cross_entropy.hpp>
+#include <milkit/models/bag_classifier.hpp>
+#include <milkit/nn/activation.hpp>
+#include <milkit/nn/dropout.hpp>
+#include <milkit/nn/linear.hpp>
+#include <milkit/nn/sequential.hpp>
+#include <milkit/ops/activation_cpu.hpp>
+#include <milkit/ops/cross_entropy_cpu.hpp>
+#include <milkit/ops/dropout_cpu.hpp>
+#include <milkit/ops/fill_cpu.hpp>
+#include <milkit/ops/gate_cpu.hpp>
+#include <milkit/ops/linear_cpu.hpp>
+#include <milkit/ops/matmul_cpu.hpp>
+#include <milkit/ops/optimizer_step_cpu.hpp>
+#include <milkit/ops/reduce_cpu.hpp>
+#include <milkit/ops/segment_pool_cpu.hpp>
+#include <milkit/ops/softmax_cpu.hpp>
+#include <milkit/pooling/gated_attention.hpp>
+#include <milkit/pooling/mean.hpp>
+#include <milkit/train/optimizer.hpp>
+
+#include <support/golden.hpp>
+#include <support/gradient_check.hpp>
+
+// Every allocation of this program is counted: C++'s by operator new, Eigen's and C's by the malloc below them.
+namespace {
+std::atomic<std::int64_t> allocations{0};
+}
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define MILKIT_TEST_SANITIZED 1
+#endif
+#endif
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(MILKIT_TEST_SANITIZED)
+#define MILKIT_TEST_COUNTS_MALLOC 1
+extern "C" {
+void* __libc_malloc(std::size_t);
+void* __libc_calloc(std::size_t, std::size_t);
+void* __libc_realloc(void*, std::size_t);
+void* __libc_memalign(std::size_t, std::size_t);
+void* malloc(std::size_t bytes) noexcept { return ++allocations, __libc_malloc(bytes); }
+void* calloc(std::size_t count, std::size_t bytes) noexcept { return ++allocations, __libc_calloc(count, bytes); }
+void* realloc(void* data, std::size_t bytes) noexcept { return ++allocations, __libc_realloc(data, bytes); }
+void* memalign(std::size_t align, std::size_t bytes) noexcept { return ++allocations, __libc_memalign(align, bytes); }
+void* aligned_alloc(std::size_t align, std::size_t bytes) noexcept { return ++allocations, __libc_memalign(align, bytes); }
+int posix_memalign(void** data, std::size_t align, std::size_t bytes) noexcept {
+  ++allocations;
+  *data = __libc_memalign(align, bytes);
+  return *data || bytes == 0 ? 0 : 12;
+}
+}
+#endif
+
+using namespace milkit;
+using test::relative_error;
+
+namespace {
+
+template <std::int64_t D0, std::int64_t D, std::int64_t L>
+using abmil = models::bag_classifier<nn::sequential<nn::linear<D0, D>, nn::relu>, pooling::gated_attention<D, L>, nn::linear<D, 2>>;
+using golden_network = abmil<24, 16, 8>;
+using relu_network = models::bag_classifier<nn::sequential<nn::linear<24, 16>, nn::relu>,
+                                            pooling::gated_attention<16, 8, ops::relu_function, false>, nn::linear<16, 2>>;
+using small_network = models::bag_classifier<nn::sequential<nn::linear<9, 7>, nn::relu, nn::dropout>,
+                                             pooling::gated_attention<7, 5>, nn::linear<7, 3>>;
+
+small_network small(std::int64_t chunk_rows = 0) {
+  small_network net;
+  net.embedding.encoder = nn::sequential<nn::linear<9, 7>, nn::relu, nn::dropout>({}, {}, {.rate = 0.25});
+  net.embedding.pooler.dropout = 0.25;
+  net.embedding.chunk_rows = chunk_rows;
+  return net;
+}
+
+/// Our names of parameters, as the golden files have them.
+std::string golden_name(const test::golden_case& golden, std::string ours) {
+  for (const auto& [from, to] : {std::pair("encoder.0.", "projection."), std::pair("pooler.", "attention.")})
+    if (ours.starts_with(from)) ours.replace(0, std::string(from).size(), to);
+  if (!golden.has("attention.score.weight")) return ours;
+  for (const auto& [from, to] : {std::pair(".v.", ".a."), std::pair(".u.", ".b."), std::pair(".w.", ".score.")})
+    if (const auto at = ours.find(from); at != std::string::npos) ours.replace(at, 3, to);
+  return ours;
+}
+template <class Network, class T>
+parameters<Network, T> golden_weights(const test::golden_case& golden) {
+  parameters<Network, T> weights;
+  for (const auto& entry : weights.entries()) {
+    const auto values = golden.file().read<T>(golden_name(golden, entry.name), data::conversion::nearest).values;
+    REQUIRE(static_cast<std::int64_t>(values.size()) == entry.size());
+    std::copy(values.begin(), values.end(), weights.flat().data() + entry.offset);
+  }
+  return weights;
+}
+std::vector<std::int64_t> golden_offsets(const test::golden_case& golden, std::int64_t rows) {
+  return golden.has("offsets") ? golden.file().read<std::int64_t>("offsets").values : std::vector<std::int64_t>{0, rows};
+}
+template <class Values>
+vector_view<const std::int64_t> vector_of(const Values& values) {
+  return {values.data(), {static_cast<std::int64_t>(values.size())}};
+}
+
+template <class T>
+struct step_result {
+  tensor<T, 2> logits, dx;
+  tensor<T, 1> gradient;
+  double loss = 0;
+};
+
+/// Loss, logits and all gradients.
+template <class T, class Network>
+step_result<T> step(const Network& net, const parameters<Network, T>& weights, matrix_view<const T> x, const std::vector<std::int64_t>& offsets,
+                    const std::vector<std::int64_t>& labels, const pass& how, int threads = 2) {
+  cpu backend{.threads = threads};
+  const auto bags = bags_of(x, vector_of(offsets));
+  step_result<T> out{tensor<T, 2>(net.output_shape(bags)), tensor<T, 2>(x.shape()), tensor<T, 1>(weights.flat().shape())};
+  tensor<T, 2> dlogits(out.logits.shape());
+  typename Network::template saved<bag_view<T, 2>, cpu> kept;
+  const auto scope = backend.workspace.scope();
+  net.forward(backend, weights.flat(), bags, {.logits = out.logits.view()}, kept, how);
+  out.loss = loss::cross_entropy{}.value_and_gradient(backend, out.logits.view(), vector_of(labels), 1.0, dlogits.view());
+  net.backward(backend, weights.flat(), bags, kept, dlogits.view(), matrix_view<const T>(), out.dx.view(), out.gradient.view(), how);
+  return out;
+}
+
+template <class T, class Network>
+void golden_step(const char* name) {
+  CAPTURE(name);
+  const test::golden_case golden(name);
+  const double tolerance = test::tolerance_of<T>(1e-9, 1e-5);
+  const auto weights = golden_weights<Network, T>(golden);
+  const auto x = golden.get<T, 2>("x");
+  const auto offsets = golden_offsets(golden, x.rows());
+  const auto labels = golden.file().read<std::int64_t>("label").values;
+  const auto got = step<T>(Network{}, weights, x.view(), offsets, labels, {.training = true});
+  CHECK(golden.error("logits", got.logits) <= tolerance);
+  CHECK(golden.error("loss", std::vector<double>{got.loss}) <= tolerance);
+  CHECK(golden.error("grad.x", got.dx) <= tolerance);
+  for (const auto& entry : weights.entries()) {
+    CAPTURE(entry.name);
+    CHECK(golden.error("grad." + golden_name(golden, entry.name), got.gradient.view().rows(entry.offset, entry.size())) <= tolerance);
+  }
+  cpu backend{.threads = 2};
+  const auto said = models::predict(backend, Network{}, weights, bags_of(x.view(), vector_of(offsets)));
+  CHECK(test::same_bits(said.logits, got.logits));
+  CHECK(golden.error("embedding", said.embedding) <= tolerance);
+  CHECK(golden.error("attention", said.attention) <= tolerance);
+  if (golden.has("attention_logits")) CHECK(golden.error("attention_logits", said.attention_logits) <= tolerance);
+  for (std::int64_t b = 0; b < said.logits.rows(); ++b) {
+    const double difference = static_cast<double>(said.logits.view()(b, 1)) - static_cast<double>(said.logits.view()(b, 0));
+    CHECK(test::close(static_cast<double>(said.probabilities.view()(b, 1)), 1 / (1 + std::exp(-difference)), {.absolute = 1e-6}));
+  }
+}
+
+/// Three steps of Adam; step k trains on bag k of the batch, or always on the one bag.
+template <class T>
+void golden_adam(const char* name) {
+  CAPTURE(name);
+  const test::golden_case golden(name);
+  auto weights = golden_weights<golden_network, T>(golden);
+  const auto x = golden.get<T, 2>("x");
+  const auto offsets = golden_offsets(golden, x.rows());
+  const auto labels = golden.file().read<std::int64_t>("label").values;
+  const train::adam adam{.learning_rate = golden.option<double>("learning_rate"),
+                         .beta1 = golden.option<double>("beta1"),
+                         .beta2 = golden.option<double>("beta2"),
+                         .eps = golden.option<double>("eps"),
+                         .weight_decay = golden.option<double>("weight_decay")};
+  auto gradient = weights.zeros(), first = weights.zeros(), second = weights.zeros();
+  cpu backend{.threads = 2};
+  const double tolerance = test::tolerance_of<T>(1e-9, 1e-5);
+  for (std::int64_t k = 0; k < 3; ++k) {
+    const std::size_t bag = static_cast<std::size_t>(k) % labels.size();
+    const auto rows = x.view().rows(offsets[bag], offsets[bag + 1] - offsets[bag]);
+    ops::fill(backend, gradient.flat(), T(0));
+    const double loss = golden_network{}.train_bags(backend, weights.flat(), bags_of(rows), vector_view<const std::int64_t>(&labels[bag], {1}),
+                                                    loss::cross_entropy{}, 1.0, gradient.flat(), {.training = true});
+    CHECK(test::close(loss, golden.option<double>("losses", static_cast<std::size_t>(k)), {.relative = tolerance}));
+    adam.step(backend, weights.flat(), gradient.flat(), std::array{first.flat(), second.flat()}, {.step = k + 1, .learning_rate = adam.learning_rate});
+    for (const auto& entry : weights.entries()) {
+      CAPTURE(k);
+      CAPTURE(entry.name);
+      CHECK(golden.error(message("step", k + 1, ".") + golden_name(golden, entry.name), weights[entry.name]) <= tolerance);
+    }
+  }
+}
+
+/// One training step of a network on one bag, as a trainer makes it.
+template <class Network, class Source>
+class stepper {
+ public:
+  stepper(cpu& backend, const Network& net, Source source)
+      : backend_(backend), net_(net), source_(source), weights_(initial_parameters<float>(net, {.seed = 1})),
+        gradient_(weights_.zeros()), first_(weights_.zeros()), second_(weights_.zeros()) {}
+
+  void operator()() {
+    const std::int64_t label = 1;
+    ops::fill(backend_, gradient_.flat(), 0.0f);
+    net_.train_bags(backend_, weights_.flat(), bag_batch<Source>(source_), vector_view<const std::int64_t>(&label, {1}), loss_, 1.0,
+                    gradient_.flat(), {.training = true, .random = random_stream(1, static_cast<std::uint64_t>(step_), 2)});
+    adam_.step(backend_, weights_.flat(), gradient_.flat(), std::array{first_.flat(), second_.flat()},
+               {.step = ++step_, .learning_rate = adam_.learning_rate});
+  }
+  const parameters<Network, float>& weights() const { return weights_; }
+  const parameters<Network, float>& gradient() const { return gradient_; }
+
+ private:
+  cpu& backend_;
+  Network net_;
+  Source source_;
+  parameters<Network, float> weights_, gradient_, first_, second_;
+  loss::cross_entropy loss_;
+  train::adam adam_;
+  std::int64_t step_ = 0;
+};
+
+/// A figure of this process in /proc/self/status, in MB; 0 where there is no such file.
+double process_megabytes(const std::string& figure) {
+  std::ifstream file("/proc/self/status");
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with(figure + ":")) return std::strtod(line.c_str() + figure.size() + 1, nullptr) / 1024;
+  return 0;
+}
+
+/// A safetensors file of one float tensor "features" [rows, cols], written piece by piece.
+void write_features(const std::filesystem::path& path, std::int64_t rows, std::int64_t cols) {
+  std::string header = message("{\"features\":{\"dtype\":\"F32\",\"shape\":[", rows, ",", cols, "],\"data_offsets\":[0,", rows * cols * 4, "]}}");
+  header.append((64 - (8 + header.size()) % 64) % 64, ' ');
+  const std::uint64_t length = header.size();
+  std::ofstream file(path, std::ios::binary);
+  file.write(reinterpret_cast<const char*>(&length), 8);
+  file << header;
+  const std::int64_t piece = 4096;
+  auto values = test::normals<float>(shape<2>{piece, cols}, 3);
+  for (std::int64_t first = 0; first < rows; first += piece) {
+    values.data()[0] = static_cast<float>(first % 1000) / 100;  // pieces differ
+    file.write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>((std::min)(piece, rows - first) * cols * 4));
+  }
+  if (!file.flush()) throw test::skipped("there is no room for " + path.string());
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("bag_classifier agrees with the golden tensors", T, float, double) {
+  golden_step<T, golden_network>("bag_classifier");
+  golden_step<T, golden_network>("bag_classifier_one");
+  golden_step<T, golden_network>("bag_classifier_batch");
+  golden_step<T, relu_network>("bag_classifier_abmil");
+}
+
+TEST_CASE_TEMPLATE("bag_classifier: the weights after three golden steps of Adam", T, float, double) {
+  golden_adam<T>("bag_classifier_adam");
+  golden_adam<T>("bag_classifier_adam_bags");
+}
+
+TEST_CASE("bag_classifier: central differences, with dropout, in chunks") {
+  const auto net = small(4);
+  auto weights = initial_parameters<double>(net, {.seed = 2});
+  auto x = test::normals<double>(shape<2>{10, 9}, 5);
+  const std::vector<std::int64_t> offsets = {0, 3, 4, 10}, labels = {2, 0, 1};
+  const pass how{.training = true, .random = random_stream(7, 5, 3)};
+  const auto once = [&] { return step<double>(net, weights, x.view(), offsets, labels, how); };
+  const auto got = once();
+  const auto loss = [&] { return once().loss; };
+  CHECK(relative_error(got.dx, test::central_differences(x.view(), loss)) <= 1e-7);
+  CHECK(relative_error(got.gradient, test::central_differences(weights.flat(), loss)) <= 1e-7);
+}
+
+TEST_CASE("bag_classifier: float differs from double by rounding, threads change no bit") {
+  const auto net = small(16);
+  const auto weights = initial_parameters<float>(net, {.seed = 2});
+  parameters<small_network, double> exact(net);
+  std::copy_n(weights.flat().data(), weights.flat().extent(0), exact.flat().data());
+  const auto x = test::normals<float>(shape<2>{150, 9}, 5);
+  tensor<double, 2> exact_x(x.shape());
+  std::copy_n(x.data(), x.size(), exact_x.data());
+  const std::vector<std::int64_t> offsets = {0, 33, 34, 150}, labels = {2, 0, 1};
+  const pass how{.training = true, .random = random_stream(7, 5, 3)};
+  const auto want = step<double>(net, exact, exact_x.view(), offsets, labels, how);
+  const auto one = step<float>(net, weights, x.view(), offsets, labels, how, 1);
+  CHECK(relative_error(one.logits, want.logits) <= 1e-5);
+  CHECK(relative_error(one.dx, want.dx) <= 1e-5);
+  CHECK(relative_error(one.gradient, want.gradient) <= 1e-5);
+  for (const int threads : {2, 3, 8}) {
+    const auto got = step<float>(net, weights, x.view(), offsets, labels, how, threads);
+    CHECK(got.loss == one.loss);
+    CHECK(test::same_bits(got.logits, one.logits));
+    CHECK(test::same_bits(got.gradient, one.gradient));
+  }
+}
+
+TEST_CASE("bag_classifier: predict and infer leave dropout out, a bag says the same alone and in a batch") {
+  const auto net = small();
+  const auto weights = initial_parameters<float>(net, {.seed = 2});
+  const auto x = test::normals<float>(shape<2>{40, 9}, 5);
+  const std::vector<std::int64_t> offsets = {0, 33, 34, 40};
+  cpu backend{.threads = 2};
+  const auto all = models::predict(backend, net, weights, bags_of(x.view(), vector_of(offsets)));
+  CHECK(all.probabilities.shape() == shape<2>{3, 3});
+  for (std::int64_t b = 0; b < 3; ++b) {
+    const std::int64_t first = offsets[static_cast<std::size_t>(b)], count = offsets[static_cast<std::size_t>(b) + 1] - first;
+    const auto bag = bags_of(x.view().rows(first, count));
+    const auto alone = models::predict(backend, net, weights, bag);
+    CHECK(relative_error(alone.logits, all.logits.view().rows(b, 1)) <= 1e-5);
+    CHECK(relative_error(alone.attention, all.attention.view().rows(first, count)) <= 1e-5);
+    tensor<float, 2> logits({1, 3});
+    net.infer(backend, weights.flat(), bag, logits.view());
+    CHECK(test::same_bits(logits, alone.logits));
+    double sum = 0;
+    for (const double p : test::elements(alone.probabilities)) sum += p;
+    CHECK(test::close(sum, 1, {.absolute = 1e-6}));
+  }
+  CHECK(backend.workspace.bytes_in_use() == 0);
+}
+
+TEST_CASE("bag_classifier: NaN in a bag is NaN in its logits and in no other's") {
+  const auto net = small();
+  const auto weights = initial_parameters<float>(net, {.seed = 2});
+  auto x = test::normals<float>(shape<2>{40, 9}, 5);
+  x.view()(7, 3) = std::nanf("");
+  const std::vector<std::int64_t> offsets = {0, 33, 34, 40};
+  cpu backend{.threads = 2};
+  const auto all = models::predict(backend, net, weights, bags_of(x.view(), vector_of(offsets)));
+  for (const double each : test::elements(all.logits.view().rows(0, 1))) CHECK(std::isnan(each));
+  for (const double each : test::elements(all.logits.view().rows(1, 2))) CHECK(std::isfinite(each));
+}
+
+TEST_CASE("bag_classifier: parameters as the papers count them, by the names of PyTorch") {
+  using network = abmil<1024, 512, 256>;
+  CHECK(parameter_count(network{}) == 524800 + 262913 + 1026);
+  std::vector<std::string> names;
+  for (const auto& entry : parameter_entries(network{})) names.push_back(entry.name);
+  CHECK(names == std::vector<std::string>{"encoder.0.weight", "encoder.0.bias", "pooler.v.weight", "pooler.u.weight", "pooler.v.bias",
+                                          "pooler.u.bias", "pooler.w.weight", "pooler.w.bias", "classifier.weight", "classifier.bias"});
+}
+
+TEST_CASE("bag_classifier refuses a label outside the classes and a bag of another width") {
+  const auto net = small();
+  auto weights = initial_parameters<float>(net, {.seed = 2});
+  const auto x = test::normals<float>(shape<2>{4, 9}, 5), wide = test::normals<float>(shape<2>{4, 10}, 5);
+  CHECK_THROWS_WITH_AS(step<float>(net, weights, x.view(), {0, 4}, {3}, {}),
+                       "milkit::loss::cross_entropy: label 3 of bag 0 is outside the 3 classes, expected 0 to 2", value_error);
+  CHECK_THROWS_WITH_AS(step<float>(net, weights, x.view(), {0, 4}, {-1}, {}),
+                       "milkit::loss::cross_entropy: label -1 of bag 0 is outside the 3 classes, expected 0 to 2", value_error);
+  CHECK_THROWS_AS(step<float>(net, weights, x.view(), {0, 4}, {1, 1}, {}), shape_error);
+  CHECK_THROWS_WITH_AS(step<float>(net, weights, wide.view(), {0, 4}, {1}, {}), "milkit::nn::linear: features of the input is 10, expected 9", shape_error);
+}
+
+TEST_CASE("bag_classifier: the memory plan is what a step uses") {
+  // 3 and 40 chunks are kept as a whole; of 300 chunks most are computed again; the last chunk is a short one.
+  for (const std::int64_t rows : {1, 40, 650, 4801}) {
+    for (const std::size_t saved_bytes : {std::size_t{0}, std::size_t{100000}, std::size_t{40} << 20}) {
+      CAPTURE(rows);
+      CAPTURE(saved_bytes);
+      auto net = small(16);
+      net.embedding.saved_bytes = saved_bytes;
+      const auto x = test::normals<float>(shape<2>{rows, 9}, 5);
+      for (const int threads : {1, 2, 3}) {
+        CAPTURE(threads);
+        cpu backend{.threads = threads};
+        const auto plan = models::plan_training_step<float>(backend, net, x.shape(), loss::cross_entropy{});
+        stepper<small_network, bag_view<float, 2>> once(backend, net, {x.view()});
+        for (int i = 0; i < 3; ++i) once();
+        CHECK(plan.bag == static_cast<std::size_t>(rows) * 9 * 4);
+        CHECK(plan.weights == once.weights().bytes());
+        CHECK(plan.gradient == once.weights().bytes());
+        CHECK(backend.peak_bytes() <= plan.workspace);
+        if (threads == 1) CHECK(backend.peak_bytes() == plan.workspace);
+      }
+    }
+  }
+}
+
+TEST_CASE("bag_classifier: a training step after the first allocates nothing") {
+#if !defined(MILKIT_TEST_COUNTS_MALLOC)
+  throw test::skipped("malloc is not counted with this C library or sanitizer");
+#endif
+  const std::int64_t before_anything = allocations;
+  tensor<float, 1> counted({1000});
+  void* volatile by_hand = std::malloc(10);
+  std::free(by_hand);
+  REQUIRE(allocations >= before_anything + 2);
+  for (const int threads : {1, 2})
+    for (const std::int64_t rows : {1, 100, 5000}) {
+      CAPTURE(threads);
+      CAPTURE(rows);
+      cpu backend{.threads = threads};
+      const auto x = test::normals<float>(shape<2>{rows, 64}, 5);
+      abmil<64, 48, 32> net;
+      net.embedding.pooler.dropout = 0.25;
+      net.embedding.saved_bytes = std::size_t{1} << 20;
+      stepper<abmil<64, 48, 32>, bag_view<float, 2>> once(backend, net, {x.view()});
+      once();
+      const std::int64_t before = allocations;
+      for (int i = 0; i < 3; ++i) once();
+      CHECK(allocations - before == 0);
+    }
+}
+
+TEST_CASE("bag_classifier: a bag in a file gives the bits of the bag in memory") {
+  const test::temporary_directory folder;
+  const auto path = folder.path() / "bag.safetensors";
+  write_features(path, 9001, 24);
+  const auto x = data::safetensors_reader(path).read<float, 2>("features");
+  for (const int threads : {1, 2}) {
+    cpu in_memory{.threads = threads}, from_file{.threads = threads};
+    golden_network net;
+    net.embedding.chunk_rows = 512;
+    net.embedding.saved_bytes = 300000;
+    stepper<golden_network, bag_view<float, 2>> want(in_memory, net, {x.view()});
+    stepper<golden_network, data::safetensors_source<float>> got(from_file, net, {path, "features"});
+    for (int i = 0; i < 2; ++i) {
+      want();
+      got();
+      CHECK(test::same_bits(got.gradient().flat(), want.gradient().flat()));
+      CHECK(test::same_bits(got.weights().flat(), want.weights().flat()));
+    }
+  }
+  CHECK_THROWS_AS(data::safetensors_source<float>(path, "other"), io_error);
+  CHECK_THROWS_AS(data::safetensors_source<float>(folder.path() / "none.safetensors", "features"), io_error);
+}
+
+TEST_CASE("bag_classifier: a training step on 1,000,000 x 1024 from a file takes at most 2 GB") {
+  const char* wanted = std::getenv("MILKIT_BIG_TESTS");
+  if (!wanted || std::string(wanted) != "1") throw test::skipped("it writes 4 GB; MILKIT_BIG_TESTS=1 runs it");
+  const test::temporary_directory folder;
+  if (std::filesystem::space(folder.path()).available < std::uintmax_t{5} << 30) throw test::skipped("there is no room for 4 GB");
+  const auto path = folder.path() / "bag.safetensors";
+  write_features(path, 1000000, 1024);
+  cpu backend{.threads = 2};
+  stepper<abmil<1024, 512, 256>, data::safetensors_source<float>> once(backend, {}, {path, "features"});
+  once();
+  for (const double g : test::elements(once.gradient().flat().rows(0, 1000))) CHECK(std::isfinite(g));
+  MESSAGE("resident at most " << process_megabytes("VmHWM") << " MB, workspace " << static_cast<double>(backend.peak_bytes()) / 1e6 << " MB");
+  CHECK(process_megabytes("VmHWM") <= 2000);
+}
