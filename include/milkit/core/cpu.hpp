@@ -30,6 +30,9 @@ struct gemm_library {
 struct cpu {
   using space = host_space;
 
+  /// Chunks of a bag (pooling/bag_embedding.hpp): bytes of intermediate values that stay in cache, and bounds on the rows.
+  static constexpr std::int64_t chunk_bytes = std::int64_t{5} << 19, least_chunk_rows = 64, most_chunk_rows = 512;
+
   int threads = 0;  ///< 0: as many as the machine has
   gemm_library gemm = {};
   milkit::workspace<host_space> workspace = {};
@@ -69,6 +72,18 @@ struct cpu {
 
   std::vector<std::unique_ptr<cpu>> workers = {};  ///< filled by `worker`
 };
+
+/// A short vector of the host where the backend's kernels can read it: itself on `cpu`; on `cuda` a copy in the workspace.
+template <class T>
+vector_view<const T> to_backend(cpu&, vector_view<const T> host) {
+  return host;
+}
+/// The values of a short vector of the backend: itself on `cpu`; `cuda` waits for it and copies it into host memory of the
+/// workspace.
+template <class T>
+vector_view<const T> to_host(cpu&, vector_view<const T> values) {
+  return values;
+}
 
 /// True for a backend whose memory ordinary code may read.
 template <class Backend>

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <utility>
@@ -13,7 +14,8 @@ namespace milkit {
 /// Every owning array starts at a multiple of this many bytes: a cache line, and more than any vector register.
 inline constexpr std::size_t alignment = 64;
 
-/// Allocates and frees in one memory space; specialised for `host_space` here and for `device_space` by core/cuda.cuh.
+/// Allocates, frees, clears and copies in one memory space; specialised for `host_space` here and for `device_space` by
+/// core/cuda.cuh.
 template <class Space>
 struct space_allocator {
   static_assert(dependent_false<Space>, "milkit: this memory space has no allocator here; include <milkit/core/cuda.cuh>");
@@ -23,10 +25,11 @@ template <>
 struct space_allocator<host_space> {
   static void* allocate(std::size_t bytes) { return ::operator new(bytes, std::align_val_t{alignment}); }
   static void release(void* data) noexcept { ::operator delete(data, std::align_val_t{alignment}); }
+  static void clear(void* data, std::size_t bytes) { std::memset(data, 0, bytes); }
+  static void copy(void* to, const void* from, std::size_t bytes) { std::memcpy(to, from, bytes); }
 };
 
-/// An owning, contiguous, aligned array; move-only, because a copy of a gigabyte should be written down (`clone`). Host
-/// elements start as zeros.
+/// An owning, contiguous, aligned array of zeros; move-only, because a copy of a gigabyte should be written down (`clone`).
 template <class T, int Rank, class Space = host_space>
 class tensor {
   static_assert(std::is_trivially_copyable_v<T>, "milkit::tensor: elements must be trivially copyable");
@@ -42,7 +45,7 @@ class tensor {
     const auto bytes = static_cast<std::size_t>(size()) * sizeof(T);
     if (bytes == 0) return;
     data_.reset(static_cast<T*>(space_allocator<Space>::allocate(bytes)));
-    if constexpr (std::is_same_v<Space, host_space>) std::fill_n(data_.get(), size(), T());
+    space_allocator<Space>::clear(data_.get(), bytes);
   }
 
   T* data() { return data_.get(); }
@@ -55,11 +58,9 @@ class tensor {
   milkit::view<T, Rank, Space> view() { return {data(), shape_}; }
   milkit::view<const T, Rank, Space> view() const { return {data(), shape_}; }
 
-  tensor clone() const
-    requires std::is_same_v<Space, host_space>
-  {
+  tensor clone() const {
     tensor copy(shape_);
-    std::copy_n(data(), size(), copy.data());
+    if (size() > 0) space_allocator<Space>::copy(copy.data(), data(), static_cast<std::size_t>(size()) * sizeof(T));
     return copy;
   }
 

@@ -10,6 +10,19 @@
 
 namespace milkit {
 
+/// How far a workspace was in use when a scope began.
+struct workspace_mark {
+  std::size_t block = 0, offset = 0, used = 0;
+};
+
+namespace detail {
+struct no_workspace {
+  explicit no_workspace(bool = false) {}
+  workspace_mark now() const { return {}; }
+  void release(const workspace_mark&) noexcept {}
+};
+}  // namespace detail
+
 /// Temporary memory of a backend: a stack that is reused from step to step and reports its peak.
 ///
 /// `scope()` marks the stack and releases down to the mark when it ends; nothing allocated in between may outlive it. The
@@ -18,9 +31,11 @@ namespace milkit {
 /// without memory and only counts: `memory_plan` runs a step on it. A workspace over a slice of other memory never grows.
 template <class Space>
 class workspace {
+  static constexpr bool on_host = std::is_same_v<Space, host_space>;
+
  public:
   workspace() = default;
-  explicit workspace(bool planning) : planning_(planning) {}
+  explicit workspace(bool planning) : planning_(planning), host_(planning) {}
   explicit workspace(view<std::byte, 1, Space> slice) : slice_(slice) {}
   workspace(workspace&&) = default;
   workspace& operator=(workspace&&) = default;
@@ -39,14 +54,17 @@ class workspace {
 
   class scope_guard {
    public:
-    explicit scope_guard(workspace& owner) : owner_(owner), block_(owner.block_), offset_(owner.offset_), used_(owner.used_) {}
+    explicit scope_guard(workspace& owner) : owner_(owner), mark_(owner.now()), host_(owner.host_.now()) {}
     scope_guard(const scope_guard&) = delete;
     scope_guard& operator=(const scope_guard&) = delete;
-    ~scope_guard() { owner_.release(block_, offset_, used_); }
+    ~scope_guard() {
+      owner_.release(mark_);
+      owner_.host_.release(host_);
+    }
 
    private:
     workspace& owner_;
-    std::size_t block_, offset_, used_;
+    workspace_mark mark_, host_;
   };
   [[nodiscard]] scope_guard scope() { return scope_guard(*this); }
 
@@ -58,6 +76,13 @@ class workspace {
   template <class T>
   view<T, 1, Space> allocate(std::int64_t count) {
     return allocate<T, 1>(shape<1>{count});
+  }
+
+  /// A small table that ordinary code reads and that lives as long; on the host whatever the space.
+  template <class T>
+  view<T, 1> allocate_on_host(std::int64_t count) {
+    if constexpr (on_host) return allocate<T>(count);
+    else return host_.template allocate<T>(count);
   }
 
  private:
@@ -105,10 +130,11 @@ class workspace {
     return data;
   }
 
-  void release(std::size_t block, std::size_t offset, std::size_t used) noexcept {
-    block_ = block;
-    offset_ = offset;
-    used_ = used;
+  workspace_mark now() const { return {block_, offset_, used_}; }
+  void release(const workspace_mark& mark) noexcept {
+    block_ = mark.block;
+    offset_ = mark.offset;
+    used_ = mark.used;
     if (used_ != 0 || blocks_.size() < 2) return;
     block_ = offset_ = 0;
     try {
@@ -119,7 +145,11 @@ class workspace {
     }
   }
 
+  template <class>
+  friend class workspace;
+
   bool planning_ = false;
+  std::conditional_t<on_host, detail::no_workspace, workspace<host_space>> host_;
   view<std::byte, 1, Space> slice_;
   std::vector<piece> blocks_;
   std::size_t block_ = 0, offset_ = 0, used_ = 0, peak_ = 0;
