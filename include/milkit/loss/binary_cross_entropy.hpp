@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string>
+
 #include <milkit/loss/loss.hpp>
 #include <milkit/ops/cross_entropy.hpp>
 
@@ -9,6 +11,9 @@ namespace milkit::loss {
 /// logistic function, y the label 0 or 1, p = `positive_weight`. In log space: no overflow for any finite logits.
 struct binary_cross_entropy {
   double positive_weight = 1;
+
+  double weight(std::int64_t) const { return 1; }
+  std::string settings() const { return message("binary cross-entropy, positive weight ", positive_weight); }
 
   template <class Logits>
   double value(cpu& backend, Logits logits, vector_view<const std::int64_t> labels) const {

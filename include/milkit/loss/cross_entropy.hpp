@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include <milkit/loss/loss.hpp>
@@ -12,6 +13,15 @@ namespace milkit::loss {
 /// weights. In log space: no overflow for any finite logits.
 struct cross_entropy {
   std::vector<double> class_weight = {};
+
+  double weight(std::int64_t label) const {
+    return label >= 0 && label < static_cast<std::int64_t>(class_weight.size()) ? class_weight[static_cast<std::size_t>(label)] : 1.0;
+  }
+  std::string settings() const {
+    std::string text = "cross-entropy";
+    for (const double each : class_weight) text += message(text.size() > 13 ? " " : ", class weights ", each);
+    return text;
+  }
 
   template <class Logits>
   double value(cpu& backend, Logits logits, vector_view<const std::int64_t> labels) const {

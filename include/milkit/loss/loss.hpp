@@ -6,9 +6,11 @@
 ///
 ///     double value(backend, logits, labels) const;                               // the mean over the batch
 ///     double value_and_gradient(backend, logits, labels, scale, dlogits) const;  // and dlogits = scale d(mean)/d(logits)
+///     double weight(label) const;                                                // a bag's share in that mean, before its sum is 1
+///     std::string settings() const;                                              // its name with its options, for checkpoints
 ///
-/// so that a trainer may see one bag at a time (scale 1 / bags of the step) or a ragged batch. Errors: value_error for a label
-/// outside the classes (naming the row, the label and the number of classes) and for an empty batch.
+/// so that a trainer may see one bag at a time (scale weight / sum of the step's weights) or a ragged batch. Errors:
+/// value_error for a label outside the classes (naming the row, the label and the number of classes) and for an empty batch.
 namespace milkit::loss {
 
 /// Throws value_error unless there is a label and each is one of `classes`.

@@ -41,11 +41,13 @@ inline void expect_weights(const data::safetensors_reader& file, const std::stri
 }
 
 template <class T>
-void read_weights(const data::safetensors_reader& file, const std::string& prefix, const entry_list& entries, vector_view<T> flat) {
+tensor<T, 1> read_weights(const data::safetensors_reader& file, const std::string& prefix, const entry_list& entries, std::int64_t size) {
+  tensor<T, 1> flat(shape<1>{size});
   for (const parameter_entry& entry : entries) {
     const auto values = file.read<T>(prefix + entry.name, data::conversion::nearest);
     std::copy(values.values.begin(), values.values.end(), flat.data() + entry.offset);
   }
+  return flat;
 }
 
 }  // namespace detail
@@ -67,7 +69,8 @@ template <class Network, class T>
 void load_weights(const std::filesystem::path& path, parameters<Network, T>& weights) {
   const data::safetensors_reader file(path);
   detail::expect_weights(file, "", weights.entries());
-  detail::read_weights(file, "", weights.entries(), weights.flat());
+  const auto fresh = detail::read_weights<T>(file, "", weights.entries(), weights.flat().extent(0));
+  std::copy_n(fresh.data(), fresh.size(), weights.flat().data());
 }
 
 /// Everything that a training needs to go on as if it had not been stopped: where it is, the weights, the optimizer's
@@ -131,7 +134,7 @@ inline history read_history(const data::safetensors_reader& file, std::int64_t e
     columns[place] = {std::string(parsed.ptr + 1), std::move(values)};
   }
   history all;
-  for (std::int64_t epoch = 0; epoch < epochs; ++epoch) {
+  for (std::int64_t epoch = 0; epoch < epochs && !columns.empty(); ++epoch) {
     std::vector<metric> figures;
     for (const auto& [place, column] : columns) figures.push_back({column.first, column.second[static_cast<std::size_t>(epoch)]});
     all.add(figures);
@@ -166,9 +169,11 @@ void load_checkpoint(const std::filesystem::path& path, const std::vector<parame
   fresh.best_score = std::bit_cast<double>(progress.data()[3]);
   fresh.schedule = schedule_state::from_doubles({schedule.data()[0], schedule.data()[1], schedule.data()[2]});
   fresh.history = detail::read_history(file, fresh.epoch);
-  detail::read_weights<T>(file, "best.", entries, fresh.best_weights.view());
-  for (std::size_t i = 0; i < fresh.moments.size(); ++i) detail::read_weights<T>(file, message("moment", i, "."), entries, fresh.moments[i].view());
-  detail::read_weights(file, "", entries, weights);
+  fresh.best_weights = detail::read_weights<T>(file, "best.", entries, weights.extent(0));
+  for (std::size_t i = 0; i < fresh.moments.size(); ++i)
+    fresh.moments[i] = detail::read_weights<T>(file, message("moment", i, "."), entries, weights.extent(0));
+  const auto fresh_weights = detail::read_weights<T>(file, "", entries, weights.extent(0));
+  std::copy_n(fresh_weights.data(), fresh_weights.size(), weights.data());
   state = std::move(fresh);
 }
 

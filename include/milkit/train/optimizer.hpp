@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 #include <concepts>
+#include <string>
 
 #include <milkit/core/cpu.hpp>
 #include <milkit/ops/optimizer_step.hpp>
@@ -17,12 +18,14 @@ struct step_options {
 };
 
 /// An optimizer describes: its hyper-parameters are members, `learning_rate` the one a schedule starts from. It owns no
-/// memory; `moments` says how many buffers of the weights' size the caller keeps for it, zeros at the start.
+/// memory; `moments` says how many buffers of the weights' size the caller keeps for it, zeros at the start. `settings()`
+/// is its name with all of them, by which a checkpoint knows it again.
 /// `step(backend, weights, gradient, moments, options)` runs one update over flat memory.
 template <class O>
 concept optimizer = requires(const O& o, cpu& backend, vector_view<float> weights, vector_view<const float> gradient,
                              const std::array<vector_view<float>, static_cast<std::size_t>(O::moments)>& moments) {
   { o.learning_rate } -> std::convertible_to<double>;
+  { o.settings() } -> std::convertible_to<std::string>;
   o.step(backend, weights, gradient, moments, step_options{});
 };
 
@@ -32,6 +35,10 @@ struct sgd {
   double learning_rate = 1e-2;
   double momentum = 0;
   double weight_decay = 0;
+
+  std::string settings() const {
+    return message("sgd, learning rate ", learning_rate, ", momentum ", momentum, ", weight decay ", weight_decay);
+  }
 
   template <backend Backend, class T, class Space>
   void step(Backend& backend, vector_view<T, Space> weights, vector_view<const std::type_identity_t<T>, Space> gradient,
@@ -52,6 +59,10 @@ struct adam {
   double beta2 = 0.999;
   double eps = 1e-8;
   double weight_decay = 0;
+
+  std::string settings() const {
+    return message("adam, learning rate ", learning_rate, ", betas ", beta1, " ", beta2, ", eps ", eps, ", weight decay ", weight_decay);
+  }
 
   template <backend Backend, class T, class Space>
   void step(Backend& backend, vector_view<T, Space> weights, vector_view<const std::type_identity_t<T>, Space> gradient,
@@ -76,6 +87,10 @@ struct adamw {
   double beta2 = 0.999;
   double eps = 1e-8;
   double weight_decay = 1e-2;
+
+  std::string settings() const {
+    return message("adamw, learning rate ", learning_rate, ", betas ", beta1, " ", beta2, ", eps ", eps, ", weight decay ", weight_decay);
+  }
 
   template <backend Backend, class T, class Space>
   void step(Backend& backend, vector_view<T, Space> weights, vector_view<const std::type_identity_t<T>, Space> gradient,

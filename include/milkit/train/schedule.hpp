@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <limits>
 #include <numbers>
+#include <string>
 
 #include <milkit/core/error.hpp>
 
@@ -28,11 +29,13 @@ struct schedule_state {
 };
 
 /// A schedule describes: `rate(base, epoch, state)` is the learning rate in force during that epoch, counted from 0,
-/// where `base` is the optimizer's; `observe(state, loss)` is told the validation loss at the end of each epoch.
+/// where `base` is the optimizer's; `observe(state, loss)` is told the validation loss at the end of each epoch;
+/// `settings()` is its name with its options, by which a checkpoint knows it again.
 template <class S>
 concept schedule = requires(const S& s, const schedule_state& state, schedule_state& mutable_state) {
   { s.rate(1e-3, std::int64_t{0}, state) } -> std::convertible_to<double>;
   s.observe(mutable_state, 0.5);
+  { s.settings() } -> std::convertible_to<std::string>;
 };
 
 namespace detail {
@@ -52,6 +55,7 @@ inline void expect_minimum(std::string_view schedule, double minimum, double bas
 
 /// rate = base.
 struct constant_schedule {
+  std::string settings() const { return "constant rate"; }
   double rate(double base, std::int64_t, const schedule_state&) const { return base; }
   void observe(schedule_state&, double) const {}
 };
@@ -61,6 +65,7 @@ struct step_schedule {
   double factor = 0.1;
   std::int64_t period = 30;  ///< epochs
 
+  std::string settings() const { return message("rate times ", factor, " every ", period, " epochs"); }
   double rate(double base, std::int64_t epoch, const schedule_state&) const {
     detail::expect_epoch("step_schedule", epoch);
     detail::expect_factor("step_schedule", factor);
@@ -76,6 +81,7 @@ struct cosine_schedule {
   std::int64_t epochs = 100;
   double minimum = 0;
 
+  std::string settings() const { return message("cosine rate over ", epochs, " epochs to ", minimum); }
   double rate(double base, std::int64_t epoch, const schedule_state&) const {
     detail::expect_epoch("cosine_schedule", epoch);
     detail::expect_minimum("cosine_schedule", minimum, base);
@@ -97,6 +103,9 @@ struct reduce_on_plateau {
   double threshold = 1e-4;
   double minimum = 0;
 
+  std::string settings() const {
+    return message("rate times ", factor, " on a plateau of ", patience, " epochs, threshold ", threshold, ", minimum ", minimum);
+  }
   double rate(double base, std::int64_t epoch, const schedule_state& state) const {
     detail::expect_epoch("reduce_on_plateau", epoch);
     detail::expect_factor("reduce_on_plateau", factor);

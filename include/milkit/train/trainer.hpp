@@ -3,7 +3,7 @@
 #include <cmath>
 #include <filesystem>
 #include <functional>
-#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -51,7 +51,7 @@ struct fit_options {
   std::int64_t epochs = 100;
   std::uint64_t seed = 0;
   train::sampling sampling = train::sampling::shuffled;
-  std::int64_t bags_per_step = 1;   ///< gradients of so many bags are averaged before the weights change
+  std::int64_t bags_per_step = 1;   ///< the weights change by the loss of so many bags, as of one batch (class weights, too)
   double clip_norm = 0;             ///< largest L2 norm of the gradient; 0: no clipping
   criterion best_by = criterion::loss;
   std::int64_t patience = 0;        ///< stop after so many epochs without a better validation; 0: never
@@ -65,9 +65,11 @@ struct fit_options {
 
 /// Trains a network bag by bag. Everything that is drawn (order, dropout, augmentation) is a function of seed, epoch and step,
 /// so that the same seed gives the same weights at any thread count, and a training that was killed and started again with
-/// its checkpoint ends with the same bits as one that was not.
-/// Errors: value_error for an empty data set, a label outside the classes, a loss or gradient that is not finite (naming the
-/// bag; the weights are then those before that step).
+/// its checkpoint ends with the same bits as one that was not. A checkpoint of other settings is refused (io_error): seed,
+/// number type and of bags, sampling, bags a step, clipping, criterion, optimizer, schedule and loss. Epochs and patience may
+/// change; options of the network (dropout, chunks) are not in it, and the caller's to keep.
+/// Errors: value_error for an empty data set, a label outside the classes, an AUROC to judge by that is undefined, a loss or
+/// gradient that is not finite (naming the bags; the weights are then those before that step).
 template <backend Backend, class Network, optimizer Optimizer, class Loss = loss::cross_entropy, class Schedule = constant_schedule>
 class trainer {
  public:
@@ -92,13 +94,14 @@ class trainer {
     expect_value(size > 0, "milkit::train::trainer", "there are no bags to evaluate");
     evaluation result;
     confusion_matrix confusion(classes);
-    double total = 0;
+    double total = 0, total_weight = 0;
     for (std::int64_t i = 0; i < size; ++i) {
       const auto scope = backend_->workspace.scope();
       const auto logits = backend_->workspace.template allocate<T>(shape<2>{1, classes});
       network_.infer(*backend_, weights.flat(), dataset.bag(i), logits);
       const std::int64_t label = dataset.label(i);
-      total += loss_.value(*backend_, logits, one(label));
+      total += loss_.weight(label) * loss_.value(*backend_, logits, one(label));
+      total_weight += loss_.weight(label);
       const T* row = logits.data();
       const double peak = static_cast<double>(*std::max_element(row, row + classes));
       double mass = 0;
@@ -110,7 +113,7 @@ class trainer {
       result.labels.push_back(label);
       result.predictions.push_back(prediction);
     }
-    result.loss = total / static_cast<double>(size);
+    result.loss = total / total_weight;
     result.accuracy = accuracy(confusion);
     result.auroc = macro_auroc(matrix_view<const double>(result.probabilities.data(), {size, classes}), result.labels);
     return result;
@@ -120,15 +123,16 @@ class trainer {
   template <class T, class Training, class Validation>
   history run(parameters<Network, T>& weights, Training& training, Validation* validation, const fit_options& options) {
     constexpr const char* op = "milkit::train::trainer";
-    expect_value(training.size() > 0, op, "there are no bags to train on");
     expect_value(options.epochs > 0, op, "epochs is ", options.epochs, ", expected at least 1");
     expect_value(options.bags_per_step > 0, op, "bags_per_step is ", options.bags_per_step, ", expected at least 1");
-    for (std::int64_t i = 0; i < training.size(); ++i)
-      expect_value(training.label(i) >= 0 && training.label(i) < training.classes(), op, "bag ", i, " has label ",
-                   training.label(i), ", expected 0 to ", training.classes() - 1);
+    expect_value(options.clip_norm >= 0, op, "clip_norm is ", options.clip_norm, ", expected at least 0");
+    expect_value(options.patience >= 0, op, "patience is ", options.patience, ", expected at least 0");
+    expect_value(options.checkpoint_every > 0, op, "checkpoint_every is ", options.checkpoint_every, ", expected at least 1");
+    expect_dataset(training, "");
+    if (validation) expect_dataset(*validation, "validation ");
     training_state<T> state(weights.flat().extent(0), Optimizer::moments);
     parameters<Network, T> gradient = weights.zeros();
-    const std::string settings = settings_text(options);
+    const std::string settings = settings_text<T>(options, training.size(), validation ? validation->size() : 0);
     if (!options.checkpoint.empty() && std::filesystem::exists(options.checkpoint))
       load_checkpoint(options.checkpoint, weights.entries(), weights.flat(), state, settings);
 
@@ -151,17 +155,20 @@ class trainer {
       ++state.epoch;
       state.history.add(figures);
       const double score = validation ? score_of(result, options.best_by) : -train_loss;
-      if (state.best_epoch < 0 || score > state.best_score) {
+      expect_value(!validation || options.best_by != criterion::auroc || !std::isnan(score), op,
+                   "the AUROC to judge by is undefined: the validation bags are all of one class");
+      if (state.best_epoch < 0 ? !std::isnan(score) : score > state.best_score) {
         state.best_epoch = state.epoch;
         state.best_score = score;
         std::copy_n(weights.flat().data(), weights.flat().extent(0), state.best_weights.data());
       }
-      if (!options.checkpoint.empty() && (state.epoch % options.checkpoint_every == 0 || state.epoch == options.epochs))
+      const bool last = state.epoch == options.epochs || stopped(state, options);
+      if (!options.checkpoint.empty() && (state.epoch % options.checkpoint_every == 0 || last))
         save_checkpoint<T>(options.checkpoint, weights.entries(), weights.flat(), state, settings);
       if (options.on_epoch)
         options.on_epoch({state.epoch, options.epochs, rate, train_loss, validation ? &result : nullptr});
     }
-    if (validation && options.restore_best)
+    if (validation && options.restore_best && state.best_epoch > 0)
       std::copy_n(state.best_weights.data(), weights.flat().extent(0), weights.flat().data());
     return state.history;
   }
@@ -172,9 +179,12 @@ class trainer {
     const auto epoch = static_cast<std::uint64_t>(state.epoch);
     const std::vector<std::int64_t> order = epoch_order(training, options.sampling, random_stream(options.seed, epoch, order_block));
     const auto bags = static_cast<std::int64_t>(order.size());
-    double total = 0;
+    double total = 0, total_weight = 0;
     for (std::int64_t first = 0; first < bags; first += options.bags_per_step) {
       const std::int64_t count = (std::min)(options.bags_per_step, bags - first);
+      const auto step_bags = std::span(order).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
+      double step_weight = 0;
+      for (const std::int64_t i : step_bags) step_weight += loss_.weight(training.label(i));
       ops::fill(*backend_, gradient.flat(), T(0));
       for (std::int64_t k = first; k < first + count; ++k) {
         const std::int64_t i = order[static_cast<std::size_t>(k)];
@@ -182,25 +192,33 @@ class trainer {
         const pass pass{.training = true, .random = random_stream(options.seed, draw, pass_block)};
         const std::int64_t label = training.label(i);
         const double loss = network_.train_bags(*backend_, weights.flat(), bag_of(training, i, random_stream(options.seed, draw, bag_block)),
-                                                one(label), loss_, 1.0 / static_cast<double>(count), gradient.flat(), pass);
+                                                one(label), loss_, loss_.weight(label) / step_weight, gradient.flat(), pass);
         expect_value(std::isfinite(loss), "milkit::train::trainer", "the loss of bag ", i, " in epoch ", state.epoch + 1, " is ",
                      loss, ", expected a finite number");
-        total += loss;
+        total += loss_.weight(label) * loss;
+        total_weight += loss_.weight(label);
         progress.update(state.epoch * bags + k + 1, figures);
       }
-      update(weights, gradient, state, rate, options.clip_norm);
+      update(weights, gradient, state, rate, options.clip_norm, step_bags);
     }
-    return total / static_cast<double>(bags);
+    return total / total_weight;
   }
 
   template <class T, class State>
-  void update(parameters<Network, T>& weights, parameters<Network, T>& gradient, State& state, double rate, double clip_norm) {
+  void update(parameters<Network, T>& weights, parameters<Network, T>& gradient, State& state, double rate, double clip_norm,
+              std::span<const std::int64_t> bags) {
     std::array<vector_view<T>, static_cast<std::size_t>(Optimizer::moments)> moments;
     for (std::size_t m = 0; m < moments.size(); ++m) moments[m] = state.moments[m].view();
     const vector_view<const T> flat = gradient.flat();
     const auto scope = backend_->workspace.scope();
     const auto norm = backend_->workspace.template allocate<double>(1);
     ops::l2_norm(*backend_, flat, norm);
+    if (!std::isfinite(norm(0))) {
+      std::string names;
+      for (const std::int64_t i : bags) names += message(names.empty() ? "" : ", ", i);
+      throw value_error(message("milkit::train::trainer: the gradient of bag ", names, " in epoch ", state.epoch + 1,
+                                " has the norm ", norm(0), ", expected a finite number"));
+    }
     const double scale = clip_factor(norm(0), clip_norm);
     ++state.step;
     optimizer_.step(*backend_, weights.flat(), flat, moments, {.step = state.step, .learning_rate = rate, .gradient_scale = scale});
@@ -215,16 +233,27 @@ class trainer {
 
   template <class State>
   static bool stopped(const State& state, const fit_options& options) {
-    return options.patience > 0 && state.best_epoch > 0 && state.epoch - state.best_epoch >= options.patience;
+    return options.patience > 0 && state.epoch - (std::max)(state.best_epoch, std::int64_t{0}) >= options.patience;
   }
   static double score_of(const evaluation& e, criterion how) {
     return how == criterion::loss ? -e.loss : how == criterion::accuracy ? e.accuracy : e.auroc;
   }
+  template <class Dataset>
+  static void expect_dataset(Dataset& dataset, const char* which) {
+    constexpr const char* op = "milkit::train::trainer";
+    expect_value(dataset.size() > 0, op, "there are no ", which, "bags");
+    for (std::int64_t i = 0; i < dataset.size(); ++i)
+      expect_value(dataset.label(i) >= 0 && dataset.label(i) < dataset.classes(), op, which, "bag ", i, " has label ",
+                   dataset.label(i), ", expected 0 to ", dataset.classes() - 1);
+  }
   /// What must be the same for a checkpoint to go on.
-  std::string settings_text(const fit_options& o) const {
-    return message("seed ", static_cast<std::int64_t>(o.seed), ", learning rate ", optimizer_.learning_rate, ", weight decay ", optimizer_.weight_decay,
-                   ", moments ", Optimizer::moments, ", sampling ", o.sampling == sampling::balanced ? "balanced" : "shuffled",
-                   ", bags per step ", o.bags_per_step, ", clip norm ", o.clip_norm);
+  template <class T>
+  std::string settings_text(const fit_options& o, std::int64_t bags, std::int64_t validation_bags) const {
+    constexpr const char* criteria[] = {"loss", "accuracy", "AUROC"};
+    return message("seed ", o.seed, ", ", 8 * sizeof(T), " bit, ", bags, " bags, ", validation_bags, " validation bags, ",
+                   o.sampling == sampling::balanced ? "balanced" : "shuffled", ", bags per step ", o.bags_per_step, ", clip norm ",
+                   o.clip_norm, ", best by ", criteria[static_cast<int>(o.best_by)], "; ", optimizer_.settings(), "; ",
+                   schedule_.settings(), "; ", loss_.settings());
   }
 
   static constexpr std::uint64_t order_block = 1, pass_block = 2, bag_block = 3;
