@@ -78,6 +78,15 @@ class workspace {
     return allocate<T, 1>(shape<1>{count});
   }
 
+  /// The same for values that matrix products read down their columns: rows of a multiple of 1 KiB start 64 bytes further
+  /// apart, because otherwise the elements of a column share a few sets of the cache and push each other out.
+  template <class T, int Rank>
+  view<T, Rank, Space> allocate_rows(const shape<Rank>& shape) {
+    constexpr auto kibibyte = static_cast<std::int64_t>(1024 / sizeof(T)), gap = static_cast<std::int64_t>(64 / sizeof(T));
+    const std::int64_t size = shape.row_size(), stride = size > 0 && size % kibibyte == 0 ? size + gap : size;
+    return {allocate<T>(milkit::shape<2>{shape[0], stride}).data(), shape, stride};
+  }
+
   /// A small table that ordinary code reads and that lives as long; on the host whatever the space.
   template <class T>
   view<T, 1> allocate_on_host(std::int64_t count) {

@@ -163,7 +163,7 @@ struct sequential {
       const auto target = [&] {
         if constexpr (rest_in_place<I + 1>()) return output.as_rows_of(shape);
         else if constexpr (I > 0 && layer_at<I>::in_place && !layer_at<(I > 0 ? I : 1) - 1>::keeps_output) return own_input.as_rows_of(shape);
-        else return backend.kept_memory().template allocate<T>(shape);
+        else return backend.kept_memory().template allocate_rows<T>(shape);
       }();
       layer.forward(backend, stretch_of<I>(weights), input, target, layer_kept, pass.child(I));
       using next_input = view<const T, decltype(shape)::rank, typename Input::space>;
@@ -183,7 +183,7 @@ struct sequential {
       const auto shape = shape_after<I>(kept.input);
       const auto dx = [&] {
         if constexpr (layer_at<I>::in_place) return doutput.as_rows_of(shape);
-        else return backend.workspace.template allocate<T>(shape);
+        else return backend.workspace.template allocate_rows<T>(shape);
       }();
       get<I>().backward(backend, stretch_of<I>(weights), layer_kept, doutput, dx, stretch_of<I>(gradient), pass.child(I));
       backward_from<I - 1>(backend, weights, kept, dx, dinput, gradient, pass);

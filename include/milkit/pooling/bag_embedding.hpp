@@ -32,7 +32,7 @@ struct bag_embedding {
   Encoder encoder = {};
   Pooler pooler = {};
   std::int64_t chunk_rows = 0;                      ///< 0: chosen from the size of an instance's intermediate values
-  std::size_t saved_bytes = std::size_t{40} << 20;  ///< kept for the backward pass at most
+  std::size_t saved_bytes = std::size_t{42} << 20;  ///< kept for the backward pass at most
 
   template <class Visitor>
   constexpr void describe(Visitor& v) const {
@@ -145,7 +145,7 @@ struct bag_embedding {
           else if (worker.workspace.planning()) plan_encode(worker, weights, source, chunk.rows, own, pass);
           else own = kept.chunks(i);
           const auto dlogits = worker.workspace.template allocate<T>(shape<2>{chunk.rows.count, Pooler::scores});
-          const auto dh = worker.workspace.template allocate<T>(shape<2>{chunk.rows.count, dembedding.cols()});
+          const auto dh = worker.workspace.template allocate_rows<T>(shape<2>{chunk.rows.count, dembedding.cols()});
           pooler.pool_backward(worker, chunk, own.h, logits_of(kept, chunk), kept.states, dembedding,
                                slice_rows(dattention, chunk.rows), dots, dlogits, dh);
           decode(worker, weights, own, dlogits, dh, slice_rows(dinput, chunk.rows), part, pass.from_row(chunk.rows.first));
@@ -200,7 +200,7 @@ struct bag_embedding {
     const auto encoder_weights = cursor.child(encoder), pooler_weights = cursor.child(pooler);
     own.input = source.read(backend, rows);
     if constexpr (has_encoder) {
-      const auto h = backend.kept_memory().template allocate<T>(encoder.output_shape(own.input.shape()));
+      const auto h = backend.kept_memory().template allocate_rows<T>(encoder.output_shape(own.input.shape()));
       encoder.forward(backend, encoder_weights, own.input, h, own.encoder, pass.child(0));
       own.h = h;
     } else {

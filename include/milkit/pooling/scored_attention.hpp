@@ -55,7 +55,7 @@ struct scored_attention {
   void score(Backend& backend, Weights weights, H h, Logits logits, Saved& kept, const pass& pass) const {
     using T = typename Logits::value_type;
     const auto p = split(weights);
-    kept.branches = backend.kept_memory().template allocate<T>(shape<2>{h.rows(), gate_shape().columns()});
+    kept.branches = backend.kept_memory().template allocate_rows<T>(shape<2>{h.rows(), gate_shape().columns()});
     ops::matmul(backend, h, p.branches, kept.branches, {.transpose_b = true});
     with_mask(backend, kept.branches, pass, [&](auto mask) {
       ops::gate(backend, gate_shape(), Function{}, kept.branches, p.branch_bias, p.w, p.bias, mask, 1 / (1 - dropout), logits);
