@@ -93,7 +93,7 @@ struct bag_embedding {
           chunk_saved<Source, Backend> own;
           if (i < store.rows()) {
             workspace<Space> slice = worker.workspace.planning() ? workspace<Space>(true) : workspace<Space>(vector_view<std::byte, Space>(store.row(i), {store.cols()}));
-            const store_scope into(worker, slice);
+            const store_scope<Backend, workspace<Space>> into(worker, slice);
             encode(worker, weights, source, chunk.rows, own, kept.logits, pass);
             if (!worker.workspace.planning()) std::construct_at(&kept.chunks(i), own);
           } else {
