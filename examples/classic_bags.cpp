@@ -24,6 +24,7 @@ struct settings {
   train::cross_validation_options folds = {.repeats = 5, .seed = 1};
   std::int64_t epochs = 50;
   double learning_rate = 5e-4, weight_decay = 5e-3, dropout = 0.25;
+  train::bag_augmentation augmentation = {};
 };
 
 template <class Pooler>
@@ -33,7 +34,7 @@ train::cross_validation_result run(const data::bag_table& bags, const settings& 
   const network<Pooler> net{.embedding = {.encoder = layers}};
   return train::cross_validate(bags.labels, {}, s.folds, [&](cpu& backend, const train::fold& fold, std::uint64_t seed) {
     const data::bag_table own = data::standardised(bags, fold.train);  // by the training bags of this fold
-    train::table_dataset all(own);
+    train::augmented_table all(own, s.augmentation);
     train::subset training(all, fold.train), test(all, fold.test);
     auto weights = initial_parameters<float>(net, {.seed = seed});
     train::trainer trainer(backend, net, train::adam{.learning_rate = s.learning_rate, .weight_decay = s.weight_decay},
@@ -56,6 +57,8 @@ int main(int argc, char** argv) {
   line.option("--learning-rate", s.learning_rate, "of Adam, falling to 0 along a cosine");
   line.option("--weight-decay", s.weight_decay, "L2 on the weights");
   line.option("--dropout", s.dropout, "rate after each layer");
+  line.option("--drop", s.augmentation.drop, "share of a training bag's instances that are left out at random");
+  line.option("--noise", s.augmentation.noise, "deviation of the noise on training features");
   line.option("--threads", s.folds.threads, "folds at once; 0: one a core");
   line.option("--out", s.out, "folder for report.html, metrics.json, predictions.csv");
   return example::run("classic_bags", line, argc, argv, [&] {
@@ -74,7 +77,8 @@ int main(int argc, char** argv) {
                       message(s.folds.folds, " folds, ", s.folds.repeats, " repeats, seed ", s.folds.seed), result,
                       [&](std::int64_t bag) { return bags.names[static_cast<std::size_t>(bag)]; },
                       {{"pooling", s.pooling}, {"epochs", message(s.epochs)}, {"learning_rate", message(s.learning_rate)},
-                       {"weight_decay", message(s.weight_decay)}, {"dropout", message(s.dropout)}, {"seed", message(s.folds.seed)}});
+                       {"weight_decay", message(s.weight_decay)}, {"dropout", message(s.dropout)},
+                       {"drop", message(s.augmentation.drop)}, {"noise", message(s.augmentation.noise)}, {"seed", message(s.folds.seed)}});
     }
     return 0;
   });

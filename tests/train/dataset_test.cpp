@@ -90,3 +90,34 @@ TEST_CASE("epoch_order: balanced draws every class as often, each of its bags al
   for (std::size_t i = 0; i < 50; ++i)
     if (i != 7 && i != 8) CHECK(std::abs(counts[i] - draws / 96) < 5 * std::sqrt(draws / 96));
 }
+
+TEST_CASE("an augmented bag keeps at least one instance, is a function of the stream, and leaves evaluation alone") {
+  milkit::data::bag_table table;
+  table.instances = milkit::tensor<float, 2>({5, 3});
+  for (std::int64_t i = 0; i < 15; ++i) table.instances.data()[i] = static_cast<float>(i);
+  table.offsets = {0, 1, 5};
+  table.labels = {0, 1};
+  table.names = {"a", "b"};
+  milkit::train::augmented_table bags(table, {.drop = 0.9, .noise = 0});
+  std::int64_t kept = 0;
+  for (std::uint64_t step = 0; step < 200; ++step) {
+    const auto one = bags.bag(1, milkit::random_stream(1, step, 2)).source().instances;
+    REQUIRE(one.rows() >= 1);
+    kept += one.rows();
+    for (std::int64_t r = 0; r < one.rows(); ++r) {
+      CHECK(one(r, 0) >= 3.0f);  // a row of bag 1, as it is
+      CHECK(one(r, 1) == one(r, 0) + 1.0f);
+    }
+    CHECK(bags.bag(0, milkit::random_stream(1, step, 2)).instances() == 1);
+  }
+  CHECK(kept > 200);  // 1 + 3 * 0.1 on average
+  CHECK(kept < 340);
+  CHECK(bags.bag(1).instances() == 4);
+
+  milkit::train::augmented_table noisy(table, {.drop = 0, .noise = 0.5});
+  const milkit::random_stream stream(7, 8, 9);
+  const float first = noisy.bag(1, stream).source().instances(2, 1);
+  CHECK(first != table.instances.view()(3, 1));
+  CHECK(noisy.bag(1, stream).source().instances(2, 1) == first);
+  CHECK_THROWS_AS(milkit::train::augmented_table(table, {.drop = 1}), milkit::value_error);
+}
