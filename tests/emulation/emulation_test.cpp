@@ -83,9 +83,9 @@ struct reuse_kernel {
   __device__ void operator()() const {
     using reduce = cub::BlockReduce<int, threads>;
     __shared__ typename reduce::TempStorage storage;
-    const int first = reduce(storage).Reduce(static_cast<int>(threadIdx.x), detail::plus());
+    const int first = reduce(storage).Reduce(static_cast<int>(threadIdx.x), sum_of_two());
     if (barrier) __syncthreads();
-    const int second = reduce(storage).Reduce(1000, detail::plus());
+    const int second = reduce(storage).Reduce(1000, sum_of_two());
     if (threadIdx.x == 0) out[0] = first, out[1] = second;
   }
 };

@@ -68,6 +68,14 @@ struct space_allocator<device_space> {
 template <class T, int Rank>
 using device_tensor = tensor<T, Rank, device_space>;
 
+/// Views of memory on the card.
+template <class T>
+using device_vector = vector_view<T, device_space>;
+template <class T>
+using device_matrix = matrix_view<T, device_space>;
+template <class T>
+using device_images = image_view<T, device_space>;
+
 /// What matrix products may round their float32 factors to; sums are float32. Never less than float32 unless asked for.
 enum class precision { float32, tf32, bf16 };
 

@@ -102,8 +102,7 @@ __device__ T block_combine(T value, Combine combine) {
   __syncthreads();  // the next call writes over it
   return all;
 }
-namespace detail {
-struct plus {
+struct sum_of_two {
   template <class T>
   __device__ T operator()(const T& a, const T& b) const {
     return a + b;
@@ -116,10 +115,10 @@ struct larger_number {
     return a > b || b != b ? a : b;
   }
 };
-}  // namespace detail
+
 template <int Threads, class T>
 __device__ T block_sum(T value) {
-  return block_combine<Threads>(value, detail::plus());
+  return block_combine<Threads>(value, sum_of_two());
 }
 
 }  // namespace milkit

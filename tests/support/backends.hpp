@@ -1,0 +1,77 @@
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <tuple>
+#include <vector>
+
+#include <milkit/core/cpu.hpp>
+#include <milkit/core/random.hpp>
+
+#include <support/close.hpp>
+#include <support/emulation.hpp>
+
+namespace milkit::test {
+
+/// Normal numbers, with a spike every 97th.
+template <class T, int Rank>
+tensor<T, Rank> normals(const shape<Rank>& s, std::uint64_t seed) {
+  tensor<T, Rank> x(s);
+  const random_stream stream(seed, 0, 0);
+  for (std::int64_t i = 0; i < x.size(); ++i)
+    x.data()[i] = static_cast<T>(stream.normal<double>(static_cast<std::uint64_t>(i), 0) * (i % 97 == 96 ? 5 : 1));
+  return x;
+}
+
+/// A tensor on the card whose rows lie `gap` elements apart, with all other elements NaN or nonsense.
+template <class T, int Rank>
+class on_card {
+ public:
+  on_card(milkit::cuda& gpu, const tensor<T, Rank>& host, std::int64_t gap)
+      : shape_(host.shape()), memory_({host.size() == 0 ? 0 : shape_[0], shape_.row_size() + gap}) {
+    if (memory_.size() > 0) copy(gpu, host.view(), view());
+  }
+  milkit::view<T, Rank, device_space> view() { return {memory_.data(), shape_, memory_.extent(1)}; }
+  tensor<T, Rank> back(milkit::cuda& gpu) {
+    tensor<T, Rank> host(shape_);
+    copy(gpu, milkit::view<const T, Rank, device_space>(view()), host.view());
+    return host;
+  }
+
+ private:
+  shape<Rank> shape_;
+  device_tensor<T, 2> memory_;
+};
+
+/// `body(backend, views...)` on the CPU and on the card with the same values in all views; they must end with the same values:
+/// within `tolerance` of the largest, and on the card the same bits in any order of the threads, with gaps or without.
+template <class Body, class... T, int... Rank>
+void agree(double tolerance, Body body, const tensor<T, Rank>&... inputs) {
+  cpu host{.threads = 2};
+  auto expected = std::make_tuple(inputs.clone()...);
+  std::apply([&](auto&... each) { body(host, each.view()...); }, expected);
+
+  milkit::cuda gpu;
+  const auto run = [&](std::int64_t gap) {
+    std::tuple<on_card<T, Rank>...> arrays(on_card<T, Rank>(gpu, inputs, Rank > 1 ? gap : 0)...);
+    std::apply([&](auto&... each) { body(gpu, each.view()...); }, arrays);
+    return std::apply([&](auto&... each) { return std::make_tuple(each.back(gpu)...); }, arrays);
+  };
+  const auto first = run(0);
+  const auto compare = [&]<std::size_t... I>(const auto& got, const auto& want, double bound, std::index_sequence<I...>) {
+    const auto check = [&](const auto& a, const auto& b, std::size_t index) {
+      INFO("argument ", index);
+      if (bound == 0) CHECK(std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof *a.data()) == 0);
+      else CHECK(relative_error(a, b) <= bound);
+    };
+    (check(std::get<I>(got), std::get<I>(want), I), ...);
+  };
+  constexpr auto all = std::index_sequence_for<T...>();
+  compare(first, expected, tolerance, all);
+  for (const std::uint64_t seed : {1u, 5u}) {
+    with_order(seed, [&] { compare(run(0), first, 0, all); });
+    with_order(seed, [&] { compare(run(3), first, tolerance == 0 ? 0 : 1e-300 + tolerance * 1e-3, all); });
+  }
+}
+
+}  // namespace milkit::test
