@@ -1,0 +1,143 @@
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <ctime>
+#include <fstream>
+#include <string>
+#include <type_traits>
+#include <unistd.h>
+
+#include <benchmark/benchmark.h>
+
+#include <milkit/core/parallel_for.hpp>
+#include <milkit/ops/matmul_cblas.hpp>
+#include <milkit/ops/matmul_onednn.hpp>
+
+#include <support/close.hpp>
+
+/// What the benchmarks share: the speed that the machine could reach, counters, memory, and the matrix products to choose from.
+namespace milkit::bench {
+
+namespace detail {
+
+/// Turns of a loop of twelve independent float multiply-adds between registers: more than two units with a latency of four
+/// need. In assembly, because compilers store the accumulators in every turn, or find out what some of them will be.
+#if defined(__AVX2__) && defined(__FMA__)
+inline constexpr int lanes = 8;
+inline void multiply_add(std::int64_t turns) {
+  const float factor = 1e-3f;
+  __asm__ volatile(
+      "vbroadcastss %1, %%ymm12\n vmovaps %%ymm12, %%ymm13\n vmovaps %%ymm12, %%ymm0\n vmovaps %%ymm12, %%ymm1\n"
+      "vmovaps %%ymm12, %%ymm2\n vmovaps %%ymm12, %%ymm3\n vmovaps %%ymm12, %%ymm4\n vmovaps %%ymm12, %%ymm5\n"
+      "vmovaps %%ymm12, %%ymm6\n vmovaps %%ymm12, %%ymm7\n vmovaps %%ymm12, %%ymm8\n vmovaps %%ymm12, %%ymm9\n"
+      "vmovaps %%ymm12, %%ymm10\n vmovaps %%ymm12, %%ymm11\n"
+      ".p2align 5\n1:\n"
+      "vfmadd231ps %%ymm12, %%ymm13, %%ymm0\n vfmadd231ps %%ymm12, %%ymm13, %%ymm1\n"
+      "vfmadd231ps %%ymm12, %%ymm13, %%ymm2\n vfmadd231ps %%ymm12, %%ymm13, %%ymm3\n"
+      "vfmadd231ps %%ymm12, %%ymm13, %%ymm4\n vfmadd231ps %%ymm12, %%ymm13, %%ymm5\n"
+      "vfmadd231ps %%ymm12, %%ymm13, %%ymm6\n vfmadd231ps %%ymm12, %%ymm13, %%ymm7\n"
+      "vfmadd231ps %%ymm12, %%ymm13, %%ymm8\n vfmadd231ps %%ymm12, %%ymm13, %%ymm9\n"
+      "vfmadd231ps %%ymm12, %%ymm13, %%ymm10\n vfmadd231ps %%ymm12, %%ymm13, %%ymm11\n"
+      "dec %0\n jnz 1b\n"
+      : "+r"(turns)
+      : "m"(factor)
+      : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12",
+        "xmm13");
+}
+#else
+inline constexpr int lanes = 4;
+inline void multiply_add(std::int64_t turns) {
+  float x[12][lanes] = {};
+  const float factor = 1e-3f;
+  for (std::int64_t i = 0; i < turns; ++i)
+    for (auto& one : x)
+      for (float& each : one) each += factor * factor;
+  benchmark::DoNotOptimize(x);
+}
+#endif
+
+}  // namespace detail
+
+/// FLOPs by the second of the clock, and by the second that a processor worked for this program alone. Other programs on
+/// the machine disturb the latter less.
+struct speed {
+  double clock = 0, processor = 0;
+};
+
+/// Float FLOP/s of a loop of multiply-adds that touches registers alone, on so many threads at once: the best of ten runs of
+/// some milliseconds, because other work on the machine can only slow it down.
+inline speed fma_peak(int threads) {
+  constexpr std::int64_t turns = 2'000'000;
+  cpu backend{.threads = threads};
+  speed best;
+  for (int run = 0; run < 10; ++run) {
+    const auto start = std::chrono::steady_clock::now();
+    const std::clock_t processor_start = std::clock();
+    parallel_for(backend, threads, 1, [](row_range) { detail::multiply_add(turns); });
+    const double processor = static_cast<double>(std::clock() - processor_start) / CLOCKS_PER_SEC;
+    const std::chrono::duration<double> clock = std::chrono::steady_clock::now() - start;
+    const double flops = 2.0 * 12 * detail::lanes * turns * threads;
+    best.clock = (std::max)(best.clock, flops / clock.count());
+    best.processor = (std::max)(best.processor, flops / processor);
+  }
+  return best;
+}
+
+/// The matrix products that every benchmark of a product runs with.
+struct named_gemm {
+  const char* name;
+  gemm_library library;
+};
+inline constexpr named_gemm products[] = {{"eigen", {}}, {"onednn", onednn_gemm}, {"openblas", cblas_gemm}};
+
+/// Runs the benchmark's loop over `body`, which does so much work each time, and counts: "of peak" is the share of the
+/// FMA peak that is measured just before, "of peak, cpu" the same by processor time.
+template <class Body>
+void measure(benchmark::State& state, int threads, double flops, double bytes, Body&& body) {
+  const speed peak = fma_peak(threads);
+  body();
+  std::clock_t processor = std::clock();
+  for (auto _ : state) body();
+  processor = std::clock() - processor;
+  using benchmark::Counter;
+  state.counters["FLOP/s"] = Counter(flops, Counter::kIsIterationInvariantRate);
+  state.counters["bytes/s"] = Counter(bytes, Counter::kIsIterationInvariantRate);
+  state.counters["of peak"] = Counter(flops / peak.clock, Counter::kIsIterationInvariantRate);
+  state.counters["of peak, cpu"] = flops * static_cast<double>(state.iterations()) * CLOCKS_PER_SEC /
+                                   static_cast<double>(processor) / peak.processor;
+  state.counters["peak FLOP/s"] = peak.clock;
+  state.counters["peak FLOP/s, cpu"] = peak.processor;
+}
+
+/// Resident bytes now, or the most there were since `restart_peak()`; 0 where the system has no /proc.
+inline double resident_bytes(bool peak = false) {
+  std::ifstream file("/proc/self/status");
+  const std::string wanted = peak ? "VmHWM:" : "VmRSS:";
+  for (std::string word; file >> word;)
+    if (double kibibytes = 0; word == wanted && file >> kibibytes) return kibibytes * 1024;
+  return 0;
+}
+inline void restart_peak() { std::ofstream("/proc/self/clear_refs") << "5"; }
+
+/// Numbers in [-1, 1) that differ from place to place; quick, because some bags have 10^8 of them.
+template <class T, int Rank>
+void fill_uniform(view<T, Rank> x, std::uint64_t seed) {
+  cpu every_core;
+  parallel_for(every_core, x.rows(), 256, [&](row_range rows) {
+    for (std::int64_t i = rows.first; i < rows.first + rows.count; ++i)
+      for (std::int64_t j = 0; j < x.row_size(); ++j) {
+        std::uint64_t bits = (static_cast<std::uint64_t>(i * x.row_size() + j) + seed) * 0x9E3779B97F4A7C15u;
+        bits = (bits ^ (bits >> 32)) * 0xD6E8FEB86659FD93u;
+        x.row(i)[j] = static_cast<T>(static_cast<double>(bits >> 11) * 0x1p-52 - 1);
+      }
+  });
+}
+template <class T, int Rank>
+tensor<T, Rank> uniform_tensor(shape<Rank> shape, std::uint64_t seed) {
+  tensor<T, Rank> x(shape);
+  fill_uniform(x.view(), seed);
+  return x;
+}
+
+}  // namespace milkit::bench
