@@ -44,21 +44,21 @@ T combine(unsigned mask, T value, const place& where, Combine combine) {
 
 /// Throws where a vector is read or written at an address that its size does not divide: a crash on a card.
 template <std::size_t Alignment>
-void expect_aligned(const void* data) {
+void expect_aligned(std::uintptr_t data) {
   asm volatile("" : "+r"(data));  // the compiler believes the type's alignment, and would drop the test
-  if (reinterpret_cast<std::uintptr_t>(data) % Alignment == 0) return;
+  if (data % Alignment == 0) return;
   const std::string text = "a misaligned access: a vector of " + std::to_string(Alignment) + " bytes at an address " +
-                           std::to_string(reinterpret_cast<std::uintptr_t>(data) % Alignment) + " bytes behind a multiple";
+                           std::to_string(data % Alignment) + " bytes behind a multiple";
   throw fault(block_runner::running() ? block_runner::running()->describe(block_runner::running()->current()) + ": " + text : text);
 }
 
 template <class Derived, std::size_t Bytes>
 struct checked {
   checked() = default;
-  checked(const checked& other) { expect_aligned<Bytes>(&other); }
+  checked(const checked& other) { expect_aligned<Bytes>(reinterpret_cast<std::uintptr_t>(&other)); }
   checked& operator=(const checked& other) {
-    expect_aligned<Bytes>(this);
-    expect_aligned<Bytes>(&other);
+    expect_aligned<Bytes>(reinterpret_cast<std::uintptr_t>(this));
+    expect_aligned<Bytes>(reinterpret_cast<std::uintptr_t>(&other));
     return *this;
   }
 };
@@ -156,6 +156,6 @@ inline double2 make_double2(double x, double y) {
 
 template <class T>
 T __ldg(const T* at) {
-  emulation::expect_aligned<alignof(T)>(at);
+  emulation::expect_aligned<alignof(T)>(reinterpret_cast<std::uintptr_t>(at));
   return *at;
 }

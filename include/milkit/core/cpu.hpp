@@ -31,7 +31,7 @@ struct cpu {
   using space = host_space;
 
   /// Chunks of a bag (pooling/bag_embedding.hpp): bytes of intermediate values that stay in cache, and bounds on the rows.
-  static constexpr std::int64_t chunk_bytes = std::int64_t{5} << 19, least_chunk_rows = 64, most_chunk_rows = 512;
+  static constexpr std::int64_t chunk_bytes = std::int64_t{2} << 20, least_chunk_rows = 64, most_chunk_rows = 512;
 
   int threads = 0;  ///< 0: as many as the machine has
   gemm_library gemm = {};

@@ -23,33 +23,29 @@ struct cross_entropy {
     return text;
   }
 
-  template <class Logits>
-  double value(cpu& backend, Logits logits, vector_view<const std::int64_t> labels) const {
-    return evaluate(backend, logits, labels, 0, matrix_view<typename Logits::value_type>());
+  template <backend Backend, class Logits>
+  double value(Backend& backend, Logits logits, vector_view<const std::int64_t> labels) const {
+    return mean_loss(*this, backend, logits, labels, 0, matrix_view<typename Logits::value_type, typename Backend::space>());
   }
-  template <class Logits, class Dlogits>
-  double value_and_gradient(cpu& backend, Logits logits, vector_view<const std::int64_t> labels, double scale, Dlogits dlogits) const {
-    return evaluate(backend, logits, labels, scale, dlogits);
+  template <backend Backend, class Logits, class Dlogits>
+  double value_and_gradient(Backend& backend, Logits logits, vector_view<const std::int64_t> labels, double scale, Dlogits dlogits) const {
+    return mean_loss(*this, backend, logits, labels, scale, dlogits);
   }
 
- private:
-  template <class Logits, class Dlogits>
-  double evaluate(cpu& backend, Logits logits, vector_view<const std::int64_t> labels, double scale, Dlogits dlogits) const {
+  template <backend Backend, class Logits, class Losses, class Dlogits>
+  double evaluate(Backend& backend, Logits logits, vector_view<const std::int64_t> labels, double scale, Losses losses, Dlogits dlogits) const {
     constexpr const char* op = "milkit::loss::cross_entropy";
     expect_labels(op, labels, logits.cols());
     const vector_view<const double> weights =
         class_weight.empty() ? vector_view<const double>()
                              : vector_view<const double>(class_weight.data(), {static_cast<std::int64_t>(class_weight.size())});
     if (!weights.absent()) expect_extent(op, "entries of class_weight", weights.extent(0), logits.cols());
-    const auto scope = backend.workspace.scope();
-    const auto losses = backend.workspace.template allocate<double>(labels.extent(0));
     double total_weight = 0;
     for (std::int64_t b = 0; b < labels.extent(0); ++b) total_weight += weights.absent() ? 1.0 : weights(labels(b));
     expect_value(total_weight > 0, op, "the weights of the labels sum to ", total_weight, ", expected more than 0");
-    ops::cross_entropy(backend, logits, labels, weights, scale / total_weight, losses, dlogits);
-    double sum = 0;
-    for (std::int64_t b = 0; b < losses.extent(0) && !backend.workspace.planning(); ++b) sum += losses(b);
-    return sum / total_weight;
+    const auto scope = backend.workspace.scope();
+    ops::cross_entropy(backend, logits, to_backend(backend, labels), to_backend(backend, weights), scale / total_weight, losses, dlogits);
+    return total_weight;
   }
 };
 

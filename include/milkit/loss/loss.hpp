@@ -6,6 +6,8 @@
 ///
 ///     double value(backend, logits, labels) const;                               // the mean over the batch
 ///     double value_and_gradient(backend, logits, labels, scale, dlogits) const;  // and dlogits = scale d(mean)/d(logits)
+///     double evaluate(backend, logits, labels, scale, losses, dlogits) const;    // the same, and nothing waits: losses [bags], in
+///                                                                                // the backend's memory, over the returned sum
 ///     double weight(label) const;                                                // a bag's share in that mean, before its sum is 1
 ///     std::string settings() const;                                              // its name with its options, for checkpoints
 ///
@@ -19,6 +21,18 @@ inline void expect_labels(std::string_view op, vector_view<const std::int64_t> l
   for (std::int64_t b = 0; b < labels.extent(0); ++b)
     expect_value(labels(b) >= 0 && labels(b) < classes, op, "label ", labels(b), " of bag ", b, " is outside the ", classes,
                  " classes, expected 0 to ", classes - 1);
+}
+
+/// `value` and `value_and_gradient` of a loss, from its `evaluate`.
+template <class Loss, class Backend, class Logits, class Dlogits>
+double mean_loss(const Loss& loss, Backend& backend, Logits logits, vector_view<const std::int64_t> labels, double scale, Dlogits dlogits) {
+  const auto scope = backend.workspace.scope();
+  const auto losses = backend.workspace.template allocate<double>(labels.extent(0));
+  const double total = loss.evaluate(backend, logits, labels, scale, losses, dlogits);
+  const auto host = to_host(backend, vector_view<const double, typename Backend::space>(losses));
+  double sum = 0;
+  for (std::int64_t b = 0; b < host.extent(0) && !backend.workspace.planning(); ++b) sum += host(b);
+  return sum / total;
 }
 
 }  // namespace milkit::loss

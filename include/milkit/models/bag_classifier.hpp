@@ -92,6 +92,20 @@ struct bag_classifier {
   template <class Backend, class Weights, class Source, class Loss, class Gradient>
   double train_bags(Backend& backend, Weights weights, const bag_batch<Source>& bags, vector_view<const std::int64_t> labels,
                     const Loss& loss, double scale, Gradient gradient, const pass& pass) const {
+    const auto scope = backend.workspace.scope();
+    const auto losses = backend.workspace.template allocate<double>(bags.bags());
+    const double total = queue_bags(backend, weights, bags, labels, loss, scale, losses, gradient, pass);
+    const auto host = to_host(backend, vector_view<const double, typename Backend::space>(losses));
+    double sum = 0;
+    for (std::int64_t b = 0; b < host.extent(0) && !backend.workspace.planning(); ++b) sum += host(b);
+    return sum / total;
+  }
+
+  /// The same, but on a GPU nothing waits, so that steps queue up and may be captured into a graph: `losses` [bags] in the
+  /// backend's memory get the bags' losses times their weights, and the sum of the weights is returned.
+  template <class Backend, class Weights, class Source, class Loss, class Losses, class Gradient>
+  double queue_bags(Backend& backend, Weights weights, const bag_batch<Source>& bags, vector_view<const std::int64_t> labels,
+                    const Loss& loss, double scale, Losses losses, Gradient gradient, const pass& pass) const {
     using T = typename Source::value_type;
     using none = matrix_view<T, typename Backend::space>;
     const auto scope = backend.workspace.scope();
@@ -99,9 +113,9 @@ struct bag_classifier {
     const auto dlogits = backend.workspace.template allocate<T>(logits.shape());
     saved<Source, Backend> kept;
     forward(backend, weights, bags, {.logits = logits}, kept, pass);
-    const double value = loss.value_and_gradient(backend, logits, labels, scale, dlogits);
+    const double total = loss.evaluate(backend, logits, labels, scale, losses, dlogits);
     backward(backend, weights, bags, kept, dlogits, none(), view<T, Source::rank, typename Backend::space>(), gradient, pass);
-    return value;
+    return total;
   }
 
   /// The logits [bags, classes] alone, without dropout.
@@ -150,10 +164,10 @@ bag_prediction<T> predict(cpu& backend, const bag_classifier<Encoder, Pooler, Cl
 
 /// The memory of one training step of a bag classifier on a bag of this shape, counted without computing anything: the step
 /// runs on a backend that only counts. `workspace` is exact for one thread and an upper bound for more.
-template <class T, class Network, int Rank, class Loss>
-memory_plan plan_training_step(const cpu& backend, const Network& network, shape<Rank> bag, const Loss& loss) {
-  cpu planner = backend.planner();
-  workspace<host_space> others(true);
+template <class T, backend Backend, class Network, int Rank, class Loss>
+memory_plan plan_training_step(const Backend& backend, const Network& network, shape<Rank> bag, const Loss& loss) {
+  Backend planner = backend.planner();
+  workspace<typename Backend::space> others(true);
   const auto weights = others.template allocate<T>(parameter_stretch(network));
   const auto bags = bags_of(others.template allocate<T>(bag));
   const std::int64_t label = 0;

@@ -58,6 +58,7 @@ struct bag_embedding {
     using Space = typename Backend::space;
     std::int64_t chunk_rows = 0;
     vector_view<const std::int64_t> offsets;
+    vector_view<const std::int64_t, Space> backend_offsets;
     vector_view<chunk_saved<Source, Backend>> chunks;  ///< the first ones; the rest is computed again
     matrix_view<T, Space> logits;                      ///< [n, scores]
     matrix_view<double, Space> states;                 ///< [bags, state_width]
@@ -79,6 +80,7 @@ struct bag_embedding {
     if (!attention.absent()) expect_shape(op, "attention", attention, shape<2>{rows, Pooler::attentions});
 
     kept.offsets = offsets;
+    kept.backend_offsets = to_backend(backend, offsets);
     kept.chunk_rows = chunk_rows > 0 ? chunk_rows : default_chunk_rows(backend, weights, source, pass);
     kept.logits = logits.absent() ? backend.workspace.template allocate<T>(shape<2>{rows, Pooler::scores}) : logits;
     kept.states = backend.workspace.template allocate<double>(shape<2>{bags, pooler.state_width(features)});
@@ -107,7 +109,7 @@ struct bag_embedding {
           const auto chunk = chunk_at(kept, rows, i);
           pooler.merge(worker, part, kept.states.rows(chunk.bags.first, chunk.bags.count));
         });
-    pooler.finish(backend, offsets, kept.states, embedding);
+    pooler.finish(backend, kept.backend_offsets, kept.states, embedding);
     for (std::int64_t i = 0; i < chunks && !attention.absent(); ++i) {
       const auto chunk = chunk_at(kept, rows, i);
       pooler.attention(backend, chunk, logits_of(kept, chunk), kept.states, attention.rows(chunk.rows.first, chunk.rows.count));
@@ -176,13 +178,13 @@ struct bag_embedding {
 
   /// The chunk's rows, and the bags that they touch.
   template <class Source, class Backend>
-  static ops::bag_chunk<> chunk_at(const saved<Source, Backend>& kept, std::int64_t rows, std::int64_t i) {
+  static ops::bag_chunk<typename Backend::space> chunk_at(const saved<Source, Backend>& kept, std::int64_t rows, std::int64_t i) {
     const row_range own = milkit::chunk_at(rows, kept.chunk_rows, i);
     const std::int64_t* begin = kept.offsets.data();
     const std::int64_t* end = begin + kept.offsets.extent(0);
     const std::int64_t first = std::upper_bound(begin, end, own.first) - begin - 1;
     const std::int64_t last = std::lower_bound(begin, end, own.first + own.count) - begin;
-    return {own, {first, last - first}, kept.offsets};
+    return {own, {first, last - first}, kept.backend_offsets};
   }
 
   template <class Kept, class Chunk>
@@ -240,13 +242,13 @@ struct bag_embedding {
     return plan_encode(backend, weights, source, {0, rows}, own, pass);
   }
 
-  /// Rows whose values take about 2 MiB, so that they stay in cache, but 64 to 512, so that matrix products are large and
-  /// each chunk's gradient is worth its sum; then chunks of equal size, and an even number of them, to keep threads busy.
+  /// Rows whose values take about the backend's `chunk_bytes`, so that they stay in cache, but within its bounds, so that matrix
+  /// products are large and each chunk's gradient is worth its sum; then chunks of equal size, and an even number of them, to keep threads busy.
   template <class Backend, class Weights, class Source>
   std::int64_t default_chunk_rows(Backend& backend, Weights weights, const Source& source, const pass& pass) const {
     const std::int64_t rows = source.shape()[0];
     const std::size_t row_bytes = (std::max)(kept_bytes(backend, weights, source, 1, pass), std::size_t{1});
-    const auto most = std::clamp(static_cast<std::int64_t>((std::size_t{2} << 20) / row_bytes), std::int64_t{64}, std::int64_t{512});
+    const auto most = std::clamp(Backend::chunk_bytes / static_cast<std::int64_t>(row_bytes), Backend::least_chunk_rows, Backend::most_chunk_rows);
     const std::int64_t chunks = chunk_count(rows, most);
     return chunk_count(rows, chunks > 1 ? chunks + chunks % 2 : 1);
   }
@@ -262,7 +264,7 @@ struct bag_embedding {
     const std::size_t bytes = kept_bytes(backend, weights, source, (std::min)(rows, kept.chunk_rows), pass);
     const std::int64_t fit = static_cast<std::int64_t>(saved_bytes / (std::max)(bytes, std::size_t{1}));
     const std::int64_t chunks = (std::min)(chunk_count(rows, kept.chunk_rows), fit);
-    kept.chunks = backend.workspace.template allocate<chunk>(chunks);
+    kept.chunks = backend.workspace.template allocate_on_host<chunk>(chunks);
     return backend.workspace.template allocate<std::byte>(shape<2>{chunks, static_cast<std::int64_t>(bytes)});
   }
 };

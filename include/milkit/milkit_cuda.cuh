@@ -1,0 +1,15 @@
+#pragma once
+/// Everything for `milkit::cuda`: include it from a .cu file, beside or instead of milkit.hpp.
+
+#include <milkit/core/to_backend.cuh>
+#include <milkit/models/bag_classifier.hpp>
+#include <milkit/ops/activation_cuda.cuh>
+#include <milkit/ops/cross_entropy_cuda.cuh>
+#include <milkit/ops/dropout_cuda.cuh>
+#include <milkit/ops/fill_cuda.cuh>
+#include <milkit/ops/gate_cuda.cuh>
+#include <milkit/ops/linear_cuda.cuh>
+#include <milkit/ops/matmul_cuda.cuh>
+#include <milkit/ops/optimizer_step_cuda.cuh>
+#include <milkit/ops/reduce_cuda.cuh>
+#include <milkit/ops/segment_pool_cuda.cuh>
