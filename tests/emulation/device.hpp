@@ -44,7 +44,7 @@ struct card {
   std::size_t used = 0, allocations = 0, launches = 0, copies = 0, synchronisations = 0;
   int capturing = 0;
   std::map<std::uintptr_t, std::size_t> device, pinned;  ///< address and bytes
-  std::map<std::string, std::size_t> kernels;            ///< how often each was launched, by name without namespace and arguments
+  std::map<std::string, std::size_t> kernels;            ///< how often each was launched, by its type
   block_runner runner;
   std::recursive_mutex mutex;
 };
@@ -98,13 +98,6 @@ inline cudaError_t submit(stream* s, std::function<void()> work) {
   return answer(cudaSuccess);
 }
 
-/// "gate_kernel" of "milkit::ops::detail::gate_kernel<float>".
-inline std::string plain_name(const std::string& full) {
-  const std::string head = full.substr(0, full.find('<'));
-  const std::size_t colon = head.rfind(':');
-  return colon == std::string::npos ? head : head.substr(colon + 1);
-}
-
 inline cudaError_t launch(const std::string& name, dim3 grid, dim3 block, std::size_t shared, stream* s, std::function<void()> body) {
   const std::size_t threads = std::size_t{block.x} * block.y * block.z;
   const bool fits = grid.x > 0 && grid.y > 0 && grid.z > 0 && grid.x <= 0x7FFFFFFFu && grid.y <= 65535 && grid.z <= 65535 &&
@@ -114,7 +107,7 @@ inline cudaError_t launch(const std::string& name, dim3 grid, dim3 block, std::s
     card& c = the_card();
     const std::lock_guard lock(c.mutex);
     ++c.launches;
-    ++c.kernels[plain_name(name)];
+    ++c.kernels[name];
     const opened_memory opened;
     c.runner.run(name, grid, block, body);
   });

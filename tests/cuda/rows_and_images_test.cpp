@@ -1,0 +1,101 @@
+// labels: emulated
+#include <milkit/ops/conv2d_cpu.hpp>
+#include <milkit/ops/conv2d_cuda.cuh>
+#include <milkit/ops/layer_norm_cpu.hpp>
+#include <milkit/ops/layer_norm_cuda.cuh>
+#include <milkit/ops/pool2d_cpu.hpp>
+#include <milkit/ops/pool2d_cuda.cuh>
+#include <milkit/ops/softmax_cpu.hpp>
+#include <milkit/ops/softmax_cuda.cuh>
+
+#include <support/backends.hpp>
+
+using namespace milkit;
+using test::agree, test::normals;
+
+namespace {
+template <class T>
+constexpr double bound = sizeof(T) == 4 ? 5e-6 : 1e-13;
+constexpr double infinity = std::numeric_limits<double>::infinity(), nan_value = std::numeric_limits<double>::quiet_NaN();
+using extents = shape<4>;
+}  // namespace
+
+TEST_CASE_TEMPLATE("cuda: softmax of rows and segments", T, float, double) {
+  for (const std::int64_t n : {0, 1, 33})
+    for (const std::int64_t m : {1, 31, 257, 1000})
+      agree(bound<T>, [](auto& b, auto x, auto y, auto l, auto dy, auto dl, auto dx) {
+        ops::softmax(b, x, y, l);
+        ops::softmax_backward(b, y, dy, dl, dx);
+      }, normals<T>(shape{n, m}, 1), normals<T>(shape{n, m}, 2), normals<T>(shape{n}, 3), normals<T>(shape{n, m}, 4), normals<T>(shape{n}, 5), normals<T>(shape{n, m}, 6));
+  tensor<std::int64_t, 1> offsets(shape<1>{6});
+  const std::int64_t ends[] = {0, 1, 1, 300, 301, 1000};
+  std::copy_n(ends, 6, offsets.data());
+  agree(bound<T>, [](auto& b, auto o, auto x, auto y, auto l, auto dy, auto dl, auto dx) {
+    ops::segment_softmax(b, o, x, y, l);
+    ops::segment_softmax_backward(b, o, y, dy, dl, dx);
+  }, offsets, normals<T>(shape<1>{1000}, 1), normals<T>(shape<1>{1000}, 2), normals<T>(shape<1>{5}, 3), normals<T>(shape<1>{1000}, 4), normals<T>(shape<1>{5}, 5),
+     normals<T>(shape<1>{1000}, 6));
+}
+
+TEST_CASE("cuda: softmax of rows without mass, with infinity, with NaN") {
+  tensor<double, 2> x(shape<2>{4, 3}), y(shape<2>{4, 3});
+  tensor<double, 1> sums(shape<1>{4});
+  const double values[4][3] = {{-infinity, -infinity, -infinity}, {1, infinity, 2}, {1, nan_value, infinity}, {-infinity, 1, 2}};
+  std::copy_n(&values[0][0], 12, x.data());
+  milkit::cuda gpu;
+  cpu host;
+  test::on_card a(gpu, x, 0), b(gpu, y, 0);
+  test::on_card c(gpu, sums, 0);
+  ops::softmax(gpu, a.view(), b.view(), c.view());
+  ops::softmax(host, x.view(), y.view(), sums.view());
+  const auto got = b.back(gpu);
+  const auto got_sums = c.back(gpu);
+  const auto same = [](double p, double q) { return std::isnan(p) ? std::isnan(q) : test::close(p, q, {.relative = 1e-14}); };
+  for (int i = 0; i < 12; ++i) CHECK(same(y.data()[i], got.data()[i]));
+  for (int i = 0; i < 4; ++i) CHECK(same(sums.data()[i], got_sums.data()[i]));
+}
+
+TEST_CASE_TEMPLATE("cuda: layer norm", T, float, double) {
+  for (const std::int64_t n : {0, 1, 33, 257, 1000})
+    for (const std::int64_t d : {1, 32, 100})
+      agree(5 * bound<T>, [](auto& b, auto x, auto w, auto bias, auto y, auto m, auto dy, auto dx, auto dw, auto db) {
+        ops::layer_norm(b, x, w, bias, 1e-5, y, m);
+        ops::layer_norm_backward(b, x, m, w, dy, dx, dw, db);
+      }, normals<T>(shape{n, d}, 1), normals<T>(shape{d}, 2), normals<T>(shape{d}, 3), normals<T>(shape{n, d}, 4), tensor<double, 2>(shape<2>{n, 2}),
+         normals<T>(shape{n, d}, 5), normals<T>(shape{n, d}, 6), normals<T>(shape{d}, 7), normals<T>(shape{d}, 8));
+}
+
+TEST_CASE_TEMPLATE("cuda: pooling of images", T, float, double) {
+  for (const ops::pool2d_options o : {ops::pool2d_options{2, 2, 0}, {3, 1, 1}, {3, 2, 0}, {2, 3, 1}})
+    for (const extents x : {extents{2, 3, 8, 8}, {1, 2, 7, 9}, {0, 2, 8, 8}, {3, 1, 5, 33}}) {
+      const extents y = ops::pool2d_shape(x, o);
+      auto values = normals<T>(x, 1);
+      for (std::int64_t i = 0; i < values.size(); ++i) values.data()[i] = std::round(values.data()[i]);  // ties
+      agree(bound<T>, [o](auto& b, auto image, auto pooled, auto where, auto dy, auto dx, auto averaged, auto dx2) {
+        ops::max_pool2d(b, image, pooled, where, o);
+        ops::max_pool2d_backward(b, where, dy, dx, o);
+        ops::avg_pool2d(b, image, averaged, o);
+        ops::avg_pool2d_backward(b, dy, dx2, o);
+      }, values, normals<T>(y, 2), tensor<ops::window_position, 4>(y), normals<T>(y, 3), normals<T>(x, 4), normals<T>(y, 5), normals<T>(x, 6));
+      agree(bound<T>, [](auto& b, auto image, auto mean, auto dimage) {
+        ops::global_average_pool(b, image, mean);
+        ops::global_average_pool_backward(b, mean, dimage);
+      }, normals<T>(x, 1), normals<T>(shape<2>{x[0], x[1]}, 2), normals<T>(x, 3));
+    }
+}
+
+TEST_CASE_TEMPLATE("cuda: convolutions", T, float, double) {
+  const auto check = [](extents x, extents w, ops::conv2d_options o) {
+    const extents y = ops::conv2d_shape(x, w, o);
+    agree(20 * bound<T>, [o](auto& b, auto image, auto weight, auto bias, auto out, auto dy, auto dx, auto dw, auto db) {
+      ops::conv2d(b, image, weight, bias, out, o);
+      ops::conv2d_backward(b, image, weight, dy, dx, dw, db, o);
+    }, normals<T>(x, 1), normals<T>(w, 2), normals<T>(shape<1>{w[0]}, 3), normals<T>(y, 4), normals<T>(y, 5), normals<T>(x, 6), normals<T>(w, 7), normals<T>(shape<1>{w[0]}, 8));
+  };
+  check({2, 3, 9, 11}, {5, 3, 4, 4}, {});
+  check({2, 3, 9, 11}, {5, 3, 3, 3}, {.stride = {2, 2}, .padding = {1, 1}});
+  check({1, 2, 8, 8}, {3, 2, 1, 1}, {});
+  check({3, 1, 13, 5}, {70, 1, 3, 2}, {.stride = {1, 3}, .padding = {0, 2}});
+  check({0, 3, 9, 11}, {5, 3, 4, 4}, {});
+  check({2, 2, 64, 64}, {2, 2, 3, 3}, {.padding = {1, 1}});  // dweight in parts
+}
