@@ -29,8 +29,8 @@ namespace {
 
 using namespace milkit;
 
-using network = models::bag_classifier<nn::sequential<nn::linear<1024, 512>, nn::relu>, pooling::gated_attention<512, 256>,
-                                       nn::linear<512, 2>>;
+using network = models::bag_classifier<nn::sequential<nn::linear<1024, 512>, nn::relu>,
+                                       pooling::gated_attention<512, 256>, nn::linear<512, 2>>;
 
 constexpr double forward_flops = 2 * (1024.0 * 512 + 512.0 * 512);  // an instance
 constexpr double step_flops = 2 * forward_flops + 2 * 512.0 * 512;  // the encoder passes no gradient on to the bag
@@ -45,14 +45,16 @@ struct training {
   parameters<network, float> gradient = weights.zeros(), first = weights.zeros(), second = weights.zeros();
 
   training(const gemm_library& gemm, std::int64_t instances, std::int64_t threads = 2)
-      : backend{.threads = static_cast<int>(threads), .gemm = gemm}, bag(bench::uniform_tensor<float>(shape<2>{instances, 1024}, 1)) {}
+      : backend{.threads = static_cast<int>(threads), .gemm = gemm},
+        bag(bench::uniform_tensor<float>(shape<2>{instances, 1024}, 1)) {}
 
   auto bags() const { return bags_of(bag.view()); }
 
   double step() {
     ops::fill(backend, gradient.flat(), 0.0f);
-    const double loss = model.train_bags(backend, std::as_const(weights).flat(), bags(), vector_view<const std::int64_t>(&label, {1}),
-                                         loss::cross_entropy{}, 1.0, gradient.flat(), pass{.training = true});
+    const double loss =
+        model.train_bags(backend, std::as_const(weights).flat(), bags(), vector_view<const std::int64_t>(&label, {1}),
+                         loss::cross_entropy{}, 1.0, gradient.flat(), pass{.training = true});
     train::adam{}.step(backend, weights.flat(), std::as_const(gradient).flat(), {first.flat(), second.flat()},
                        {.step = ++steps, .learning_rate = 1e-4});
     return loss;
@@ -132,7 +134,11 @@ void inference(benchmark::State& state, const gemm_library& gemm) {
 int main(int argc, char** argv) {
   constexpr std::size_t usual = network{}.embedding.saved_bytes, all = std::size_t{1} << 40;
   const auto shown = [](benchmark::internal::Benchmark* b, std::vector<std::vector<std::int64_t>> arguments) {
-    b->ArgNames({"instances", "chunk", "threads"})->ArgsProduct(arguments)->MeasureProcessCPUTime()->UseRealTime()->Unit(benchmark::kMillisecond);
+    b->ArgNames({"instances", "chunk", "threads"})
+        ->ArgsProduct(arguments)
+        ->MeasureProcessCPUTime()
+        ->UseRealTime()
+        ->Unit(benchmark::kMillisecond);
   };
   for (const auto& [name, library] : bench::products) {
     const auto gemm = library;
@@ -140,9 +146,11 @@ int main(int argc, char** argv) {
     const auto add = [&](const std::string& title, auto body, std::vector<std::vector<std::int64_t>> arguments) {
       shown(benchmark::RegisterBenchmark((title + suffix).c_str(), body), arguments);
     };
-    add("training_step", [=](benchmark::State& s) { training_step(s, gemm, usual); }, {{1'000, 10'000, 100'000}, {0}, {2}});
+    add("training_step", [=](benchmark::State& s) { training_step(s, gemm, usual); },
+        {{1'000, 10'000, 100'000}, {0}, {2}});
     add("training_step_all_saved", [=](benchmark::State& s) { training_step(s, gemm, all); }, {{100'000}, {0}, {2}});
-    add("training_step_chunks", [=](benchmark::State& s) { training_step(s, gemm, usual); }, {{10'000}, {256, 512, 1024}, {1, 2}});
+    add("training_step_chunks", [=](benchmark::State& s) { training_step(s, gemm, usual); },
+        {{10'000}, {256, 512, 1024}, {1, 2}});
     add("inference", [=](benchmark::State& s) { inference(s, gemm); }, {{1'000, 10'000, 100'000}, {0}, {2}});
   }
   benchmark::Initialize(&argc, argv);

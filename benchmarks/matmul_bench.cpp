@@ -1,5 +1,5 @@
-// The matrix products of a gated attention training step, 1024 -> 512 -> 256, by each library: 512 rows are a chunk on one
-// thread, 10,000 rows a whole bag on two.
+// The matrix products of a gated attention training step, 1024 -> 512 -> 256, by each library: 512 rows are a chunk on
+// one thread, 10,000 rows a whole bag on two.
 #include <string>
 
 #include <milkit/ops/matmul_cpu.hpp>
@@ -10,7 +10,8 @@ namespace {
 
 using namespace milkit;
 
-/// c[m, n] = op(a) op(b), summed over k. `gap` elements lie between the rows of what milkit allocates; b comes as it is.
+/// c[m, n] = op(a) op(b), summed over k. `gap` elements lie between the rows of what milkit allocates; b comes as it
+/// is.
 struct product_case {
   const char* name;
   ops::matmul_options options;
@@ -25,8 +26,8 @@ struct padded {
 };
 
 /// Every 97th row of the product against plain loops.
-bool right(const ops::matmul_options& options, matrix_view<const float> a, matrix_view<const float> b, matrix_view<const float> before,
-           matrix_view<const float> got) {
+bool right(const ops::matmul_options& options, matrix_view<const float> a, matrix_view<const float> b,
+           matrix_view<const float> before, matrix_view<const float> got) {
   const std::int64_t k = options.transpose_a ? a.rows() : a.cols();
   std::vector<double> want, have;
   for (std::int64_t i = 0; i < got.rows(); i += 97)
@@ -70,8 +71,9 @@ int main(int argc, char** argv) {
                                     {"dh", {.accumulate = true}, rows, 512, 512}};
       for (const product_case& each : cases)
         for (const std::int64_t gap : {0, 16})
-          benchmark::RegisterBenchmark((std::string(each.name) + "/" + library_name + "/rows:" + std::to_string(rows)).c_str(),
-                                       [gemm = library, each](benchmark::State& state) { product(state, gemm, each); })
+          benchmark::RegisterBenchmark(
+              (std::string(each.name) + "/" + library_name + "/rows:" + std::to_string(rows)).c_str(),
+              [gemm = library, each](benchmark::State& state) { product(state, gemm, each); })
               ->ArgNames({"threads", "gap"})
               ->Args({rows > 512 ? 2 : 1, gap})
               ->MeasureProcessCPUTime()

@@ -1,12 +1,12 @@
 #pragma once
 
+#include <unistd.h>
 #include <algorithm>
 #include <chrono>
 #include <ctime>
 #include <fstream>
 #include <string>
 #include <type_traits>
-#include <unistd.h>
 
 #include <benchmark/benchmark.h>
 
@@ -16,13 +16,15 @@
 
 #include <support/close.hpp>
 
-/// What the benchmarks share: the speed that the machine could reach, counters, memory, and the matrix products to choose from.
+/// What the benchmarks share: the speed that the machine could reach, counters, memory, and the matrix products to
+/// choose from.
 namespace milkit::bench {
 
 namespace detail {
 
-/// Turns of a loop of twelve independent float multiply-adds between registers: more than two units with a latency of four
-/// need. In assembly, because compilers store the accumulators in every turn, or find out what some of them will be.
+/// Turns of a loop of twelve independent float multiply-adds between registers: more than two units with a latency of
+/// four need. In assembly, because compilers store the accumulators in every turn, or find out what some of them will
+/// be.
 #if defined(__AVX2__) && defined(__FMA__)
 inline constexpr int lanes = 8;
 inline void multiply_add(std::int64_t turns) {
@@ -59,14 +61,14 @@ inline void multiply_add(std::int64_t turns) {
 
 }  // namespace detail
 
-/// FLOPs by the second of the clock, and by the second that a processor worked for this program alone. Other programs on
-/// the machine disturb the latter less.
+/// FLOPs by the second of the clock, and by the second that a processor worked for this program alone. Other programs
+/// on the machine disturb the latter less.
 struct speed {
   double clock = 0, processor = 0;
 };
 
-/// Float FLOP/s of a loop of multiply-adds that touches registers alone, on so many threads at once: the best of ten runs of
-/// some milliseconds, because other work on the machine can only slow it down.
+/// Float FLOP/s of a loop of multiply-adds that touches registers alone, on so many threads at once: the best of ten
+/// runs of some milliseconds, because other work on the machine can only slow it down.
 inline speed fma_peak(int threads) {
   constexpr std::int64_t turns = 2'000'000;
   cpu backend{.threads = threads};

@@ -81,7 +81,8 @@ inline plain_step gated_attention_step(const plain_gated_attention& net, const p
 
   plain_step step{-std::log(dlogits(0, label)), logits.values, {}};
   dlogits(0, label) -= 1;
-  plain_matrix dembedding{1, h.cols}, dh{n, h.cols}, dz{n, 1}, dgate{n, gate.cols}, dt{n, t.cols}, ds{n, s.cols}, dbag{n, bag.cols};
+  plain_matrix dembedding{1, h.cols}, dh{n, h.cols}, dz{n, 1}, dgate{n, gate.cols}, dt{n, t.cols}, ds{n, s.cols},
+      dbag{n, bag.cols};
   step.gradient.classifier = net.classifier.backward(embedding, dlogits, dembedding);
   for (std::size_t i = 0; i < n; ++i)
     for (std::size_t j = 0; j < h.cols; ++j) {

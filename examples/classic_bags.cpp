@@ -12,8 +12,8 @@
 using namespace milkit;
 
 // The network of the paper for feature vectors: three layers, a pooler, a classifier.
-using encoder = nn::sequential<nn::linear<dynamic_extent, 256>, nn::relu, nn::dropout, nn::linear<256, 128>, nn::relu, nn::dropout,
-                               nn::linear<128, 64>, nn::relu, nn::dropout>;
+using encoder = nn::sequential<nn::linear<dynamic_extent, 256>, nn::relu, nn::dropout, nn::linear<256, 128>, nn::relu,
+                               nn::dropout, nn::linear<128, 64>, nn::relu, nn::dropout>;
 template <class Pooler>
 using network = models::bag_classifier<encoder, Pooler, nn::linear<64, 2>>;
 
@@ -32,21 +32,25 @@ train::cross_validation_result run(const data::bag_table& bags, const settings& 
   const nn::dropout drop{.rate = s.dropout};
   const encoder layers({.in = {bags.features()}}, {}, drop, {}, {}, drop, {}, {}, drop);
   const network<Pooler> net{.embedding = {.encoder = layers}};
-  return train::cross_validate(bags.labels, {}, s.folds, [&](cpu& backend, const train::fold& fold, std::uint64_t seed) {
-    const data::bag_table own = data::standardised(bags, fold.train);  // by the training bags of this fold
-    train::augmented_table all(own, s.augmentation);
-    train::subset training(all, fold.train), test(all, fold.test);
-    auto weights = initial_parameters<float>(net, {.seed = seed});
-    train::trainer trainer(backend, net, train::adam{.learning_rate = s.learning_rate, .weight_decay = s.weight_decay},
-                           loss::cross_entropy{}, train::cosine_schedule{.epochs = s.epochs});
-    const auto history = trainer.fit(weights, training, test, {.epochs = s.epochs, .seed = seed, .restore_best = false});
-    return std::pair(trainer.evaluate(weights, test), history);
-  });
+  return train::cross_validate(
+      bags.labels, {}, s.folds, [&](cpu& backend, const train::fold& fold, std::uint64_t seed) {
+        const data::bag_table own = data::standardised(bags, fold.train);  // by the training bags of this fold
+        train::augmented_table all(own, s.augmentation);
+        train::subset training(all, fold.train), test(all, fold.test);
+        auto weights = initial_parameters<float>(net, {.seed = seed});
+        train::trainer trainer(backend, net,
+                               train::adam{.learning_rate = s.learning_rate, .weight_decay = s.weight_decay},
+                               loss::cross_entropy{}, train::cosine_schedule{.epochs = s.epochs});
+        const auto history =
+            trainer.fit(weights, training, test, {.epochs = s.epochs, .seed = seed, .restore_best = false});
+        return std::pair(trainer.evaluate(weights, test), history);
+      });
 }
 
 int main(int argc, char** argv) {
   settings s;
-  example::command_line line("Cross-validated attention-based MIL on bags of feature vectors (UCI C4.5, or CSV: bag,label,f1,...).");
+  example::command_line line(
+      "Cross-validated attention-based MIL on bags of feature vectors (UCI C4.5, or CSV: bag,label,f1,...).");
   line.files("files", s.files, "files of bags; the format is recognised");
   line.option("--pooling", s.pooling, "how instances become a bag", {"attention", "gated", "mean", "max"});
   line.option("--folds", s.folds.folds, "folds", 2);
@@ -68,7 +72,8 @@ int main(int argc, char** argv) {
       const std::string name = std::filesystem::path(file).stem().string();
       const auto out = s.files.size() == 1 ? s.out : s.out / name;
       std::filesystem::create_directories(out);
-      std::cout << file << ": " << bags.bags() << " bags, " << bags.instances.rows() << " instances, " << bags.features() << " features\n";
+      std::cout << file << ": " << bags.bags() << " bags, " << bags.instances.rows() << " instances, "
+                << bags.features() << " features\n";
       const auto result = s.pooling == "gated"       ? run<pooling::gated_attention<64, 64>>(bags, s)
                           : s.pooling == "attention" ? run<pooling::attention<64, 64>>(bags, s)
                           : s.pooling == "mean"      ? run<pooling::mean>(bags, s)
@@ -76,9 +81,14 @@ int main(int argc, char** argv) {
       example::report(out, name + ", " + s.pooling + " pooling",
                       message(s.folds.folds, " folds, ", s.folds.repeats, " repeats, seed ", s.folds.seed), result,
                       [&](std::int64_t bag) { return bags.names[static_cast<std::size_t>(bag)]; },
-                      {{"pooling", s.pooling}, {"epochs", message(s.epochs)}, {"learning_rate", message(s.learning_rate)},
-                       {"weight_decay", message(s.weight_decay)}, {"dropout", message(s.dropout)},
-                       {"drop", message(s.augmentation.drop)}, {"noise", message(s.augmentation.noise)}, {"seed", message(s.folds.seed)}});
+                      {{"pooling", s.pooling},
+                       {"epochs", message(s.epochs)},
+                       {"learning_rate", message(s.learning_rate)},
+                       {"weight_decay", message(s.weight_decay)},
+                       {"dropout", message(s.dropout)},
+                       {"drop", message(s.augmentation.drop)},
+                       {"noise", message(s.augmentation.noise)},
+                       {"seed", message(s.folds.seed)}});
     }
     return 0;
   });

@@ -1,5 +1,5 @@
-// Cross-validated AB-MIL on colon tissue, end to end from pixels (Ilse, Tomczak & Welling 2018, section 4.3): an image is the
-// bag of the 27 x 27 patches around its nuclei, and it is positive when some nucleus is epithelial.
+// Cross-validated AB-MIL on colon tissue, end to end from pixels (Ilse, Tomczak & Welling 2018, section 4.3): an image
+// is the bag of the 27 x 27 patches around its nuclei, and it is positive when some nucleus is epithelial.
 //   colon_nuclei DIR --pooling gated
 #include <iostream>
 #include <mutex>
@@ -15,10 +15,11 @@
 
 using namespace milkit;
 
-// The network of the paper: 27 x 27 x 3 -> 24 x 24 x 36 -> 12 x 12 -> 10 x 10 x 48 -> 5 x 5 -> 512 -> 512, a pooler, a classifier.
-using encoder = nn::sequential<nn::conv2d<3, 36, 4>, nn::relu, nn::max_pool2d, nn::conv2d<36, 48, 3>, nn::relu, nn::max_pool2d,
-                               nn::flatten, nn::linear<48 * 5 * 5, 512>, nn::relu, nn::dropout, nn::linear<512, 512>, nn::relu,
-                               nn::dropout>;
+// The network of the paper: 27 x 27 x 3 -> 24 x 24 x 36 -> 12 x 12 -> 10 x 10 x 48 -> 5 x 5 -> 512 -> 512, a pooler, a
+// classifier.
+using encoder = nn::sequential<nn::conv2d<3, 36, 4>, nn::relu, nn::max_pool2d, nn::conv2d<36, 48, 3>, nn::relu,
+                               nn::max_pool2d, nn::flatten, nn::linear<48 * 5 * 5, 512>, nn::relu, nn::dropout,
+                               nn::linear<512, 512>, nn::relu, nn::dropout>;
 template <class Pooler>
 using network = models::bag_classifier<encoder, Pooler, nn::linear<512, 2>>;
 
@@ -40,7 +41,8 @@ std::vector<tissue_image> read_images(const std::filesystem::path& folder) {
   const data::csv_table labels = data::read_csv(folder / "labels.csv"), nuclei = data::read_csv(folder / "nuclei.csv");
   std::vector<tissue_image> images;
   for (std::int64_t row = 0; row < labels.size(); ++row) {
-    tissue_image image{labels.text(row, labels.column("image")), labels.integer(row, labels.column("label")), {}, {}, {}, {}};
+    tissue_image image{
+        labels.text(row, labels.column("image")), labels.integer(row, labels.column("label")), {}, {}, {}, {}};
     if (image.label != 0 && image.label != 1) labels.fail(row, labels.column("label"), "is a label, expected 0 or 1");
     image.picture = data::read_png(folder / image.name);
     const std::int64_t pixels = image.picture.extent(0) * image.picture.extent(1);
@@ -53,14 +55,17 @@ std::vector<tissue_image> read_images(const std::filesystem::path& folder) {
       }
       const double mean = sum / static_cast<double>(pixels);
       image.mean[c] = static_cast<float>(mean);
-      image.scale[c] = static_cast<float>(1 / std::sqrt(std::max(square / static_cast<double>(pixels) - mean * mean, 1e-4)));
+      image.scale[c] =
+          static_cast<float>(1 / std::sqrt(std::max(square / static_cast<double>(pixels) - mean * mean, 1e-4)));
     }
     images.push_back(std::move(image));
   }
   for (std::int64_t row = 0; row < nuclei.size(); ++row) {
-    const auto found = std::find_if(images.begin(), images.end(), [&](const auto& i) { return i.name == nuclei.text(row, nuclei.column("image")); });
+    const auto found = std::find_if(images.begin(), images.end(),
+                                    [&](const auto& i) { return i.name == nuclei.text(row, nuclei.column("image")); });
     if (found == images.end()) nuclei.fail(row, nuclei.column("image"), "is an image that labels.csv does not have");
-    found->nuclei.push_back({std::llround(nuclei.number(row, nuclei.column("x"))), std::llround(nuclei.number(row, nuclei.column("y"))),
+    found->nuclei.push_back({std::llround(nuclei.number(row, nuclei.column("x"))),
+                             std::llround(nuclei.number(row, nuclei.column("y"))),
                              nuclei.text(row, nuclei.column("type")) == "epithelial"});
   }
   for (const auto& image : images)
@@ -123,7 +128,8 @@ rgb_image explain(const tissue_image& image, matrix_view<const float> attention)
   }
   const rgb_image weighted = report::draw_weighted_patches(image.picture, all, weights);
   const rgb_image epithelial = report::draw_weighted_patches(image.picture, all, truth);
-  const std::vector<report::captioned_picture> row = {{&image.picture, image.name}, {&epithelial, "epithelial nuclei"}, {&weighted, "attention"}};
+  const std::vector<report::captioned_picture> row = {
+      {&image.picture, image.name}, {&epithelial, "epithelial nuclei"}, {&weighted, "attention"}};
   return report::draw_side_by_side(row);
 }
 
@@ -135,41 +141,52 @@ void run(const std::vector<tissue_image>& images, const settings& s) {
   std::mutex mutex;
   std::int64_t explained = -1;  // the lowest positive test image, so that the picture does not depend on timing
   rgb_image picture;
-  const auto result = train::cross_validate(labels, {}, s.folds, [&](cpu& backend, const train::fold& fold, std::uint64_t seed) {
-    patches all(images);
-    train::subset training(all, fold.train), test(all, fold.test);
-    auto weights = initial_parameters<float>(net, {.seed = seed});
-    train::trainer trainer(backend, net, train::adam{.learning_rate = s.learning_rate, .weight_decay = s.weight_decay},
-                           loss::cross_entropy{}, train::cosine_schedule{.epochs = s.epochs});
-    train::fit_options fit{.epochs = s.epochs, .seed = seed, .restore_best = false};
-    if (s.folds.only_fold > 0) fit.progress = s.folds.progress;
-    const auto history = trainer.fit(weights, training, test, fit);
-    const auto positive = std::find_if(fold.test.begin(), fold.test.end(), [&](std::int64_t i) { return labels[static_cast<std::size_t>(i)] == 1; });
-    if (positive != fold.test.end()) {
-      const auto seen = models::predict(backend, net, weights, all.bag(*positive));
-      const std::lock_guard lock(mutex);
-      if (explained < 0 || *positive < explained) {
-        explained = *positive;
-        picture = explain(images[static_cast<std::size_t>(*positive)], seen.attention.view());
-      }
-    }
-    return std::pair(trainer.evaluate(weights, test), history);
-  });
+  const auto result =
+      train::cross_validate(labels, {}, s.folds, [&](cpu& backend, const train::fold& fold, std::uint64_t seed) {
+        patches all(images);
+        train::subset training(all, fold.train), test(all, fold.test);
+        auto weights = initial_parameters<float>(net, {.seed = seed});
+        train::trainer trainer(backend, net,
+                               train::adam{.learning_rate = s.learning_rate, .weight_decay = s.weight_decay},
+                               loss::cross_entropy{}, train::cosine_schedule{.epochs = s.epochs});
+        train::fit_options fit{.epochs = s.epochs, .seed = seed, .restore_best = false};
+        if (s.folds.only_fold > 0) fit.progress = s.folds.progress;
+        const auto history = trainer.fit(weights, training, test, fit);
+        const auto positive = std::find_if(fold.test.begin(), fold.test.end(),
+                                           [&](std::int64_t i) { return labels[static_cast<std::size_t>(i)] == 1; });
+        if (positive != fold.test.end()) {
+          const auto seen = models::predict(backend, net, weights, all.bag(*positive));
+          const std::lock_guard lock(mutex);
+          if (explained < 0 || *positive < explained) {
+            explained = *positive;
+            picture = explain(images[static_cast<std::size_t>(*positive)], seen.attention.view());
+          }
+        }
+        return std::pair(trainer.evaluate(weights, test), history);
+      });
   if (explained >= 0) data::write_png(s.out / "attention.png", picture.view());
-  example::report(s.out, "Colon nuclei, " + s.pooling + " pooling",
-                  message(images.size(), " images, ", result.folds.size(), " of ", s.folds.folds, " folds, seed ", s.folds.seed), result,
-                  [&](std::int64_t bag) { return images[static_cast<std::size_t>(bag)].name; },
-                  {{"pooling", s.pooling}, {"epochs", message(s.epochs)}, {"learning_rate", message(s.learning_rate)},
-                   {"weight_decay", message(s.weight_decay)}, {"seed", message(s.folds.seed)}},
-                  [&](report::html_page& page) {
-                    if (explained >= 0)
-                      page.section("A positive test image").picture(picture.view(), "Left: the image. Middle: the patches of its epithelial nuclei, which training never sees. Right: every patch as bright as its attention.");
-                  });
+  example::report(
+      s.out, "Colon nuclei, " + s.pooling + " pooling",
+      message(images.size(), " images, ", result.folds.size(), " of ", s.folds.folds, " folds, seed ", s.folds.seed),
+      result, [&](std::int64_t bag) { return images[static_cast<std::size_t>(bag)].name; },
+      {{"pooling", s.pooling},
+       {"epochs", message(s.epochs)},
+       {"learning_rate", message(s.learning_rate)},
+       {"weight_decay", message(s.weight_decay)},
+       {"seed", message(s.folds.seed)}},
+      [&](report::html_page& page) {
+        if (explained >= 0)
+          page.section("A positive test image")
+              .picture(picture.view(),
+                       "Left: the image. Middle: the patches of its epithelial nuclei, which training never sees. "
+                       "Right: every patch as bright as its attention.");
+      });
 }
 
 int main(int argc, char** argv) {
   settings s;
-  example::command_line line("Cross-validated attention-based MIL on patches around the nuclei of colon tissue images, end to end.");
+  example::command_line line(
+      "Cross-validated attention-based MIL on patches around the nuclei of colon tissue images, end to end.");
   line.folder("DIR", s.folder, "folder with images, labels.csv (image,label) and nuclei.csv (image,type,x,y)");
   line.option("--pooling", s.pooling, "how patches become a bag", {"attention", "gated", "mean", "max"});
   line.option("--folds", s.folds.folds, "folds", 2);

@@ -15,7 +15,8 @@ void command_line::files(const std::string& name, std::vector<std::string>& valu
 void command_line::folder(const std::string& name, std::filesystem::path& value, const std::string& help) {
   app_->add_option(name, value, help)->required()->check(CLI::ExistingDirectory);
 }
-void command_line::option(const std::string& name, std::string& value, const std::string& help, const std::vector<std::string>& choices) {
+void command_line::option(const std::string& name, std::string& value, const std::string& help,
+                          const std::vector<std::string>& choices) {
   CLI::Option* added = app_->add_option(name, value, help);
   if (!choices.empty()) added->check(CLI::IsMember(choices));
 }
@@ -25,12 +26,18 @@ void command_line::option(const std::string& name, std::filesystem::path& value,
 void command_line::option(const std::string& name, std::int64_t& value, const std::string& help, std::int64_t least) {
   app_->add_option(name, value, help)->check(CLI::Range(least, (std::numeric_limits<std::int64_t>::max)()));
 }
-void command_line::option(const std::string& name, std::uint64_t& value, const std::string& help) { app_->add_option(name, value, help); }
+void command_line::option(const std::string& name, std::uint64_t& value, const std::string& help) {
+  app_->add_option(name, value, help);
+}
 void command_line::option(const std::string& name, int& value, const std::string& help) {
   app_->add_option(name, value, help)->check(CLI::NonNegativeNumber);
 }
-void command_line::option(const std::string& name, double& value, const std::string& help) { app_->add_option(name, value, help); }
-void command_line::flag(const std::string& name, bool& value, const std::string& help) { app_->add_flag(name, value, help); }
+void command_line::option(const std::string& name, double& value, const std::string& help) {
+  app_->add_option(name, value, help);
+}
+void command_line::flag(const std::string& name, bool& value, const std::string& help) {
+  app_->add_flag(name, value, help);
+}
 
 std::optional<int> command_line::parse(int argc, char** argv) {
   try {

@@ -1,5 +1,6 @@
 #pragma once
-// A command line for the examples: CLI11 behind non-template functions, so that each example compiles in a fraction of the time.
+// A command line for the examples: CLI11 behind non-template functions, so that each example compiles in a fraction of
+// the time.
 
 #include <cstdint>
 #include <filesystem>
@@ -24,7 +25,8 @@ class command_line {
   void files(const std::string& name, std::vector<std::string>& values, const std::string& help);
   void folder(const std::string& name, std::filesystem::path& value, const std::string& help);
   // Options; what the variable holds is the default, and shown in --help.
-  void option(const std::string& name, std::string& value, const std::string& help, const std::vector<std::string>& choices = {});
+  void option(const std::string& name, std::string& value, const std::string& help,
+              const std::vector<std::string>& choices = {});
   void option(const std::string& name, std::filesystem::path& value, const std::string& help);
   void option(const std::string& name, std::int64_t& value, const std::string& help, std::int64_t least = 0);
   void option(const std::string& name, std::uint64_t& value, const std::string& help);

@@ -12,9 +12,11 @@
 
 namespace example {
 
-// Writes the files and prints the figures. `name_of` names a bag, `settings` go into metrics.json, `more` adds to the page.
+// Writes the files and prints the figures. `name_of` names a bag, `settings` go into metrics.json, `more` adds to the
+// page.
 void report(const std::filesystem::path& out, const std::string& title, const std::string& subtitle,
-            const milkit::train::cross_validation_result& result, const std::function<std::string(std::int64_t)>& name_of,
+            const milkit::train::cross_validation_result& result,
+            const std::function<std::string(std::int64_t)>& name_of,
             const std::vector<std::pair<std::string, std::string>>& settings,
             const std::function<void(milkit::report::html_page&)>& more = {});
 

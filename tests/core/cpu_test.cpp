@@ -9,7 +9,9 @@ namespace {
 
 template <class Backend>
 struct twice_impl {
-  static vector_view<float> scratch(Backend& backend, std::int64_t n, int*) { return backend.workspace.template allocate<float>(n); }
+  static vector_view<float> scratch(Backend& backend, std::int64_t n, int*) {
+    return backend.workspace.template allocate<float>(n);
+  }
   static void run(Backend&, vector_view<float> memory, std::int64_t n, int* runs) {
     for (std::int64_t i = 0; i < n; ++i) memory(i) = 1;
     ++*runs;

@@ -58,6 +58,7 @@ TEST_CASE("Eigen memory with gaps between elements is refused") {
 
 TEST_CASE("a strided vector view is no Eigen vector") {
   double plain[12] = {};
-  CHECK_THROWS_WITH_AS(as_eigen(vector_view<double>(plain, {4}, 3)), "as_eigen: the vector view's stride is 3, expected 1", shape_error);
+  CHECK_THROWS_WITH_AS(as_eigen(vector_view<double>(plain, {4}, 3)),
+                       "as_eigen: the vector view's stride is 3, expected 1", shape_error);
   CHECK_NOTHROW(as_eigen(vector_view<double>(plain, {1}, 3)));
 }

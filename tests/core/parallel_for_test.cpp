@@ -39,7 +39,8 @@ TEST_CASE("an exception crosses parallel_for intact, and of several the lowest c
     const auto body = [](row_range chunk) {
       if (chunk.first >= 30) throw value_error("chunk " + std::to_string(chunk.first));
     };
-    for (int repeat = 0; repeat < 20; ++repeat) CHECK_THROWS_WITH_AS(parallel_for(backend, 100, 1, body), "chunk 30", value_error);
+    for (int repeat = 0; repeat < 20; ++repeat)
+      CHECK_THROWS_WITH_AS(parallel_for(backend, 100, 1, body), "chunk 30", value_error);
     struct own {
       int number;
     };

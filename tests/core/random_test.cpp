@@ -91,7 +91,8 @@ TEST_CASE_TEMPLATE("normal numbers have the moments of their distribution and ar
     if (!std::isfinite(stream.normal<T>(i, 1))) FAIL("not finite: " << i);
 }
 
-TEST_CASE_TEMPLATE("Gumbel numbers have the moments of their distribution and choose as softmax says", T, float, double) {
+TEST_CASE_TEMPLATE("Gumbel numbers have the moments of their distribution and choose as softmax says", T, float,
+                   double) {
   const double euler = 0.57721566490153286, variance = 1.6449340668482264;
   const moments m = moments_of(many, [](std::uint64_t i) { return stream.gumbel<T>(i, 2); });
   CHECK(std::abs(m.mean - euler) < 4 * std::sqrt(variance / many));
@@ -103,7 +104,9 @@ TEST_CASE_TEMPLATE("Gumbel numbers have the moments of their distribution and ch
     int best = 0;
     double score = -HUGE_VAL;
     for (int c = 0; c < 3; ++c)
-      if (const double z = logits[c] + static_cast<double>(stream.gumbel<T>(i, static_cast<std::uint64_t>(c))); z > score) score = z, best = c;
+      if (const double z = logits[c] + static_cast<double>(stream.gumbel<T>(i, static_cast<std::uint64_t>(c)));
+          z > score)
+        score = z, best = c;
     wins[best] += 1.0 / many;
   }
   const double mass = 1 + std::exp(1.0) + std::exp(-1.0);
@@ -134,7 +137,9 @@ TEST_CASE("below gives every number alike, and never the bound") {
 
 TEST_CASE("random numbers depend on seed, step, block, child, instance and draw, each alone") {
   std::set<std::uint32_t> seen;
-  const auto add = [&](const random_stream& s, std::uint64_t instance, std::uint64_t draw) { seen.insert(s.bits(instance, draw).word[0]); };
+  const auto add = [&](const random_stream& s, std::uint64_t instance, std::uint64_t draw) {
+    seen.insert(s.bits(instance, draw).word[0]);
+  };
   add(stream, 0, 0);
   add({43, 7, 3}, 0, 0);
   add({42, 8, 3}, 0, 0);
@@ -165,5 +170,6 @@ TEST_CASE("neighbouring instances and draws are not correlated") {
     by_draw += here * (stream.uniform<double>(i, 1) - 0.5);
     by_child += here * (child.uniform<double>(i, 0) - 0.5);
   }
-  for (const double sum : {by_instance, by_draw, by_child}) CHECK(std::abs(12 * sum / many) < 4 / std::sqrt(1.0 * many));
+  for (const double sum : {by_instance, by_draw, by_child})
+    CHECK(std::abs(12 * sum / many) < 4 / std::sqrt(1.0 * many));
 }

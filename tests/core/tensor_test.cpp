@@ -28,7 +28,8 @@ TEST_CASE("tensors of nothing") {
 }
 
 TEST_CASE("tensors move, and copy only when told to") {
-  static_assert(!std::is_copy_constructible_v<tensor<float, 1>> && std::is_nothrow_move_constructible_v<tensor<float, 1>>);
+  static_assert(!std::is_copy_constructible_v<tensor<float, 1>> &&
+                std::is_nothrow_move_constructible_v<tensor<float, 1>>);
   tensor<float, 1> t(shape<1>{3});
   t.view()(1) = 5;
   auto copy = t.clone();

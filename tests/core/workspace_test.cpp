@@ -109,7 +109,8 @@ TEST_CASE("a workspace over a slice stays within it") {
     const auto inner = slice.scope();
     const auto a = slice.allocate<float>(32), b = slice.allocate<float>(32);
     CHECK(b.data() == a.data() + 32);
-    CHECK_THROWS_WITH_AS((void)slice.allocate<std::byte>(1), "milkit::workspace: a slice of 256 bytes was asked for 320", std::length_error);
+    CHECK_THROWS_WITH_AS((void)slice.allocate<std::byte>(1),
+                         "milkit::workspace: a slice of 256 bytes was asked for 320", std::length_error);
   }
   CHECK(slice.bytes_in_use() == 0);
   CHECK_NOTHROW((void)slice.allocate<float>(64));

@@ -30,7 +30,8 @@ TEST_CASE_TEMPLATE("binary_cross_entropy agrees with the oracle", T, float, doub
     double sum = 0;
     for (std::int64_t b = 0; b < bags; ++b) {
       labels.push_back(b % 3 == 0);
-      const auto want = reference::binary_cross_entropy(static_cast<double>(logits.view()(b, 0)), labels.back() == 1, 2.5);
+      const auto want =
+          reference::binary_cross_entropy(static_cast<double>(logits.view()(b, 0)), labels.back() == 1, 2.5);
       sum += want.loss;
       gradient.push_back(want.gradient[0] * 0.5 / static_cast<double>(bags));
     }
@@ -58,8 +59,8 @@ TEST_CASE_TEMPLATE("binary_cross_entropy of extreme logits", T, float, double) {
   const auto outcome = [&](T z, std::int64_t label) {
     T gradient = -9;
     const labels_list labels{label};
-    const double value = loss::binary_cross_entropy{}.value_and_gradient(backend, matrix_view<const T>(&z, {1, 1}), view_of_labels(labels), 1,
-                                                                         matrix_view<T>(&gradient, {1, 1}));
+    const double value = loss::binary_cross_entropy{}.value_and_gradient(
+        backend, matrix_view<const T>(&z, {1, 1}), view_of_labels(labels), 1, matrix_view<T>(&gradient, {1, 1}));
     return std::pair(value, gradient);
   };
   for (const T sign : {T(1), T(-1)}) {
@@ -81,7 +82,8 @@ TEST_CASE("binary_cross_entropy refuses other labels and shapes") {
   const loss::binary_cross_entropy loss;
   const labels_list good{0, 1}, bad{0, 2}, three{0, 1, 1}, none;
   CHECK_THROWS_WITH_AS(loss.value(backend, logits.view(), view_of_labels(bad)),
-                       "milkit::loss::binary_cross_entropy: label 2 of bag 1 is outside the 2 classes, expected 0 to 1", value_error);
+                       "milkit::loss::binary_cross_entropy: label 2 of bag 1 is outside the 2 classes, expected 0 to 1",
+                       value_error);
   CHECK_THROWS_AS(loss.value(backend, logits.view(), view_of_labels(none)), value_error);
   CHECK_THROWS_AS(loss.value(backend, logits.view(), view_of_labels(three)), shape_error);
   CHECK_THROWS_WITH_AS(loss.value(backend, wide.view(), view_of_labels(good)),
@@ -90,7 +92,8 @@ TEST_CASE("binary_cross_entropy refuses other labels and shapes") {
 
 TEST_CASE_TEMPLATE("binary_cross_entropy agrees with the golden tensors", T, float, double) {
   cpu backend{.threads = 1};
-  for (const std::string name : {"core_binary_logits", "core_binary_logits_one", "core_binary_logits_large", "core_binary_logits_weight"}) {
+  for (const std::string name :
+       {"core_binary_logits", "core_binary_logits_one", "core_binary_logits_large", "core_binary_logits_weight"}) {
     CAPTURE(name);
     const test::golden_case golden(name);
     const auto logits = golden.get<T, 1>("logits");
@@ -99,12 +102,14 @@ TEST_CASE_TEMPLATE("binary_cross_entropy agrees with the golden tensors", T, flo
     loss::binary_cross_entropy loss;
     if (golden.has("positive_weight")) loss.positive_weight = golden.option<double>("positive_weight");
     tensor<T, 2> gradient(column.shape()), probabilities(column.shape());
-    const std::vector<double> mean{loss.value_and_gradient(backend, column, view_of_labels(labels), 1, gradient.view())};
+    const std::vector<double> mean{
+        loss.value_and_gradient(backend, column, view_of_labels(labels), 1, gradient.view())};
     CHECK(golden.error("loss", mean) <= golden_tolerance<T>);
     CHECK(golden.error("grad.logits", gradient) <= golden_tolerance<T>);
     tensor<double, 1> losses(logits.shape());
     tensor<T, 1> sums(logits.shape());
-    ops::binary_cross_entropy(backend, logits.view(), view_of_labels(labels), loss.positive_weight, 1, losses.view(), sums.view());
+    ops::binary_cross_entropy(backend, logits.view(), view_of_labels(labels), loss.positive_weight, 1, losses.view(),
+                              sums.view());
     CHECK(golden.error("losses", losses) <= golden_tolerance<T>);
     CHECK(golden.error("grad_sum.logits", sums) <= golden_tolerance<T>);
     double sum = 0;

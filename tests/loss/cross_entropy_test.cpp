@@ -33,7 +33,8 @@ TEST_CASE_TEMPLATE("cross_entropy agrees with the oracle", T, float, double) {
       for (std::int64_t b = 0; b < bags; ++b) {
         labels.push_back((b * 7 + 1) % classes);
         const double weight = loss.class_weight[static_cast<std::size_t>(labels.back())];
-        const auto want = reference::cross_entropy(test::elements(logits.view().rows(b, 1)), static_cast<std::size_t>(labels.back()), weight);
+        const auto want = reference::cross_entropy(test::elements(logits.view().rows(b, 1)),
+                                                   static_cast<std::size_t>(labels.back()), weight);
         sum += want.loss;
         weights += weight;
         gradient.insert(gradient.end(), want.gradient.begin(), want.gradient.end());
@@ -65,8 +66,8 @@ TEST_CASE_TEMPLATE("cross_entropy of extreme logits", T, float, double) {
     const labels_list labels{label};
     std::vector<T> gradient(z.size(), T(-9));
     const shape<2> one{1, static_cast<std::int64_t>(z.size())};
-    const double value = loss::cross_entropy{}.value_and_gradient(backend, matrix_view<const T>(z.data(), one), view_of_labels(labels), 1,
-                                                                  matrix_view<T>(gradient.data(), one));
+    const double value = loss::cross_entropy{}.value_and_gradient(
+        backend, matrix_view<const T>(z.data(), one), view_of_labels(labels), 1, matrix_view<T>(gradient.data(), one));
     return std::pair(value, test::elements(gradient));
   };
   using values = std::vector<double>;
@@ -88,10 +89,14 @@ TEST_CASE("cross_entropy refuses labels outside the classes, an empty batch, and
   const auto value = [&](const labels_list& labels, const loss::cross_entropy& loss = {}) {
     return loss.value(backend, logits.view(), view_of_labels(labels));
   };
-  CHECK_THROWS_WITH_AS(value({0, 2, 1}), "milkit::loss::cross_entropy: label 2 of bag 1 is outside the 2 classes, expected 0 to 1", value_error);
-  CHECK_THROWS_WITH_AS(value({0, 1, -1}), "milkit::loss::cross_entropy: label -1 of bag 2 is outside the 2 classes, expected 0 to 1",
+  CHECK_THROWS_WITH_AS(value({0, 2, 1}),
+                       "milkit::loss::cross_entropy: label 2 of bag 1 is outside the 2 classes, expected 0 to 1",
                        value_error);
-  CHECK_THROWS_WITH_AS(value({}), "milkit::loss::cross_entropy: the batch is empty, expected at least one bag", value_error);
+  CHECK_THROWS_WITH_AS(value({0, 1, -1}),
+                       "milkit::loss::cross_entropy: label -1 of bag 2 is outside the 2 classes, expected 0 to 1",
+                       value_error);
+  CHECK_THROWS_WITH_AS(value({}), "milkit::loss::cross_entropy: the batch is empty, expected at least one bag",
+                       value_error);
   CHECK_THROWS_AS(value({0, 1}), shape_error);
   CHECK_THROWS_AS(value({0, 1, 1}, {.class_weight = {1}}), shape_error);
   CHECK_THROWS_AS(value({1, 1, 1}, {.class_weight = {1, 0}}), value_error);
@@ -99,7 +104,8 @@ TEST_CASE("cross_entropy refuses labels outside the classes, an empty batch, and
 
 TEST_CASE_TEMPLATE("cross_entropy agrees with the golden tensors", T, float, double) {
   cpu backend{.threads = 1};
-  for (const std::string name : {"core_cross_entropy", "core_cross_entropy_one", "core_cross_entropy_weights", "core_cross_entropy_large"}) {
+  for (const std::string name :
+       {"core_cross_entropy", "core_cross_entropy_one", "core_cross_entropy_weights", "core_cross_entropy_large"}) {
     CAPTURE(name);
     const test::golden_case golden(name);
     const auto logits = golden.get<T, 2>("logits");
@@ -108,10 +114,12 @@ TEST_CASE_TEMPLATE("cross_entropy agrees with the golden tensors", T, float, dou
     if (golden.has("class_weight")) loss.class_weight = golden.file().read<double>("class_weight").values;
     const vector_view<const double> weights =
         loss.class_weight.empty() ? vector_view<const double>()
-                                  : vector_view<const double>(loss.class_weight.data(), {static_cast<std::int64_t>(loss.class_weight.size())});
+                                  : vector_view<const double>(loss.class_weight.data(),
+                                                              {static_cast<std::int64_t>(loss.class_weight.size())});
     tensor<T, 2> gradient(logits.shape()), probabilities(logits.shape());
     tensor<double, 1> losses(shape<1>{logits.rows()});
-    const std::vector<double> mean{loss.value_and_gradient(backend, logits.view(), view_of_labels(labels), 1, gradient.view())};
+    const std::vector<double> mean{
+        loss.value_and_gradient(backend, logits.view(), view_of_labels(labels), 1, gradient.view())};
     CHECK(golden.error("loss", mean) <= golden_tolerance<T>);
     CHECK(golden.error("grad.logits", gradient) <= golden_tolerance<T>);
     ops::cross_entropy(backend, logits.view(), view_of_labels(labels), weights, 1, losses.view(), gradient.view());

@@ -42,7 +42,8 @@ std::atomic<std::int64_t> allocations{0};
 #define MILKIT_TEST_SANITIZED 1
 #endif
 #endif
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(MILKIT_TEST_SANITIZED)
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && \
+    !defined(MILKIT_TEST_SANITIZED)
 #define MILKIT_TEST_COUNTS_MALLOC 1
 extern "C" {
 void* __libc_malloc(std::size_t);
@@ -53,7 +54,9 @@ void* malloc(std::size_t bytes) noexcept { return ++allocations, __libc_malloc(b
 void* calloc(std::size_t count, std::size_t bytes) noexcept { return ++allocations, __libc_calloc(count, bytes); }
 void* realloc(void* data, std::size_t bytes) noexcept { return ++allocations, __libc_realloc(data, bytes); }
 void* memalign(std::size_t align, std::size_t bytes) noexcept { return ++allocations, __libc_memalign(align, bytes); }
-void* aligned_alloc(std::size_t align, std::size_t bytes) noexcept { return ++allocations, __libc_memalign(align, bytes); }
+void* aligned_alloc(std::size_t align, std::size_t bytes) noexcept {
+  return ++allocations, __libc_memalign(align, bytes);
+}
 int posix_memalign(void** data, std::size_t align, std::size_t bytes) noexcept {
   ++allocations;
   *data = __libc_memalign(align, bytes);
@@ -68,10 +71,12 @@ using test::relative_error;
 namespace {
 
 template <std::int64_t D0, std::int64_t D, std::int64_t L>
-using abmil = models::bag_classifier<nn::sequential<nn::linear<D0, D>, nn::relu>, pooling::gated_attention<D, L>, nn::linear<D, 2>>;
+using abmil = models::bag_classifier<nn::sequential<nn::linear<D0, D>, nn::relu>, pooling::gated_attention<D, L>,
+                                     nn::linear<D, 2>>;
 using golden_network = abmil<24, 16, 8>;
-using relu_network = models::bag_classifier<nn::sequential<nn::linear<24, 16>, nn::relu>,
-                                            pooling::gated_attention<16, 8, ops::relu_function, false>, nn::linear<16, 2>>;
+using relu_network =
+    models::bag_classifier<nn::sequential<nn::linear<24, 16>, nn::relu>,
+                           pooling::gated_attention<16, 8, ops::relu_function, false>, nn::linear<16, 2>>;
 using small_network = models::bag_classifier<nn::sequential<nn::linear<9, 7>, nn::relu, nn::dropout>,
                                              pooling::gated_attention<7, 5>, nn::linear<7, 3>>;
 
@@ -103,7 +108,8 @@ parameters<Network, T> golden_weights(const test::golden_case& golden) {
   return weights;
 }
 std::vector<std::int64_t> golden_offsets(const test::golden_case& golden, std::int64_t rows) {
-  return golden.has("offsets") ? golden.file().read<std::int64_t>("offsets").values : std::vector<std::int64_t>{0, rows};
+  return golden.has("offsets") ? golden.file().read<std::int64_t>("offsets").values
+                               : std::vector<std::int64_t>{0, rows};
 }
 template <class Values>
 vector_view<const std::int64_t> vector_of(const Values& values) {
@@ -119,17 +125,21 @@ struct step_result {
 
 /// Loss, logits and all gradients.
 template <class T, class Network>
-step_result<T> step(const Network& net, const parameters<Network, T>& weights, matrix_view<const T> x, const std::vector<std::int64_t>& offsets,
-                    const std::vector<std::int64_t>& labels, const pass& how, int threads = 2) {
+step_result<T> step(const Network& net, const parameters<Network, T>& weights, matrix_view<const T> x,
+                    const std::vector<std::int64_t>& offsets, const std::vector<std::int64_t>& labels, const pass& how,
+                    int threads = 2) {
   cpu backend{.threads = threads};
   const auto bags = bags_of(x, vector_of(offsets));
-  step_result<T> out{tensor<T, 2>(net.output_shape(bags)), tensor<T, 2>(x.shape()), tensor<T, 1>(weights.flat().shape())};
+  step_result<T> out{tensor<T, 2>(net.output_shape(bags)), tensor<T, 2>(x.shape()),
+                     tensor<T, 1>(weights.flat().shape())};
   tensor<T, 2> dlogits(out.logits.shape());
   typename Network::template saved<bag_view<T, 2>, cpu> kept;
   const auto scope = backend.workspace.scope();
   net.forward(backend, weights.flat(), bags, {.logits = out.logits.view()}, kept, how);
-  out.loss = loss::cross_entropy{}.value_and_gradient(backend, out.logits.view(), vector_of(labels), 1.0, dlogits.view());
-  net.backward(backend, weights.flat(), bags, kept, dlogits.view(), matrix_view<const T>(), out.dx.view(), out.gradient.view(), how);
+  out.loss =
+      loss::cross_entropy{}.value_and_gradient(backend, out.logits.view(), vector_of(labels), 1.0, dlogits.view());
+  net.backward(backend, weights.flat(), bags, kept, dlogits.view(), matrix_view<const T>(), out.dx.view(),
+               out.gradient.view(), how);
   return out;
 }
 
@@ -148,7 +158,8 @@ void golden_step(const char* name) {
   CHECK(golden.error("grad.x", got.dx) <= tolerance);
   for (const auto& entry : weights.entries()) {
     CAPTURE(entry.name);
-    CHECK(golden.error("grad." + golden_name(golden, entry.name), got.gradient.view().rows(entry.offset, entry.size())) <= tolerance);
+    CHECK(golden.error("grad." + golden_name(golden, entry.name),
+                       got.gradient.view().rows(entry.offset, entry.size())) <= tolerance);
   }
   cpu backend{.threads = 2};
   const auto said = models::predict(backend, Network{}, weights, bags_of(x.view(), vector_of(offsets)));
@@ -157,8 +168,10 @@ void golden_step(const char* name) {
   CHECK(golden.error("attention", said.attention) <= tolerance);
   if (golden.has("attention_logits")) CHECK(golden.error("attention_logits", said.attention_logits) <= tolerance);
   for (std::int64_t b = 0; b < said.logits.rows(); ++b) {
-    const double difference = static_cast<double>(said.logits.view()(b, 1)) - static_cast<double>(said.logits.view()(b, 0));
-    CHECK(test::close(static_cast<double>(said.probabilities.view()(b, 1)), 1 / (1 + std::exp(-difference)), {.absolute = 1e-6}));
+    const double difference =
+        static_cast<double>(said.logits.view()(b, 1)) - static_cast<double>(said.logits.view()(b, 0));
+    CHECK(test::close(static_cast<double>(said.probabilities.view()(b, 1)), 1 / (1 + std::exp(-difference)),
+                      {.absolute = 1e-6}));
   }
 }
 
@@ -183,14 +196,18 @@ void golden_adam(const char* name) {
     const std::size_t bag = static_cast<std::size_t>(k) % labels.size();
     const auto rows = x.view().rows(offsets[bag], offsets[bag + 1] - offsets[bag]);
     ops::fill(backend, gradient.flat(), T(0));
-    const double loss = golden_network{}.train_bags(backend, weights.flat(), bags_of(rows), vector_view<const std::int64_t>(&labels[bag], {1}),
+    const double loss = golden_network{}.train_bags(backend, weights.flat(), bags_of(rows),
+                                                    vector_view<const std::int64_t>(&labels[bag], {1}),
                                                     loss::cross_entropy{}, 1.0, gradient.flat(), {.training = true});
     CHECK(test::close(loss, golden.option<double>("losses", static_cast<std::size_t>(k)), {.relative = tolerance}));
-    adam.step(backend, weights.flat(), std::as_const(gradient).flat(), std::array<vector_view<T>, 2>{first.flat(), second.flat()}, {.step = k + 1, .learning_rate = adam.learning_rate});
+    adam.step(backend, weights.flat(), std::as_const(gradient).flat(),
+              std::array<vector_view<T>, 2>{first.flat(), second.flat()},
+              {.step = k + 1, .learning_rate = adam.learning_rate});
     for (const auto& entry : weights.entries()) {
       CAPTURE(k);
       CAPTURE(entry.name);
-      CHECK(golden.error(message("step", k + 1, ".") + golden_name(golden, entry.name), weights[entry.name]) <= tolerance);
+      CHECK(golden.error(message("step", k + 1, ".") + golden_name(golden, entry.name), weights[entry.name]) <=
+            tolerance);
     }
   }
 }
@@ -200,15 +217,22 @@ template <class Network, class Source>
 class stepper {
  public:
   stepper(cpu& backend, const Network& net, Source source)
-      : backend_(backend), net_(net), source_(source), weights_(initial_parameters<float>(net, {.seed = 1})),
-        gradient_(weights_.zeros()), first_(weights_.zeros()), second_(weights_.zeros()) {}
+      : backend_(backend),
+        net_(net),
+        source_(source),
+        weights_(initial_parameters<float>(net, {.seed = 1})),
+        gradient_(weights_.zeros()),
+        first_(weights_.zeros()),
+        second_(weights_.zeros()) {}
 
   void operator()() {
     const std::int64_t label = 1;
     ops::fill(backend_, gradient_.flat(), 0.0f);
-    net_.train_bags(backend_, weights_.flat(), bag_batch<Source>(source_), vector_view<const std::int64_t>(&label, {1}), loss_, 1.0,
-                    gradient_.flat(), {.training = true, .random = random_stream(1, static_cast<std::uint64_t>(step_), 2)});
-    adam_.step(backend_, weights_.flat(), std::as_const(gradient_).flat(), std::array<vector_view<float>, 2>{first_.flat(), second_.flat()},
+    net_.train_bags(backend_, weights_.flat(), bag_batch<Source>(source_), vector_view<const std::int64_t>(&label, {1}),
+                    loss_, 1.0, gradient_.flat(),
+                    {.training = true, .random = random_stream(1, static_cast<std::uint64_t>(step_), 2)});
+    adam_.step(backend_, weights_.flat(), std::as_const(gradient_).flat(),
+               std::array<vector_view<float>, 2>{first_.flat(), second_.flat()},
                {.step = ++step_, .learning_rate = adam_.learning_rate});
   }
   const parameters<Network, float>& weights() const { return weights_; }
@@ -234,7 +258,8 @@ double process_megabytes(const std::string& figure) {
 
 /// A safetensors file of one float tensor "features" [rows, cols], written piece by piece.
 void write_features(const std::filesystem::path& path, std::int64_t rows, std::int64_t cols) {
-  std::string header = message("{\"features\":{\"dtype\":\"F32\",\"shape\":[", rows, ",", cols, "],\"data_offsets\":[0,", rows * cols * 4, "]}}");
+  std::string header = message("{\"features\":{\"dtype\":\"F32\",\"shape\":[", rows, ",", cols,
+                               "],\"data_offsets\":[0,", rows * cols * 4, "]}}");
   header.append((64 - (8 + header.size()) % 64) % 64, ' ');
   const std::uint64_t length = header.size();
   std::ofstream file(path, std::ios::binary);
@@ -244,7 +269,8 @@ void write_features(const std::filesystem::path& path, std::int64_t rows, std::i
   auto values = test::normals<float>(shape<2>{piece, cols}, 3);
   for (std::int64_t first = 0; first < rows; first += piece) {
     values.data()[0] = static_cast<float>(first % 1000) / 100;  // pieces differ
-    file.write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>((std::min)(piece, rows - first) * cols * 4));
+    file.write(reinterpret_cast<const char*>(values.data()),
+               static_cast<std::streamsize>((std::min)(piece, rows - first) * cols * 4));
   }
   if (!file.flush()) throw test::skipped("there is no room for " + path.string());
 }
@@ -308,7 +334,8 @@ TEST_CASE("bag_classifier: predict and infer leave dropout out, a bag says the s
   const auto all = models::predict(backend, net, weights, bags_of(x.view(), vector_of(offsets)));
   CHECK(all.probabilities.shape() == shape<2>{3, 3});
   for (std::int64_t b = 0; b < 3; ++b) {
-    const std::int64_t first = offsets[static_cast<std::size_t>(b)], count = offsets[static_cast<std::size_t>(b) + 1] - first;
+    const std::int64_t first = offsets[static_cast<std::size_t>(b)],
+                       count = offsets[static_cast<std::size_t>(b) + 1] - first;
     const auto bag = bags_of(x.view().rows(first, count));
     const auto alone = models::predict(backend, net, weights, bag);
     CHECK(relative_error(alone.logits, all.logits.view().rows(b, 1)) <= 1e-5);
@@ -340,8 +367,9 @@ TEST_CASE("bag_classifier: parameters as the papers count them, by the names of 
   CHECK(parameter_count(network{}) == 524800 + 262913 + 1026);
   std::vector<std::string> names;
   for (const auto& entry : parameter_entries(network{})) names.push_back(entry.name);
-  CHECK(names == std::vector<std::string>{"encoder.0.weight", "encoder.0.bias", "pooler.v.weight", "pooler.u.weight", "pooler.v.bias",
-                                          "pooler.u.bias", "pooler.w.weight", "pooler.w.bias", "classifier.weight", "classifier.bias"});
+  CHECK(names == std::vector<std::string>{"encoder.0.weight", "encoder.0.bias", "pooler.v.weight", "pooler.u.weight",
+                                          "pooler.v.bias", "pooler.u.bias", "pooler.w.weight", "pooler.w.bias",
+                                          "classifier.weight", "classifier.bias"});
 }
 
 TEST_CASE("bag_classifier refuses a label outside the classes and a bag of another width") {
@@ -349,11 +377,14 @@ TEST_CASE("bag_classifier refuses a label outside the classes and a bag of anoth
   auto weights = initial_parameters<float>(net, {.seed = 2});
   const auto x = test::normals<float>(shape<2>{4, 9}, 5), wide = test::normals<float>(shape<2>{4, 10}, 5);
   CHECK_THROWS_WITH_AS(step<float>(net, weights, x.view(), {0, 4}, {3}, {}),
-                       "milkit::loss::cross_entropy: label 3 of bag 0 is outside the 3 classes, expected 0 to 2", value_error);
+                       "milkit::loss::cross_entropy: label 3 of bag 0 is outside the 3 classes, expected 0 to 2",
+                       value_error);
   CHECK_THROWS_WITH_AS(step<float>(net, weights, x.view(), {0, 4}, {-1}, {}),
-                       "milkit::loss::cross_entropy: label -1 of bag 0 is outside the 3 classes, expected 0 to 2", value_error);
+                       "milkit::loss::cross_entropy: label -1 of bag 0 is outside the 3 classes, expected 0 to 2",
+                       value_error);
   CHECK_THROWS_AS(step<float>(net, weights, x.view(), {0, 4}, {1, 1}, {}), shape_error);
-  CHECK_THROWS_WITH_AS(step<float>(net, weights, wide.view(), {0, 4}, {1}, {}), "milkit::nn::linear: features of the input is 10, expected 9", shape_error);
+  CHECK_THROWS_WITH_AS(step<float>(net, weights, wide.view(), {0, 4}, {1}, {}),
+                       "milkit::nn::linear: features of the input is 10, expected 9", shape_error);
 }
 
 TEST_CASE("bag_classifier: the memory plan is what a step uses") {
@@ -434,13 +465,15 @@ TEST_CASE("bag_classifier: a training step on 1,000,000 x 1024 from a file takes
   const char* wanted = std::getenv("MILKIT_BIG_TESTS");
   if (!wanted || std::string(wanted) != "1") throw test::skipped("it writes 4 GB; MILKIT_BIG_TESTS=1 runs it");
   const test::temporary_directory folder;
-  if (std::filesystem::space(folder.path()).available < std::uintmax_t{5} << 30) throw test::skipped("there is no room for 4 GB");
+  if (std::filesystem::space(folder.path()).available < std::uintmax_t{5} << 30)
+    throw test::skipped("there is no room for 4 GB");
   const auto path = folder.path() / "bag.safetensors";
   write_features(path, 1000000, 1024);
   cpu backend{.threads = 2};
   stepper<abmil<1024, 512, 256>, data::safetensors_source<float>> once(backend, {}, {path, "features"});
   once();
   for (const double g : test::elements(once.gradient().flat().rows(0, 5))) CHECK(std::isfinite(g));
-  MESSAGE("resident at most " << process_megabytes("VmHWM") << " MB, workspace " << static_cast<double>(backend.peak_bytes()) / 1e6 << " MB");
+  MESSAGE("resident at most " << process_megabytes("VmHWM") << " MB, workspace "
+                              << static_cast<double>(backend.peak_bytes()) / 1e6 << " MB");
   CHECK(process_megabytes("VmHWM") <= 2000);
 }

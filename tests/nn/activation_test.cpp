@@ -35,7 +35,8 @@ template <>
 curve curve_of<nn::gelu>() {
   return {[](long double x) { return x * std::erfc(-x / std::sqrt(2.0L)) / 2; },
           [](long double x) {
-            return std::erfc(-x / std::sqrt(2.0L)) / 2 + x * std::exp(-x * x / 2) / std::sqrt(2 * 3.14159265358979323846L);
+            return std::erfc(-x / std::sqrt(2.0L)) / 2 +
+                   x * std::exp(-x * x / 2) / std::sqrt(2 * 3.14159265358979323846L);
           }};
 }
 
@@ -46,7 +47,8 @@ auto run(cpu& backend, const Layer& layer, const tensor<T, 2>& x, const tensor<T
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("activations keep the contract of a layer, on rows and images", Layer, nn::relu, nn::tanh, nn::sigmoid, nn::gelu) {
+TEST_CASE_TEMPLATE("activations keep the contract of a layer, on rows and images", Layer, nn::relu, nn::tanh,
+                   nn::sigmoid, nn::gelu) {
   test::layer_check(Layer{}, shape<2>{33, 7}).all();
   test::layer_check(Layer{}, shape<2>{1, 31}).all();
   test::layer_check(Layer{}, shape<4>{3, 2, 5, 3}).all();
@@ -80,7 +82,8 @@ TEST_CASE_TEMPLATE("activations of extreme arguments and NaN", T, float, double)
     std::fill_n(x.data(), x.size(), argument);
     std::fill_n(dy.data(), dy.size(), T(1));
     const auto got = run(backend, layer, x, dy);
-    for (std::int64_t i = 1; i < x.size(); ++i) CHECK(test::same_bits(got.output.view().columns(i, 1), got.output.view().columns(0, 1)));
+    for (std::int64_t i = 1; i < x.size(); ++i)
+      CHECK(test::same_bits(got.output.view().columns(i, 1), got.output.view().columns(0, 1)));
     return std::pair(got.output.data()[0], got.dinput.data()[0]);
   };
   using both = std::pair<T, T>;
@@ -95,7 +98,8 @@ TEST_CASE_TEMPLATE("activations of extreme arguments and NaN", T, float, double)
   CHECK(outcome(nn::relu{}, 0) == both(0, 0));
   CHECK(outcome(nn::gelu{}, 800) == both(800, 1));
   CHECK(outcome(nn::gelu{}, -800) == both(0, 0));
-  for (const auto& got : {outcome(nn::relu{}, nan), outcome(nn::tanh{}, nan), outcome(nn::sigmoid{}, nan), outcome(nn::gelu{}, nan)}) {
+  for (const auto& got :
+       {outcome(nn::relu{}, nan), outcome(nn::tanh{}, nan), outcome(nn::sigmoid{}, nan), outcome(nn::gelu{}, nan)}) {
     CHECK(std::isnan(got.first));
     CHECK(std::isnan(got.second));
   }

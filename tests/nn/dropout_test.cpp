@@ -11,7 +11,8 @@ using namespace milkit;
 
 namespace {
 
-tensor<std::uint8_t, 2> mask_of(cpu& backend, random_stream stream, std::int64_t first_row, double rate, shape<2> extents) {
+tensor<std::uint8_t, 2> mask_of(cpu& backend, random_stream stream, std::int64_t first_row, double rate,
+                                shape<2> extents) {
   tensor<std::uint8_t, 2> mask(extents);
   ops::dropout_mask(backend, stream, first_row, rate, mask.view());
   return mask;
@@ -38,7 +39,9 @@ TEST_CASE("dropout is the identity in inference, and scales what it keeps in tra
   cpu backend{.threads = 1};
   const auto x = test::normals<double>(shape<2>{64, 33}, 1);
   const nn::dropout layer{0.75};
-  const auto run = [&](const pass& how) { return test::run_layer<double>(backend, layer, tensor<double, 1>(), x.view(), x.view(), how); };
+  const auto run = [&](const pass& how) {
+    return test::run_layer<double>(backend, layer, tensor<double, 1>(), x.view(), x.view(), how);
+  };
   CHECK(test::same_bits(run({.training = false}).output, x));
   const auto got = run({.training = true, .random = random_stream(1, 2, 3)});
   std::int64_t kept = 0;
@@ -61,7 +64,8 @@ TEST_CASE("dropout masks keep 1 - rate of all entries, each alike") {
     CHECK(std::abs(kept_share(mask) - (1 - rate)) < 4 * deviation / std::sqrt(100000.0));
     for (std::int64_t j = 0; j < 25; ++j) {
       double kept = 0, both = 0;
-      for (std::int64_t i = 0; i < 4000; ++i) kept += mask.view()(i, j), both += mask.view()(i, j) * mask.view()(i, (j + 1) % 25);
+      for (std::int64_t i = 0; i < 4000; ++i)
+        kept += mask.view()(i, j), both += mask.view()(i, j) * mask.view()(i, (j + 1) % 25);
       CHECK(std::abs(kept / 4000 - (1 - rate)) < 5 * deviation / std::sqrt(4000.0));
       CHECK(std::abs(both / 4000 - (1 - rate) * (1 - rate)) < 5 * 0.5 / std::sqrt(4000.0));
     }
@@ -85,8 +89,10 @@ TEST_CASE("a dropout mask belongs to the instance, the stream and the rate alone
 
 TEST_CASE("dropout refuses a rate outside [0, 1)") {
   cpu backend{.threads = 1};
-  for (const double rate : {1.0, -0.1, 1.5, std::nan("")}) CHECK_THROWS_AS(mask_of(backend, {}, 0, rate, {1, 1}), value_error);
-  CHECK_THROWS_WITH_AS(mask_of(backend, {}, 0, 1, {1, 1}), "milkit::ops::dropout_mask: the rate is 1, expected 0 <= rate < 1", value_error);
+  for (const double rate : {1.0, -0.1, 1.5, std::nan("")})
+    CHECK_THROWS_AS(mask_of(backend, {}, 0, rate, {1, 1}), value_error);
+  CHECK_THROWS_WITH_AS(mask_of(backend, {}, 0, 1, {1, 1}),
+                       "milkit::ops::dropout_mask: the rate is 1, expected 0 <= rate < 1", value_error);
   test::layer_check wrong(nn::dropout{1.5}, shape<2>{2, 2});
   CHECK_THROWS_AS(wrong.gradients(), value_error);
 }

@@ -30,8 +30,8 @@ std::vector<double> plain_norm(const std::vector<T>& x, double eps) {
   std::vector<T> ones(x.size(), T(1)), zeros(x.size(), T(0)), y(x.size());
   tensor<double, 2> moments(shape<2>{1, 2});
   const auto vector = [d](const std::vector<T>& v) { return vector_view<const T>(v.data(), {d}); };
-  ops::layer_norm(backend, matrix_view<const T>(x.data(), {1, d}), vector(ones), vector(zeros), eps, matrix_view<T>(y.data(), {1, d}),
-                  moments.view());
+  ops::layer_norm(backend, matrix_view<const T>(x.data(), {1, d}), vector(ones), vector(zeros), eps,
+                  matrix_view<T>(y.data(), {1, d}), moments.view());
   return test::elements(y);
 }
 
@@ -46,9 +46,11 @@ TEST_CASE("layer_norm keeps the contract of a layer") {
 TEST_CASE_TEMPLATE("layer_norm agrees with the oracle at odd sizes, far from zero too", T, float, double) {
   for (const std::int64_t d : {1, 2, 31, 33, 257, 1000}) {
     auto x = test::elements(test::normals<T>(shape<1>{d}, 1, 3));
-    CHECK(relative_error(plain_norm(std::vector<T>(x.begin(), x.end()), 1e-5), normalised(x, 1e-5)) <= test::tolerance_of<T>(1e-13, 1e-6));
+    CHECK(relative_error(plain_norm(std::vector<T>(x.begin(), x.end()), 1e-5), normalised(x, 1e-5)) <=
+          test::tolerance_of<T>(1e-13, 1e-6));
     for (double& each : x) each = static_cast<double>(static_cast<T>(each + 1000));
-    CHECK(relative_error(plain_norm(std::vector<T>(x.begin(), x.end()), 1e-5), normalised(x, 1e-5)) <= test::tolerance_of<T>(1e-9, 1e-6));
+    CHECK(relative_error(plain_norm(std::vector<T>(x.begin(), x.end()), 1e-5), normalised(x, 1e-5)) <=
+          test::tolerance_of<T>(1e-9, 1e-6));
   }
 }
 
@@ -60,9 +62,10 @@ TEST_CASE("layer_norm of constant rows, NaN and infinity") {
 }
 
 TEST_CASE("layer_norm refuses other widths and a negative eps") {
-  CHECK_THROWS_WITH_AS(nn::layer_norm<4>{}.output_shape({2, 5}), "milkit::nn::layer_norm: features of the input is 5, expected 4",
-                       shape_error);
-  CHECK_THROWS_WITH_AS(plain_norm<float>({1, 2}, -1e-5), "milkit::ops::layer_norm: eps is -1e-05, expected 0 or more", value_error);
+  CHECK_THROWS_WITH_AS(nn::layer_norm<4>{}.output_shape({2, 5}),
+                       "milkit::nn::layer_norm: features of the input is 5, expected 4", shape_error);
+  CHECK_THROWS_WITH_AS(plain_norm<float>({1, 2}, -1e-5), "milkit::ops::layer_norm: eps is -1e-05, expected 0 or more",
+                       value_error);
 }
 
 TEST_CASE("layer_norm starts as weight 1 and bias 0") {

@@ -19,8 +19,13 @@ TEST_CASE("linear keeps the contract of a layer") {
 
 TEST_CASE_TEMPLATE("linear agrees with the oracle at odd sizes", T, float, double) {
   cpu backend{.threads = 2};
-  for (const auto& [n, d, m] : {std::tuple<std::int64_t, std::int64_t, std::int64_t>{1, 1, 1}, {2, 31, 33}, {33, 2, 31}, {257, 33, 2}, {1000, 31, 5}}) {
-    const auto x = test::normals<T>(shape<2>{n, d}, 1), weight = test::normals<T>(shape<2>{m, d}, 2), dy = test::normals<T>(shape<2>{n, m}, 3);
+  for (const auto& [n, d, m] : {std::tuple<std::int64_t, std::int64_t, std::int64_t>{1, 1, 1},
+                                {2, 31, 33},
+                                {33, 2, 31},
+                                {257, 33, 2},
+                                {1000, 31, 5}}) {
+    const auto x = test::normals<T>(shape<2>{n, d}, 1), weight = test::normals<T>(shape<2>{m, d}, 2),
+               dy = test::normals<T>(shape<2>{n, m}, 3);
     const auto bias = test::normals<T>(shape<1>{m}, 4);
     tensor<T, 2> y(dy.shape()), dx(x.shape()), dweight(weight.shape());
     tensor<T, 1> dbias(bias.shape());
@@ -35,9 +40,12 @@ TEST_CASE_TEMPLATE("linear agrees with the oracle at odd sizes", T, float, doubl
       }
     const double allowed = test::tolerance_of<T>(1e-13, 2e-6);
     using test::elements;
-    CHECK(relative_error(y, reference::matmul(elements(x), elements(weight), repeated, rows, out, in, false, true, 1)) <= allowed);
-    CHECK(relative_error(dx, reference::matmul(elements(dy), elements(weight), elements(dx), rows, in, out, false, false, 0)) <= allowed);
-    CHECK(relative_error(dweight, reference::matmul(elements(dy), elements(x), elements(dweight), out, in, rows, true, false, 0)) <= allowed);
+    CHECK(relative_error(
+              y, reference::matmul(elements(x), elements(weight), repeated, rows, out, in, false, true, 1)) <= allowed);
+    CHECK(relative_error(dx, reference::matmul(elements(dy), elements(weight), elements(dx), rows, in, out, false,
+                                               false, 0)) <= allowed);
+    CHECK(relative_error(dweight, reference::matmul(elements(dy), elements(x), elements(dweight), out, in, rows, true,
+                                                    false, 0)) <= allowed);
     CHECK(relative_error(dbias, sums) <= allowed);
   }
 }
@@ -56,7 +64,8 @@ TEST_CASE("linear adds float column sums without losing small terms") {
 }
 
 TEST_CASE("linear refuses other widths and an unset dimension") {
-  CHECK_THROWS_WITH_AS((nn::linear<4, 2>{}.output_shape({3, 5})), "milkit::nn::linear: features of the input is 5, expected 4", shape_error);
+  CHECK_THROWS_WITH_AS((nn::linear<4, 2>{}.output_shape({3, 5})),
+                       "milkit::nn::linear: features of the input is 5, expected 4", shape_error);
   CHECK_THROWS_WITH_AS((nn::linear<dynamic_extent, 2>{}.output_shape({3, 5})),
                        "milkit: a dimension known at run time is 0; set it in the layer's braces", value_error);
   cpu backend{.threads = 1};
@@ -76,7 +85,8 @@ TEST_CASE_TEMPLATE("linear agrees with the golden tensors", T, float, double) {
     tensor<T, 1> dbias(bias.shape());
     const bool biased = golden.has("bias");
     ops::linear(backend, x.view(), weight.view(), biased ? bias.view() : vector_view<const T>(), y.view());
-    ops::linear_backward(backend, x.view(), weight.view(), dy.view(), dx.view(), dweight.view(), biased ? dbias.view() : vector_view<T>());
+    ops::linear_backward(backend, x.view(), weight.view(), dy.view(), dx.view(), dweight.view(),
+                         biased ? dbias.view() : vector_view<T>());
     CHECK(golden.error("output", y) <= golden_tolerance<T>);
     CHECK(golden.error("grad.x", dx) <= golden_tolerance<T>);
     CHECK(golden.error("grad.weight", dweight) <= golden_tolerance<T>);

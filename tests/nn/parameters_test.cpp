@@ -24,7 +24,8 @@ moments moments_of(const std::vector<double>& values) {
     m.smallest = (std::min)(m.smallest, each);
     m.largest = (std::max)(m.largest, each);
   }
-  for (const double each : values) m.deviation += (each - m.mean) * (each - m.mean) / static_cast<double>(values.size());
+  for (const double each : values)
+    m.deviation += (each - m.mean) * (each - m.mean) / static_cast<double>(values.size());
   m.deviation = std::sqrt(m.deviation);
   return m;
 }
@@ -58,7 +59,8 @@ TEST_CASE("parameters are named as in PyTorch and lie aligned in one buffer") {
   CHECK(reinterpret_cast<std::uintptr_t>(weights.flat().data()) % alignment == 0);
   static_assert(parameter_count(network{}) == 30 && parameter_stretch(network{}) == 64);
   CHECK_THROWS_WITH_AS(weights["0.wieght"],
-                       "milkit::parameters: no parameter is named \"0.wieght\"; there are: 0.weight 0.bias 2.0.weight 2.0.bias 2.1.weight",
+                       "milkit::parameters: no parameter is named \"0.wieght\"; there are: 0.weight 0.bias 2.0.weight "
+                       "2.0.bias 2.1.weight",
                        value_error);
 }
 

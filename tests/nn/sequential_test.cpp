@@ -18,14 +18,20 @@ using namespace milkit;
 TEST_CASE("sequential keeps the contract of a layer, whatever works in place") {
   using nn::sequential;
   test::layer_check(sequential(nn::linear<5, 3>{}), shape<2>{9, 5}).all();
-  test::layer_check(sequential(nn::linear<5, 7>{}, nn::tanh{}, nn::linear<7, 2>{}, nn::sigmoid{}), shape<2>{17, 5}).all();
-  test::layer_check(sequential(nn::linear<5, 7>{}, nn::gelu{}, nn::dropout{0.3}, nn::linear<7, 3>{}, nn::dropout{0.3}), shape<2>{33, 5}).all();
+  test::layer_check(sequential(nn::linear<5, 7>{}, nn::tanh{}, nn::linear<7, 2>{}, nn::sigmoid{}), shape<2>{17, 5})
+      .all();
+  test::layer_check(sequential(nn::linear<5, 7>{}, nn::gelu{}, nn::dropout{0.3}, nn::linear<7, 3>{}, nn::dropout{0.3}),
+                    shape<2>{33, 5})
+      .all();
   test::layer_check(sequential(nn::linear<5, 7>{}, nn::tanh{}, nn::dropout{0.3}, nn::identity{}), shape<2>{9, 5}).all();
   test::layer_check(sequential(nn::tanh{}, nn::sigmoid{}, nn::gelu{}), shape<2>{9, 5}).all();
   test::layer_check(sequential(nn::dropout{0.3}), shape<2>{9, 5}).all();
-  test::layer_check(sequential(nn::tanh{}, nn::flatten{}, nn::dropout{0.5}, nn::linear<12, 3>{}, nn::tanh{}), shape<4>{5, 3, 2, 2}).all();
+  test::layer_check(sequential(nn::tanh{}, nn::flatten{}, nn::dropout{0.5}, nn::linear<12, 3>{}, nn::tanh{}),
+                    shape<4>{5, 3, 2, 2})
+      .all();
   test::layer_check(sequential(nn::flatten{}, nn::flatten{}), shape<4>{5, 3, 2, 2}).all();
-  test::layer_check(sequential(sequential(nn::linear<4, 6>{}, nn::tanh{}), sequential(nn::dropout{0.2}), sequential(nn::linear<6, 2>{}, nn::gelu{})),
+  test::layer_check(sequential(sequential(nn::linear<4, 6>{}, nn::tanh{}), sequential(nn::dropout{0.2}),
+                               sequential(nn::linear<6, 2>{}, nn::gelu{})),
                     shape<2>{9, 4})
       .all();
 }
@@ -59,7 +65,8 @@ TEST_CASE("sequential knows its widths, and checks those of run time") {
   static_assert(parameter_count(chain{}) == 4 * 3 + 3 + 3 * 2 + 2);
   CHECK(chain{}.output_shape(shape<2>{7, 4}) == shape<2>{7, 2});
   const nn::sequential wrong(nn::linear<4, dynamic_extent>{.out = {3}}, nn::linear<dynamic_extent, 2>{.in = {5}});
-  CHECK_THROWS_WITH_AS(wrong.output_shape(shape<2>{1, 4}), "milkit::nn::linear: features of the input is 3, expected 5", shape_error);
+  CHECK_THROWS_WITH_AS(wrong.output_shape(shape<2>{1, 4}), "milkit::nn::linear: features of the input is 3, expected 5",
+                       shape_error);
 }
 
 TEST_CASE("sequential works in place where it may: memory of what backward needs alone") {
@@ -78,8 +85,9 @@ TEST_CASE("sequential works in place where it may: memory of what backward needs
   };
   using linear = nn::linear<64, 64>;
   const std::size_t one = 16 * 64 * sizeof(float);
-  CHECK(saved_bytes(nn::sequential(linear{}, nn::relu{})) == 0);                            // all in the output
-  CHECK(saved_bytes(nn::sequential(linear{}, nn::relu{}, linear{})) == one);                // relu over the product
-  CHECK(saved_bytes(nn::sequential(linear{}, nn::relu{}, nn::relu{}, linear{})) == 2 * one);  // the first relu's output is kept
-  CHECK(saved_bytes(nn::sequential(linear{}, nn::gelu{}, linear{})) == 2 * one);            // gelu needs its input
+  CHECK(saved_bytes(nn::sequential(linear{}, nn::relu{})) == 0);              // all in the output
+  CHECK(saved_bytes(nn::sequential(linear{}, nn::relu{}, linear{})) == one);  // relu over the product
+  CHECK(saved_bytes(nn::sequential(linear{}, nn::relu{}, nn::relu{}, linear{})) ==
+        2 * one);                                                                 // the first relu's output is kept
+  CHECK(saved_bytes(nn::sequential(linear{}, nn::gelu{}, linear{})) == 2 * one);  // gelu needs its input
 }

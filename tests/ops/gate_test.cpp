@@ -26,8 +26,10 @@ struct gate_case {
   double scale = 1;
 
   gate_case(ops::gate_shape shape_of_gate, std::int64_t n, bool with_bias, bool with_mask)
-      : gate(shape_of_gate), products(test::normals<T>(shape<2>{n, gate.columns()}, 1)),
-        w(test::normals<T>(shape<2>{gate.heads, gate.width}, 2)), dlogits(test::normals<T>(shape<2>{n, gate.heads}, 3)) {
+      : gate(shape_of_gate),
+        products(test::normals<T>(shape<2>{n, gate.columns()}, 1)),
+        w(test::normals<T>(shape<2>{gate.heads, gate.width}, 2)),
+        dlogits(test::normals<T>(shape<2>{n, gate.heads}, 3)) {
     if (with_bias) {
       branch_bias = test::normals<T>(shape<1>{gate.columns()}, 4);
       bias = test::normals<T>(shape<1>{gate.heads}, 5);
@@ -39,7 +41,9 @@ struct gate_case {
     }
   }
 
-  matrix_view<const std::uint8_t> mask_view() const { return mask.size() ? mask.view() : matrix_view<const std::uint8_t>(); }
+  matrix_view<const std::uint8_t> mask_view() const {
+    return mask.size() ? mask.view() : matrix_view<const std::uint8_t>();
+  }
   static vector_view<const T> optional(const tensor<T, 1>& v) { return v.size() ? v.view() : vector_view<const T>(); }
 
   struct result {
@@ -48,8 +52,10 @@ struct gate_case {
   };
   template <class Function>
   result run(cpu& backend, Function f) const {
-    result r{tensor<T, 2>(dlogits.shape()), products.clone(), tensor<T, 2>(w.shape()), tensor<T, 1>(shape<1>{gate.heads})};
-    ops::gate(backend, gate, f, r.branches.view(), optional(branch_bias), w.view(), optional(bias), mask_view(), scale, r.logits.view());
+    result r{tensor<T, 2>(dlogits.shape()), products.clone(), tensor<T, 2>(w.shape()),
+             tensor<T, 1>(shape<1>{gate.heads})};
+    ops::gate(backend, gate, f, r.branches.view(), optional(branch_bias), w.view(), optional(bias), mask_view(), scale,
+              r.logits.view());
     ops::gate_backward(backend, gate, f, r.branches.view(), w.view(), mask_view(), scale, dlogits.view(), r.dw.view(),
                        bias.size() ? r.dbias.view() : vector_view<T>());
     return r;
@@ -60,8 +66,9 @@ struct gate_case {
                                 static_cast<std::size_t>(gate.heads), scale};
     std::vector<double> all;
     for (std::int64_t i = 0; i < products.rows(); ++i)
-      for (const double z : plain(test::elements(products.view().rows(i, 1)), test::elements(branch_bias), test::elements(w),
-                                  test::elements(bias), mask.size() ? test::elements(mask.view().rows(i, 1)) : std::vector<double>()))
+      for (const double z :
+           plain(test::elements(products.view().rows(i, 1)), test::elements(branch_bias), test::elements(w),
+                 test::elements(bias), mask.size() ? test::elements(mask.view().rows(i, 1)) : std::vector<double>()))
         all.push_back(z);
     return all;
   }
@@ -85,7 +92,8 @@ TEST_CASE_TEMPLATE("gate agrees with the oracle: branches, heads, masks, biases,
         for (const bool mask : {false, true}) {
           const gate_case<T> example(gate, n, bias, mask);
           for_each_function([&](auto f, auto plain) {
-            CHECK(relative_error(example.run(backend, f).logits, example.oracle(plain)) <= test::tolerance_of<T>(1e-13, 1e-5));
+            CHECK(relative_error(example.run(backend, f).logits, example.oracle(plain)) <=
+                  test::tolerance_of<T>(1e-13, 1e-5));
           });
         }
 }
@@ -118,8 +126,8 @@ TEST_CASE_TEMPLATE("gate gives the same bits at any thread count, and for rows i
     for (std::int64_t i = 0; i < 301; ++i) {
       tensor<T, 2> row(shape<2>{1, other.gate.columns()}), logits(shape<2>{1, 2});
       std::copy_n(other.products.view().row(i), row.size(), row.data());
-      ops::gate(one, other.gate, ops::tanh_function{}, row.view(), other.branch_bias.view(), other.w.view(), other.bias.view(),
-                mask ? other.mask_view().rows(i, 1) : other.mask_view(), other.scale, logits.view());
+      ops::gate(one, other.gate, ops::tanh_function{}, row.view(), other.branch_bias.view(), other.w.view(),
+                other.bias.view(), mask ? other.mask_view().rows(i, 1) : other.mask_view(), other.scale, logits.view());
       REQUIRE(test::same_bits(logits, whole.view().rows(i, 1)));
     }
   }
@@ -134,7 +142,8 @@ TEST_CASE("gate keeps NaN, and refuses what does not fit") {
   CHECK_FALSE(std::isnan(got.logits.view()(0, 0)));
   CHECK_FALSE(std::isnan(got.logits.view()(2, 0)));
   example.gate.width = 5;
-  CHECK_THROWS_WITH_AS(example.run(backend, ops::relu_function{}), "milkit::ops::gate: columns of the branches is 8, expected 10", shape_error);
+  CHECK_THROWS_WITH_AS(example.run(backend, ops::relu_function{}),
+                       "milkit::ops::gate: columns of the branches is 8, expected 10", shape_error);
 }
 
 TEST_CASE_TEMPLATE("gate agrees with the golden tensors", T, float, double) {
@@ -147,7 +156,8 @@ TEST_CASE_TEMPLATE("gate agrees with the golden tensors", T, float, double) {
     const ops::gate_shape gate{width, 2, 1};
     tensor<T, 2> output(p.shape()), dp(p.shape()), dq(p.shape());
     for (std::int64_t j = 0; j < width; ++j) {  // the score with w = e_j is column j of the product
-      tensor<T, 2> branches(shape<2>{n, 2 * width}), w(shape<2>{1, width}), logits(shape<2>{n, 1}), dlogits(shape<2>{n, 1}), dw(w.shape());
+      tensor<T, 2> branches(shape<2>{n, 2 * width}), w(shape<2>{1, width}), logits(shape<2>{n, 1}),
+          dlogits(shape<2>{n, 1}), dw(w.shape());
       w.view()(0, j) = 1;
       for (std::int64_t i = 0; i < n; ++i) {
         std::copy_n(p.view().row(i), width, branches.view().row(i));
@@ -155,9 +165,10 @@ TEST_CASE_TEMPLATE("gate agrees with the golden tensors", T, float, double) {
         dlogits.view()(i, 0) = dy.view()(i, j);
       }
       const vector_view<const T> none;
-      ops::gate(backend, gate, f, branches.view(), none, w.view(), none, matrix_view<const std::uint8_t>(), 1, logits.view());
-      ops::gate_backward(backend, gate, f, branches.view(), w.view(), matrix_view<const std::uint8_t>(), 1, dlogits.view(), dw.view(),
-                         vector_view<T>());
+      ops::gate(backend, gate, f, branches.view(), none, w.view(), none, matrix_view<const std::uint8_t>(), 1,
+                logits.view());
+      ops::gate_backward(backend, gate, f, branches.view(), w.view(), matrix_view<const std::uint8_t>(), 1,
+                         dlogits.view(), dw.view(), vector_view<T>());
       for (std::int64_t i = 0; i < n; ++i) {
         output.view()(i, j) = logits.view()(i, 0);
         dp.view()(i, j) = branches.view()(i, j);

@@ -18,25 +18,29 @@ template <class T>
 void check(cpu& backend, const sizes& s, const ops::matmul_options& how) {
   const shape<2> a_shape = how.transpose_a ? shape<2>{s.k, s.m} : shape<2>{s.m, s.k};
   const shape<2> b_shape = how.transpose_b ? shape<2>{s.n, s.k} : shape<2>{s.k, s.n};
-  const auto a_table = test::normals<T>(shape<2>{a_shape[0], a_shape[1] + 3}, 1), b_table = test::normals<T>(shape<2>{b_shape[0], b_shape[1] + 1}, 2);
+  const auto a_table = test::normals<T>(shape<2>{a_shape[0], a_shape[1] + 3}, 1),
+             b_table = test::normals<T>(shape<2>{b_shape[0], b_shape[1] + 1}, 2);
   auto c_table = test::normals<T>(shape<2>{s.m, s.n + 2}, 3);
   const auto a = a_table.view().columns(2, a_shape[1]), b = b_table.view().columns(1, b_shape[1]);
   const auto c = c_table.view().columns(1, s.n);
-  const auto want = reference::matmul(test::elements(a), test::elements(b), test::elements(c), static_cast<std::size_t>(s.m),
-                                      static_cast<std::size_t>(s.n), static_cast<std::size_t>(s.k), how.transpose_a, how.transpose_b,
-                                      how.accumulate ? 1 : 0);
+  const auto want =
+      reference::matmul(test::elements(a), test::elements(b), test::elements(c), static_cast<std::size_t>(s.m),
+                        static_cast<std::size_t>(s.n), static_cast<std::size_t>(s.k), how.transpose_a, how.transpose_b,
+                        how.accumulate ? 1 : 0);
   const auto margin = test::elements(c_table.view().columns(0, 1));
   if (!how.accumulate)
     for (std::int64_t i = 0; i < s.m; ++i) std::fill_n(c.row(i), s.n, std::numeric_limits<T>::quiet_NaN());
   ops::matmul(backend, a, b, c, how);
-  const std::string example = message(s.m, " ", s.n, " ", s.k, " ", how.transpose_a, " ", how.transpose_b, " ", how.accumulate);
+  const std::string example =
+      message(s.m, " ", s.n, " ", s.k, " ", how.transpose_a, " ", how.transpose_b, " ", how.accumulate);
   CAPTURE(example);
   CHECK(test::relative_error(c, want) <= (sizeof(T) == 8 ? 1e-13 : 2e-6));
   CHECK(test::elements(c_table.view().columns(0, 1)) == margin);
 }
 
-constexpr sizes all_sizes[] = {{0, 3, 4}, {3, 0, 4}, {3, 4, 0}, {1, 1, 1}, {2, 1, 31}, {1, 33, 2}, {31, 33, 2},
-                               {33, 31, 33}, {257, 2, 31}, {31, 257, 33}, {2, 33, 1000}, {257, 33, 257}, {513, 5, 7}};
+constexpr sizes all_sizes[] = {{0, 3, 4},     {3, 0, 4},      {3, 4, 0},    {1, 1, 1},    {2, 1, 31},
+                               {1, 33, 2},    {31, 33, 2},    {33, 31, 33}, {257, 2, 31}, {31, 257, 33},
+                               {2, 33, 1000}, {257, 33, 257}, {513, 5, 7}};
 
 }  // namespace
 
@@ -57,7 +61,8 @@ TEST_CASE_TEMPLATE("matmul gives the same bits at any thread count, and for rows
       ops::matmul(one, a.view(), b.view(), want.view(), {.transpose_b = true});
       ops::matmul(three, a.view(), b.view(), got.view(), {.transpose_b = true});
       CHECK(test::same_bits(got, want));
-      for (const auto& [first, count] : {std::pair<std::int64_t, std::int64_t>{0, 1}, {2, 1}, {5, 3}, {7, 64}, {298, 303}}) {
+      for (const auto& [first, count] :
+           {std::pair<std::int64_t, std::int64_t>{0, 1}, {2, 1}, {5, 3}, {7, 64}, {298, 303}}) {
         ops::matmul(one, a.view().rows(first, count), b.view(), got.view().rows(first, count), {.transpose_b = true});
         const std::string example = message(n, " ", k, " ", first, " ", count);
         CAPTURE(example);
@@ -79,18 +84,22 @@ TEST_CASE("matmul keeps NaN in its row and column") {
 TEST_CASE("matmul refuses extents that do not fit") {
   cpu backend{.threads = 1};
   tensor<float, 2> a(shape<2>{2, 3}), b(shape<2>{4, 5}), c(shape<2>{2, 5});
-  CHECK_THROWS_WITH_AS(ops::matmul(backend, a.view(), b.view(), c.view()), "milkit::ops::matmul: rows of op(b) is 4, expected 3", shape_error);
-  CHECK_THROWS_WITH_AS(ops::matmul(backend, a.view(), c.view(), b.view(), {.transpose_a = true}), "milkit::ops::matmul: rows of c is 4, expected 3",
-                       shape_error);
+  CHECK_THROWS_WITH_AS(ops::matmul(backend, a.view(), b.view(), c.view()),
+                       "milkit::ops::matmul: rows of op(b) is 4, expected 3", shape_error);
+  CHECK_THROWS_WITH_AS(ops::matmul(backend, a.view(), c.view(), b.view(), {.transpose_a = true}),
+                       "milkit::ops::matmul: rows of c is 4, expected 3", shape_error);
   CHECK_THROWS_WITH_AS(ops::matmul(backend, a.view(), b.view().rows(0, 3), c.view().columns(0, 4)),
                        "milkit::ops::matmul: columns of c is 4, expected 5", shape_error);
 }
 
-TEST_CASE_TEMPLATE("each thread's packing memory starts at a cache line, as aligned vector loads want", T, float, double) {
+TEST_CASE_TEMPLATE("each thread's packing memory starts at a cache line, as aligned vector loads want", T, float,
+                   double) {
   cpu backend{.threads = 1};
   for (const std::int64_t n : {1, 3, 33})
     for (const std::int64_t k : {1, 7, 257})
-      CHECK(ops::detail::serial_gemm<T>(backend, false, true, 5, n, k).packing_size() * static_cast<std::int64_t>(sizeof(T)) % 64 == 0);
+      CHECK(ops::detail::serial_gemm<T>(backend, false, true, 5, n, k).packing_size() *
+                static_cast<std::int64_t>(sizeof(T)) % 64 ==
+            0);
 }
 
 TEST_CASE("matmul takes its memory from the workspace, as planned") {

@@ -31,8 +31,8 @@ struct segment_result {
 };
 
 template <class T>
-segment_result<T> segments(cpu& backend, const std::vector<std::int64_t>& offsets, vector_view<const T> x, vector_view<const T> dy,
-                           vector_view<const T> dlse) {
+segment_result<T> segments(cpu& backend, const std::vector<std::int64_t>& offsets, vector_view<const T> x,
+                           vector_view<const T> dy, vector_view<const T> dlse) {
   const auto bags = static_cast<std::int64_t>(offsets.size()) - 1;
   const vector_view<const std::int64_t> at(offsets.data(), {bags + 1});
   segment_result<T> r{tensor<T, 1>(x.shape()), tensor<T, 1>(shape<1>{bags}), tensor<T, 1>(x.shape())};
@@ -51,7 +51,8 @@ std::vector<double> softmax_of(std::vector<T> x, T* lse = nullptr) {
   std::vector<T> y(x.size(), T(-5));
   T own = 0;
   const shape<2> one{1, static_cast<std::int64_t>(x.size())};
-  ops::softmax(backend, matrix_view<const T>(x.data(), one), matrix_view<T>(y.data(), one), vector_view<T>(lse ? lse : &own, {1}));
+  ops::softmax(backend, matrix_view<const T>(x.data(), one), matrix_view<T>(y.data(), one),
+               vector_view<T>(lse ? lse : &own, {1}));
   return test::elements(y);
 }
 
@@ -66,9 +67,11 @@ TEST_CASE_TEMPLATE("softmax of rows agrees with the oracle at odd sizes", T, flo
     for (std::int64_t i = 0; i < s[0]; ++i) {
       const auto want = reference::softmax(test::elements(x.view().rows(i, 1)));
       CHECK(relative_error(got.y.view().rows(i, 1), want.y) <= test::tolerance_of<T>(1e-13, 2e-6));
-      CHECK(test::close(static_cast<double>(got.lse.view()(i)), want.log_sum_exp, {1e-6, test::tolerance_of<T>(1e-13, 1e-6)}));
+      CHECK(test::close(static_cast<double>(got.lse.view()(i)), want.log_sum_exp,
+                        {1e-6, test::tolerance_of<T>(1e-13, 1e-6)}));
       if (s[1] > 1000) continue;  // the oracle's Jacobian is n^2
-      const auto dx = reference::softmax_gradient(want.y, test::elements(dy.view().rows(i, 1)), static_cast<double>(dlse.view()(i)));
+      const auto dx = reference::softmax_gradient(want.y, test::elements(dy.view().rows(i, 1)),
+                                                  static_cast<double>(dlse.view()(i)));
       CHECK(relative_error(got.dx.view().rows(i, 1), dx) <= test::tolerance_of<T>(1e-12, 1e-5));
     }
   }
@@ -86,8 +89,10 @@ TEST_CASE_TEMPLATE("softmax of segments is softmax of each, for any split and st
     const std::int64_t first = offsets[b], count = offsets[b + 1] - first;
     const auto want = reference::softmax(row_of(x, first, count));
     CHECK(relative_error(got.y.view().rows(first, count), want.y) <= test::tolerance_of<T>(1e-13, 2e-6));
-    CHECK(test::close(static_cast<double>(got.lse.data()[b]), want.log_sum_exp, {1e-6, test::tolerance_of<T>(1e-13, 1e-6)}));
-    const auto dx = reference::softmax_gradient(want.y, row_of(upstream, first, count), static_cast<double>(dlse.data()[b]));
+    CHECK(test::close(static_cast<double>(got.lse.data()[b]), want.log_sum_exp,
+                      {1e-6, test::tolerance_of<T>(1e-13, 1e-6)}));
+    const auto dx =
+        reference::softmax_gradient(want.y, row_of(upstream, first, count), static_cast<double>(dlse.data()[b]));
     CHECK(relative_error(got.dx.view().rows(first, count), dx) <= test::tolerance_of<T>(1e-12, 1e-5));
   }
   CHECK(got.lse.data()[0] == -std::numeric_limits<T>::infinity());
@@ -170,7 +175,8 @@ TEST_CASE("softmax feels no shift and sums to 1") {
   CHECK(relative_error(after.y, before.y) <= 1e-12);
   for (std::int64_t i = 0; i < 5; ++i) {
     double sum = 0, largest = 0;
-    for (const double each : test::elements(before.y.view().rows(i, 1))) sum += each, largest = (std::max)(largest, each);
+    for (const double each : test::elements(before.y.view().rows(i, 1)))
+      sum += each, largest = (std::max)(largest, each);
     CHECK(test::close(sum, 1, {1e-14}));
     CHECK(largest > 0.3);  // not degenerate
   }
@@ -180,8 +186,8 @@ TEST_CASE("softmax refuses what does not fit") {
   cpu backend{.threads = 1};
   tensor<float, 2> x(shape<2>{2, 3});
   tensor<float, 1> v(shape<1>{3});
-  CHECK_THROWS_WITH_AS(ops::softmax(backend, x.view(), x.view(), v.view()), "milkit::ops::softmax: extent of log_sum_exp is 3, expected 2",
-                       shape_error);
+  CHECK_THROWS_WITH_AS(ops::softmax(backend, x.view(), x.view(), v.view()),
+                       "milkit::ops::softmax: extent of log_sum_exp is 3, expected 2", shape_error);
   CHECK_THROWS_AS(ops::softmax(backend, x.view(), x.view().columns(0, 2), vector_view<float>()), shape_error);
   const auto refuse = [&](std::vector<std::int64_t> offsets, const char* text) {
     const vector_view<const std::int64_t> at(offsets.data(), {static_cast<std::int64_t>(offsets.size())});
@@ -208,7 +214,8 @@ TEST_CASE_TEMPLATE("softmax agrees with the golden tensors", T, float, double) {
     CHECK(golden.error("grad.x", got.dx) <= allowed);
   }
   const test::golden_case golden("core_softmax_rows");
-  const auto got = rows(backend, golden.get<T, 2>("x"), golden.get<T, 2>("grad_output"), golden.get<T, 1>("grad_log_sum_exp"));
+  const auto got =
+      rows(backend, golden.get<T, 2>("x"), golden.get<T, 2>("grad_output"), golden.get<T, 1>("grad_log_sum_exp"));
   CHECK(golden.error("output", got.y) <= golden_tolerance<T>);
   CHECK(golden.error("log_sum_exp", got.lse) <= golden_tolerance<T>);
   CHECK(golden.error("grad.x", got.dx) <= golden_tolerance<T>);

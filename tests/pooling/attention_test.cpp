@@ -45,7 +45,8 @@ TEST_CASE("softmax pooling: logits of -infinity have no mass, wherever the chunk
   for (const std::int64_t cut : {1, 2, 3, 5}) {
     tensor<double, 2> states({2, 5}), embedding({2, 3}), attention({6, 1});
     for (const row_range rows : {row_range{0, cut}, row_range{cut, 6 - cut}}) {
-      const row_range bags = rows.first == 0 ? row_range{0, cut > 4 ? 2 : 1} : row_range{cut < 4 ? 0 : 1, cut < 4 ? 2 : 1};
+      const row_range bags =
+          rows.first == 0 ? row_range{0, cut > 4 ? 2 : 1} : row_range{cut < 4 ? 0 : 1, cut < 4 ? 2 : 1};
       tensor<double, 2> part({bags.count, 5});
       const auto own_h = h.view().rows(rows.first, rows.count);
       ops::softmax_pool(backend, {rows, bags, bounds}, own_h, logits.rows(rows.first, rows.count), part.view());
@@ -55,7 +56,9 @@ TEST_CASE("softmax pooling: logits of -infinity have no mass, wherever the chunk
     ops::softmax_weights(backend, {{0, 6}, {0, 2}, bounds}, logits, states.view(), attention.view());
     const auto want = reference::softmax_of({0.5, 1.5});
     CHECK(test::relative_error(attention.view().rows(0, 4), std::vector<double>{0, 0, want[0], want[1]}) <= 1e-15);
-    CHECK(test::relative_error(embedding.view().rows(0, 1), reference::weighted_sum({4, 3, test::elements(h.view().rows(0, 4))}, {0, 0, want[0], want[1]})) <= 1e-14);
+    CHECK(test::relative_error(
+              embedding.view().rows(0, 1),
+              reference::weighted_sum({4, 3, test::elements(h.view().rows(0, 4))}, {0, 0, want[0], want[1]})) <= 1e-14);
     for (const double each : test::elements(embedding.view().rows(1, 1))) CHECK(std::isnan(each));
     for (const double each : test::elements(attention.view().rows(4, 2))) CHECK(std::isnan(each));
   }

@@ -18,7 +18,8 @@ TEST_CASE("dual_gated_attention: central differences") {
 }
 
 TEST_CASE_TEMPLATE("dual_gated_attention: invariants", T, float, double) {
-  test::pooling_check<dual_gated_attention<7, 5>, T>(dual_gated_attention<7, 5>{.dropout = 0.25}, 7).same_bits_however_it_runs();
+  test::pooling_check<dual_gated_attention<7, 5>, T>(dual_gated_attention<7, 5>{.dropout = 0.25}, 7)
+      .same_bits_however_it_runs();
   test::pooling_check<dual_gated_attention<7, 5>, T>(dual_gated_attention<7, 5>{}, 7).all();
   test::attention_feels_no_shift<T>(dual_gated_attention<7, 5>{});
 }

@@ -15,7 +15,8 @@ TEST_CASE_TEMPLATE("gated_attention agrees with the oracle", T, float, double) {
 }
 
 TEST_CASE("gated_attention takes its widths at run time too") {
-  test::attention_agrees<float>(gated_attention<dynamic_extent, dynamic_extent>{.in = {7}, .width = {5}}, reference::tanh_branch);
+  test::attention_agrees<float>(gated_attention<dynamic_extent, dynamic_extent>{.in = {7}, .width = {5}},
+                                reference::tanh_branch);
 }
 
 TEST_CASE("gated_attention: central differences") {
@@ -37,10 +38,12 @@ TEST_CASE_TEMPLATE("gated_attention: bag of one, equal and far apart logits, NaN
 }
 
 TEST_CASE_TEMPLATE("gated_attention agrees with the golden tensors", T, float, double) {
-  for (const char* name : {"pooling_gated_one", "pooling_gated_small", "pooling_gated", "pooling_gated_upstream", "pooling_ragged_gated"})
+  for (const char* name :
+       {"pooling_gated_one", "pooling_gated_small", "pooling_gated", "pooling_gated_upstream", "pooling_ragged_gated"})
     test::attention_golden<T>(name, gated_attention<16, 8>{});
   test::attention_golden<T>("pooling_gated_no_bias", gated_attention<16, 8, ops::tanh_function, false>{});
-  test::attention_golden<T>("pooling_gated_ascending", gated_attention<16, 8>{}, test::tolerance_of<T>(1e-9, 1e-4), test::tolerance_of<T>(1e-9, 1e-3));
+  test::attention_golden<T>("pooling_gated_ascending", gated_attention<16, 8>{}, test::tolerance_of<T>(1e-9, 1e-4),
+                            test::tolerance_of<T>(1e-9, 1e-3));
   for (const char* name : {"pooling_relu_gated", "pooling_relu_gated_one"})
     test::attention_golden<T>(name, gated_attention<16, 8, ops::relu_function, false>{});
 }
@@ -59,11 +62,14 @@ TEST_CASE_TEMPLATE("gated_attention: scores with the golden dropout masks", T, f
   const double scale = 1 / (1 - golden.option<double>("p"));
   const ops::gate_shape gate{.width = width};
 
-  tensor<T, 2> weight({2 * width, d}), branches({n, 2 * width}), logits({n, 1}), dlogits({n, 1}), dw({1, width}), dx({n, d}), dweight({2 * width, d});
+  tensor<T, 2> weight({2 * width, d}), branches({n, 2 * width}), logits({n, 1}), dlogits({n, 1}), dw({1, width}),
+      dx({n, d}), dweight({2 * width, d});
   tensor<T, 1> bias({2 * width}), dw_bias({1}), dbias({2 * width});
   tensor<std::uint8_t, 2> mask({n, 2 * width});
-  const auto w = golden.get<T, 2>("attention.w.weight"), v = golden.get<T, 2>("attention.v.weight"), u = golden.get<T, 2>("attention.u.weight");
-  const auto v_bias = golden.get<T, 1>("attention.v.bias"), u_bias = golden.get<T, 1>("attention.u.bias"), w_bias = golden.get<T, 1>("attention.w.bias");
+  const auto w = golden.get<T, 2>("attention.w.weight"), v = golden.get<T, 2>("attention.v.weight"),
+             u = golden.get<T, 2>("attention.u.weight");
+  const auto v_bias = golden.get<T, 1>("attention.v.bias"), u_bias = golden.get<T, 1>("attention.u.bias"),
+             w_bias = golden.get<T, 1>("attention.w.bias");
   const auto v_mask = golden.get<double, 2>("mask.v"), u_mask = golden.get<double, 2>("mask.u");
   std::copy_n(v.data(), v.size(), weight.data());
   std::copy_n(u.data(), u.size(), weight.data() + v.size());
@@ -76,7 +82,8 @@ TEST_CASE_TEMPLATE("gated_attention: scores with the golden dropout masks", T, f
     }
 
   ops::matmul(backend, x.view(), std::as_const(weight).view(), branches.view(), {.transpose_b = true});
-  ops::gate(backend, gate, ops::tanh_function{}, branches.view(), bias.view(), w.view(), w_bias.view(), mask.view(), scale, logits.view());
+  ops::gate(backend, gate, ops::tanh_function{}, branches.view(), bias.view(), w.view(), w_bias.view(), mask.view(),
+            scale, logits.view());
   CHECK(golden.error("logits", logits) <= test::tolerance_of<T>(1e-9, 1e-5));
 
   const std::vector<std::int64_t> offsets = {0, n};
@@ -91,9 +98,10 @@ TEST_CASE_TEMPLATE("gated_attention: scores with the golden dropout masks", T, f
   CHECK(golden.error("output", embedding) <= test::tolerance_of<T>(1e-9, 1e-5));
   CHECK(golden.error("attention", attention) <= test::tolerance_of<T>(1e-9, 1e-5));
 
-  ops::softmax_pool_backward(backend, chunk, x.view(), std::as_const(logits).view(), states.view(), upstream.view(), matrix_view<T>(),
-                             vector_view<double>(), dlogits.view(), dx.view());
-  ops::gate_backward(backend, gate, ops::tanh_function{}, branches.view(), w.view(), mask.view(), scale, dlogits.view(), dw.view(), dw_bias.view());
+  ops::softmax_pool_backward(backend, chunk, x.view(), std::as_const(logits).view(), states.view(), upstream.view(),
+                             matrix_view<T>(), vector_view<double>(), dlogits.view(), dx.view());
+  ops::gate_backward(backend, gate, ops::tanh_function{}, branches.view(), w.view(), mask.view(), scale, dlogits.view(),
+                     dw.view(), dw_bias.view());
   ops::matmul(backend, std::as_const(branches).view(), std::as_const(weight).view(), dx.view(), {.accumulate = true});
   ops::matmul(backend, std::as_const(branches).view(), x.view(), dweight.view(), {.transpose_a = true});
   ops::add_column_sums(backend, branches.view(), dbias.view());

@@ -23,7 +23,8 @@ TEST_CASE_TEMPLATE("max agrees with the oracle", T, float, double) {
       CHECK(test::elements(got.embedding.view().rows(b, 1)) == want.embedding);
       CHECK(relative_error(got.attention.view().rows(first, n), want.attention) <= test::tolerance_of<T>(1e-14, 1e-6));
       reference::numbers dx(x.values.size(), 0.0);
-      for (std::size_t j = 0; j < x.d; ++j) dx[rows[j] * x.d + j] = static_cast<double>(bags.dembedding.view()(b, static_cast<std::int64_t>(j)));
+      for (std::size_t j = 0; j < x.d; ++j)
+        dx[rows[j] * x.d + j] = static_cast<double>(bags.dembedding.view()(b, static_cast<std::int64_t>(j)));
       CHECK(test::elements(got.dx.view().rows(first, n)) == dx);
     }
   }
@@ -46,7 +47,8 @@ TEST_CASE_TEMPLATE("max agrees with the golden tensors", T, float, double) {
     tensor<double, 2> attention({bags.x.rows(), 1});
     for (std::size_t k = 0; k < indices.size(); ++k) {
       const std::int64_t bag = static_cast<std::int64_t>(k) / bags.x.extent(1);
-      attention.data()[bags.offsets[static_cast<std::size_t>(bag)] + indices[k]] += 1.0 / static_cast<double>(bags.x.extent(1));
+      attention.data()[bags.offsets[static_cast<std::size_t>(bag)] + indices[k]] +=
+          1.0 / static_cast<double>(bags.x.extent(1));
     }
     CHECK(relative_error(got.attention, attention) <= test::tolerance_of<T>(1e-9, 1e-5));
   }

@@ -22,7 +22,8 @@ TEST_CASE_TEMPLATE("mean agrees with the oracle", T, float, double) {
       CHECK(relative_error(got.attention.view().rows(first, n), want.attention) <= test::tolerance_of<T>(1e-15, 1e-7));
       reference::numbers dx;
       for (std::int64_t i = 0; i < n; ++i)
-        for (const double each : test::elements(bags.dembedding.view().rows(b, 1))) dx.push_back(each / static_cast<double>(n));
+        for (const double each : test::elements(bags.dembedding.view().rows(b, 1)))
+          dx.push_back(each / static_cast<double>(n));
       CHECK(relative_error(got.dx.view().rows(first, n), dx) <= test::tolerance_of<T>(1e-15, 1e-6));
     }
   }

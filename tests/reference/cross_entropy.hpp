@@ -26,7 +26,8 @@ inline loss_values cross_entropy(const std::vector<double>& logits, std::size_t 
 
 inline loss_values binary_cross_entropy(double logit, bool label, double positive_weight) {
   const long double s = 1 / (1 + std::exp(-static_cast<long double>(logit)));
-  if (label) return {static_cast<double>(-positive_weight * std::log(s)), {static_cast<double>(positive_weight * (s - 1))}};
+  if (label)
+    return {static_cast<double>(-positive_weight * std::log(s)), {static_cast<double>(positive_weight * (s - 1))}};
   return {static_cast<double>(-std::log(1 - s)), {static_cast<double>(s)}};
 }
 

@@ -6,8 +6,8 @@
 
 namespace milkit::reference {
 
-/// Scores of (gated) attention of one instance: z_h = bias_h + sum_j w_hj f(v_hj) m [s(u_hj) m'], from branches laid out as
-/// [v_1 | u_1 | v_2 | u_2 | ...], of `width` each; m = scale where the mask is 1, else 0; no mask: m = 1.
+/// Scores of (gated) attention of one instance: z_h = bias_h + sum_j w_hj f(v_hj) m [s(u_hj) m'], from branches laid
+/// out as [v_1 | u_1 | v_2 | u_2 | ...], of `width` each; m = scale where the mask is 1, else 0; no mask: m = 1.
 struct gate {
   double (*f)(double);
   std::size_t width, branches, heads;
@@ -15,8 +15,9 @@ struct gate {
 
   std::size_t columns() const { return width * branches * heads; }
 
-  std::vector<double> operator()(const std::vector<double>& row, const std::vector<double>& branch_bias, const std::vector<double>& w,
-                                 const std::vector<double>& bias, const std::vector<double>& mask) const {
+  std::vector<double> operator()(const std::vector<double>& row, const std::vector<double>& branch_bias,
+                                 const std::vector<double>& w, const std::vector<double>& bias,
+                                 const std::vector<double>& mask) const {
     std::vector<double> z;
     for (std::size_t h = 0; h < heads; ++h) {
       double sum = bias.empty() ? 0 : bias[h];

@@ -22,13 +22,16 @@ struct branch_function {
 };
 inline constexpr branch_function tanh_branch{[](double x) { return std::tanh(x); },
                                              [](double x) { return 1 - std::tanh(x) * std::tanh(x); }};
-inline constexpr branch_function relu_branch{[](double x) { return x > 0 ? x : 0.0; }, [](double x) { return x > 0 ? 1.0 : 0.0; }};
-inline constexpr branch_function gelu_branch{
-    [](double x) { return x * std::erfc(-x / std::sqrt(2.0)) / 2; },
-    [](double x) { return std::erfc(-x / std::sqrt(2.0)) / 2 + x * std::exp(-x * x / 2) / std::sqrt(2 * std::acos(-1.0)); }};
+inline constexpr branch_function relu_branch{[](double x) { return x > 0 ? x : 0.0; },
+                                             [](double x) { return x > 0 ? 1.0 : 0.0; }};
+inline constexpr branch_function gelu_branch{[](double x) { return x * std::erfc(-x / std::sqrt(2.0)) / 2; },
+                                             [](double x) {
+                                               return std::erfc(-x / std::sqrt(2.0)) / 2 +
+                                                      x * std::exp(-x * x / 2) / std::sqrt(2 * std::acos(-1.0));
+                                             }};
 
-/// The parameters of one attention (zoommil.md 2.2), or their gradient. Without u there is one branch. Masks [n, L] of both
-/// branches are 0 or 1 / (1 - p); empty: no dropout.
+/// The parameters of one attention (zoommil.md 2.2), or their gradient. Without u there is one branch. Masks [n, L] of
+/// both branches are 0 or 1 / (1 - p); empty: no dropout.
 struct attention_head {
   std::size_t width = 0;
   numbers v, u, v_bias, u_bias, w;
@@ -44,7 +47,8 @@ struct pooled {
 struct gate_entry {
   double p, q, t, s, v_mask, u_mask;
 };
-inline gate_entry gate_at(const instances& x, const attention_head& head, branch_function f, std::size_t i, std::size_t l) {
+inline gate_entry gate_at(const instances& x, const attention_head& head, branch_function f, std::size_t i,
+                          std::size_t l) {
   gate_entry g{head.v_bias.empty() ? 0 : head.v_bias[l], head.u_bias.empty() ? 0 : head.u_bias[l], 0, 1, 1, 1};
   for (std::size_t j = 0; j < x.d; ++j) {
     g.p += head.v[l * x.d + j] * x(i, j);
@@ -93,10 +97,11 @@ inline pooled attention_pool(const instances& x, const attention_head& head, bra
   return out;
 }
 
-/// The way back: dembedding [d] (empty: nothing depends on the embedding) and dattention [n] (empty: nor on the attention).
-/// Adds to dx and to the gradient of the head, which has the head's sizes.
-inline void attention_pool_backward(const instances& x, const attention_head& head, branch_function f, const pooled& out,
-                                    const numbers& dembedding, const numbers& dattention, numbers& dx, attention_head& gradient) {
+/// The way back: dembedding [d] (empty: nothing depends on the embedding) and dattention [n] (empty: nor on the
+/// attention). Adds to dx and to the gradient of the head, which has the head's sizes.
+inline void attention_pool_backward(const instances& x, const attention_head& head, branch_function f,
+                                    const pooled& out, const numbers& dembedding, const numbers& dattention,
+                                    numbers& dx, attention_head& gradient) {
   numbers da(x.n, 0.0);
   long double mean = 0;
   for (std::size_t i = 0; i < x.n; ++i) {

@@ -30,7 +30,8 @@ inline std::vector<double> softmax_gradient(const std::vector<double>& y, const 
   std::vector<double> dx(y.size(), 0.0);
   for (std::size_t i = 0; i < y.size(); ++i) {
     long double sum = static_cast<long double>(dl) * y[i];
-    for (std::size_t k = 0; k < y.size(); ++k) sum += static_cast<long double>(dy[k]) * y[k] * ((k == i ? 1.0L : 0.0L) - y[i]);
+    for (std::size_t k = 0; k < y.size(); ++k)
+      sum += static_cast<long double>(dy[k]) * y[k] * ((k == i ? 1.0L : 0.0L) - y[i]);
     dx[i] = static_cast<double>(sum);
   }
   return dx;

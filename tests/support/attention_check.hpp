@@ -33,7 +33,8 @@ template <class Pooler>
 void attention_gradients(const Pooler& pooler) {
   const pass how{.training = true, .random = random_stream(3, 1, 4)};
   for (const int attentions : {0, Pooler::attentions})
-    for (const std::int64_t chunk_rows : {0, 4}) check_pooling_gradients(pooler, pooler.in, attentions, {.chunk_rows = chunk_rows, .how = how});
+    for (const std::int64_t chunk_rows : {0, 4})
+      check_pooling_gradients(pooler, pooler.in, attentions, {.chunk_rows = chunk_rows, .how = how});
 }
 
 /// Another bias of the score shifts every logit: nothing else moves, and its gradient is exactly 0.
@@ -45,7 +46,8 @@ void attention_feels_no_shift(const Pooler& pooler) {
   weights["pooler.w.bias"](0) += T(2);
   const auto after = run_pooling<T>(pooler, weights.flat(), bags);
   const double rounding = tolerance_of<T>(1e-12, 1e-5);
-  CHECK(close(static_cast<double>(after.logits.view()(0, 0)), static_cast<double>(before.logits.view()(0, 0)) + 2, {.absolute = rounding}));
+  CHECK(close(static_cast<double>(after.logits.view()(0, 0)), static_cast<double>(before.logits.view()(0, 0)) + 2,
+              {.absolute = rounding}));
   CHECK(relative_error(after.embedding, before.embedding) <= rounding);
   CHECK(relative_error(after.attention, before.attention) <= rounding);
   CHECK(relative_error(after.dx, before.dx) <= rounding);
@@ -140,7 +142,8 @@ void attention_golden(const std::string& name, const Pooler& pooler, double tole
     CHECK(golden.error("grad.x", got.dx) <= gradient_tolerance);
     for (const auto& entry : weights.entries()) {
       CAPTURE(entry.name);
-      CHECK(golden.error("grad." + golden_name(entry.name), got.gradient.view().rows(entry.offset, entry.size())) <= gradient_tolerance);
+      CHECK(golden.error("grad." + golden_name(entry.name), got.gradient.view().rows(entry.offset, entry.size())) <=
+            gradient_tolerance);
     }
   }
 }

@@ -43,8 +43,9 @@ class on_card {
   device_tensor<T, 2> memory_;
 };
 
-/// `body(backend, views...)` on the CPU and on the card with the same values in all views; they must end with the same values:
-/// within `tolerance` of the largest, and on the card the same bits in any order of the threads, with gaps or without.
+/// `body(backend, views...)` on the CPU and on the card with the same values in all views; they must end with the same
+/// values: within `tolerance` of the largest, and on the card the same bits in any order of the threads, with gaps or
+/// without.
 template <class Body, class... T, int... Rank>
 void agree(double tolerance, Body body, const tensor<T, Rank>&... inputs) {
   cpu host{.threads = 2};
@@ -58,10 +59,12 @@ void agree(double tolerance, Body body, const tensor<T, Rank>&... inputs) {
     return std::apply([&](auto&... each) { return std::make_tuple(each.back(gpu)...); }, arrays);
   };
   const auto first = run(0);
-  const auto compare = [&]<std::size_t... I>(const auto& got, const auto& want, double bound, std::index_sequence<I...>) {
+  const auto compare = [&]<std::size_t... I>(const auto& got, const auto& want, double bound,
+                                             std::index_sequence<I...>) {
     const auto check = [&](const auto& a, const auto& b, std::size_t index) {
       INFO("argument ", index);
-      if (bound == 0) CHECK(std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof *a.data()) == 0);
+      if (bound == 0)
+        CHECK(std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof *a.data()) == 0);
       else CHECK(relative_error(a, b) <= bound);
     };
     (check(std::get<I>(got), std::get<I>(want), I), ...);

@@ -32,7 +32,7 @@ std::vector<double> elements(const tensor<T, Rank>& t) {
   return elements(t.view());
 }
 template <class Range>
-  requires requires(const Range& r) { std::begin(r), std::end(r); }
+requires requires(const Range& r) { std::begin(r), std::end(r); }
 std::vector<double> elements(const Range& range) {
   std::vector<double> all;
   for (const auto& each : range) all.push_back(static_cast<double>(each));
@@ -40,8 +40,8 @@ std::vector<double> elements(const Range& range) {
 }
 
 /// The error of a tensor as the golden files define it: the largest absolute difference divided by the largest absolute
-/// reference (undivided where the reference is all zero). Infinity for NaN, for an infinity that is not met by the same one,
-/// and for different sizes, so that `CHECK(relative_error(got, want) <= 1e-10)` passes only when proven.
+/// reference (undivided where the reference is all zero). Infinity for NaN, for an infinity that is not met by the same
+/// one, and for different sizes, so that `CHECK(relative_error(got, want) <= 1e-10)` passes only when proven.
 template <class Got, class Want>
 double relative_error(const Got& got, const Want& want) {
   constexpr double infinity = std::numeric_limits<double>::infinity();

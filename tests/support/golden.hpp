@@ -10,7 +10,8 @@
 
 namespace milkit::test {
 
-/// One golden case, by its name: `golden_case("core_conv2d")`. Throws `skipped` where the file or the folder is missing.
+/// One golden case, by its name: `golden_case("core_conv2d")`. Throws `skipped` where the file or the folder is
+/// missing.
 ///
 ///     CHECK(golden.error("output", y) <= golden_tolerance<T>);
 class golden_case {
@@ -31,7 +32,8 @@ class golden_case {
     return file_.read<T>(name, data::conversion::nearest).values.at(i);
   }
 
-  /// The relative error of `got` against the stored tensor, whatever the ranks of both; infinity where the sizes differ.
+  /// The relative error of `got` against the stored tensor, whatever the ranks of both; infinity where the sizes
+  /// differ.
   template <class Got>
   double error(const std::string& name, const Got& got) const {
     return relative_error(got, file_.read<double>(name, data::conversion::nearest).values);
@@ -46,7 +48,8 @@ class golden_case {
   data::safetensors_reader file_;
 };
 
-/// The first number for double, the second for float: `tolerance_of<T>(1e-9, 1e-5)`, as README_core.md gives them a family.
+/// The first number for double, the second for float: `tolerance_of<T>(1e-9, 1e-5)`, as README_core.md gives them a
+/// family.
 template <class T>
 constexpr double tolerance_of(double in_double, double in_float) {
   return sizeof(T) == 8 ? in_double : in_float;

@@ -10,8 +10,8 @@
 
 namespace milkit::test {
 
-/// The gradient of `loss()`, a double, in the elements of `x`, by central differences: x is changed in place and restored.
-/// Compare with `relative_error(analytic, central_differences(x, loss)) <= 1e-7`.
+/// The gradient of `loss()`, a double, in the elements of `x`, by central differences: x is changed in place and
+/// restored. Compare with `relative_error(analytic, central_differences(x, loss)) <= 1e-7`.
 template <int Rank, class Loss>
 std::vector<double> central_differences(view<double, Rank> x, Loss&& loss, double step = 1e-5) {
   std::vector<double> gradient;

@@ -21,10 +21,11 @@ struct layer_result {
 template <class T, int Rank, class Layer, int OutRank>
 auto run_layer(cpu& backend, const Layer& layer, const tensor<T, 1>& weights, view<const T, Rank> input,
                view<const T, OutRank> doutput, const pass& pass) {
-  layer_result<T, Rank, OutRank> result{tensor<T, OutRank>(layer.output_shape(input.shape())), tensor<T, Rank>(input.shape()),
-                                        tensor<T, 1>(weights.shape())};
+  layer_result<T, Rank, OutRank> result{tensor<T, OutRank>(layer.output_shape(input.shape())),
+                                        tensor<T, Rank>(input.shape()), tensor<T, 1>(weights.shape())};
   tensor<T, OutRank> upstream(doutput.shape());
-  for (std::int64_t i = 0; i < doutput.rows(); ++i) std::copy_n(doutput.row(i), doutput.row_size(), upstream.view().row(i));
+  for (std::int64_t i = 0; i < doutput.rows(); ++i)
+    std::copy_n(doutput.row(i), doutput.row_size(), upstream.view().row(i));
   const auto scope = backend.workspace.scope();
   typename Layer::template saved<view<const T, Rank>> kept{};
   layer.forward(backend, weights.view(), input, result.output.view(), kept, pass);
@@ -32,7 +33,8 @@ auto run_layer(cpu& backend, const Layer& layer, const tensor<T, 1>& weights, vi
   return result;
 }
 
-/// A layer with weights, a bag of inputs and an upstream gradient, and what the contract in nn/layer.hpp promises about it.
+/// A layer with weights, a bag of inputs and an upstream gradient, and what the contract in nn/layer.hpp promises about
+/// it.
 template <class Layer, int Rank>
 class layer_check {
  public:
@@ -41,8 +43,10 @@ class layer_check {
   double tolerance = 1e-7;  ///< of central differences
 
   layer_check(Layer layer, shape<Rank> input_shape)
-      : layer_(std::move(layer)), input_(normals<double>(input_shape, 1)),
-        doutput_(normals<double>(layer_.output_shape(input_shape), 2)), weights_(away_from_zero(layer_)) {}
+      : layer_(std::move(layer)),
+        input_(normals<double>(input_shape, 1)),
+        doutput_(normals<double>(layer_.output_shape(input_shape), 2)),
+        weights_(away_from_zero(layer_)) {}
 
   /// All of it.
   void all() {
@@ -64,7 +68,8 @@ class layer_check {
     const auto result = run(backend, weights_, input_, doutput_);
     const auto loss = [&] { return inner(run(backend, weights_, input_, doutput_).output, doutput_); };
     CHECK(relative_error(result.dinput, central_differences(input_.view(), loss)) <= tolerance);
-    if (weights_.size() > 0) CHECK(relative_error(result.gradient, central_differences(weights_.view(), loss)) <= tolerance);
+    if (weights_.size() > 0)
+      CHECK(relative_error(result.gradient, central_differences(weights_.view(), loss)) <= tolerance);
   }
 
   /// float differs from double by rounding alone.
@@ -165,7 +170,8 @@ class layer_check {
     layer_.backward(backend, as_const(weights_), kept, doutput.rows(), dinput.rows(), gradient.view(), how);
     CHECK(same_bits(dinput.rows(), want.dinput));
     CHECK(same_bits(gradient, want.gradient));
-    for (const auto untouched : {input.untouched(), dinput.untouched(), output.untouched(), doutput.untouched()}) CHECK(untouched);
+    for (const auto untouched : {input.untouched(), dinput.untouched(), output.untouched(), doutput.untouched()})
+      CHECK(untouched);
   }
 
   /// A planner counts the very bytes that a pass uses, and after the first pass nothing comes from the system.
@@ -211,7 +217,8 @@ class layer_check {
   }
 
   template <class T>
-  auto run(cpu& backend, const tensor<T, 1>& weights, const tensor<T, Rank>& input, const tensor<T, out_rank>& doutput) const {
+  auto run(cpu& backend, const tensor<T, 1>& weights, const tensor<T, Rank>& input,
+           const tensor<T, out_rank>& doutput) const {
     return run_layer<T>(backend, layer_, weights, input.view(), doutput.view(), how);
   }
 

@@ -6,7 +6,8 @@
 
 namespace milkit::test {
 
-/// Thrown by a test case that cannot run here. The case ends, and CTest counts it as skipped: neither passed nor failed.
+/// Thrown by a test case that cannot run here. The case ends, and CTest counts it as skipped: neither passed nor
+/// failed.
 struct skipped : std::runtime_error {
   using std::runtime_error::runtime_error;
 };

@@ -33,7 +33,8 @@ struct ragged {
 
 /// Normal instances and gradients; attentions 0: no gradient on the attention.
 template <class T>
-ragged<T> random_bags(const std::vector<std::int64_t>& sizes, std::int64_t d, int attentions = 0, std::uint64_t seed = 1) {
+ragged<T> random_bags(const std::vector<std::int64_t>& sizes, std::int64_t d, int attentions = 0,
+                      std::uint64_t seed = 1) {
   ragged<T> bags;
   for (const std::int64_t size : sizes) bags.offsets.push_back(bags.offsets.back() + size);
   bags.x = normals<T>(shape<2>{bags.offsets.back(), d}, seed);
@@ -70,34 +71,40 @@ double relative_error(const pooling_result<T>& got, const pooling_result<U>& wan
 
 /// One forward and backward pass.
 template <class T, class Pooler>
-pooling_result<T> run_pooling(const Pooler& pooler, vector_view<const std::type_identity_t<T>> weights, const ragged<T>& bags,
-                              const pooling_setup& setup = {}) {
+pooling_result<T> run_pooling(const Pooler& pooler, vector_view<const std::type_identity_t<T>> weights,
+                              const ragged<T>& bags, const pooling_setup& setup = {}) {
   cpu backend{.threads = setup.threads};
   const pooling_of<Pooler> network{.pooler = pooler, .chunk_rows = setup.chunk_rows, .saved_bytes = setup.saved_bytes};
   const std::int64_t n = bags.x.rows();
   const bag_view<T, 2> source{bags.x.view()};
   pooling_result<T> out{tensor<T, 2>({bags.bags(), bags.x.extent(1)}), tensor<T, 2>({n, Pooler::scores}),
-                        tensor<T, 2>({n, Pooler::attentions}), tensor<T, 2>(bags.x.shape()), tensor<T, 1>(weights.shape())};
+                        tensor<T, 2>({n, Pooler::attentions}), tensor<T, 2>(bags.x.shape()),
+                        tensor<T, 1>(weights.shape())};
   typename pooling_of<Pooler>::template saved<bag_view<T, 2>, cpu> kept;
   const auto scope = backend.workspace.scope();
-  network.forward(backend, weights, source, bags.bounds(), out.embedding.view(), out.logits.view(), out.attention.view(), kept, setup.how);
+  network.forward(backend, weights, source, bags.bounds(), out.embedding.view(), out.logits.view(),
+                  out.attention.view(), kept, setup.how);
   const auto dattention = bags.dattention.size() > 0 ? bags.dattention.view() : matrix_view<const T>();
-  network.backward(backend, weights, source, kept, bags.dembedding.view(), dattention, out.dx.view(), out.gradient.view(), setup.how);
+  network.backward(backend, weights, source, kept, bags.dembedding.view(), dattention, out.dx.view(),
+                   out.gradient.view(), setup.how);
   return out;
 }
 
 /// A row of a table as a bag of the oracle.
 template <class T>
 reference::instances oracle_bag(const ragged<T>& bags, std::int64_t b) {
-  const auto first = bags.offsets[static_cast<std::size_t>(b)], count = bags.offsets[static_cast<std::size_t>(b) + 1] - first;
-  return {static_cast<std::size_t>(count), static_cast<std::size_t>(bags.x.extent(1)), elements(bags.x.view().rows(first, count))};
+  const auto first = bags.offsets[static_cast<std::size_t>(b)],
+             count = bags.offsets[static_cast<std::size_t>(b) + 1] - first;
+  return {static_cast<std::size_t>(count), static_cast<std::size_t>(bags.x.extent(1)),
+          elements(bags.x.view().rows(first, count))};
 }
 
 /// The oracle for (gated, dual) attention, in the layout of the parameters of `pooling_of<Pooler>`.
 template <class Pooler, class T>
 class attention_oracle {
  public:
-  attention_oracle(const parameters<pooling_of<Pooler>, T>& weights, reference::branch_function f) : weights_(weights), f_(f) {}
+  attention_oracle(const parameters<pooling_of<Pooler>, T>& weights, reference::branch_function f)
+      : weights_(weights), f_(f) {}
 
   pooling_result<double> operator()(const ragged<T>& bags) const {
     const std::int64_t n = bags.x.rows(), d = bags.x.extent(1);
@@ -107,7 +114,8 @@ class attention_oracle {
     for (int h = 0; h < Pooler::scores; ++h) {
       const reference::attention_head head = head_of(h);
       reference::attention_head gradient = head;
-      for (auto* each : {&gradient.v, &gradient.u, &gradient.v_bias, &gradient.u_bias, &gradient.w}) each->assign(each->size(), 0.0);
+      for (auto* each : {&gradient.v, &gradient.u, &gradient.v_bias, &gradient.u_bias, &gradient.w})
+        each->assign(each->size(), 0.0);
       gradient.w_bias = 0;
       for (std::int64_t b = 0; b < bags.bags(); ++b) one_bag(bags, b, h, head, gradient, out);
       put(h, gradient, out.gradient);
@@ -229,7 +237,9 @@ class pooling_check {
     tensor<T, 1> sum(want.gradient.shape());
     for (std::int64_t b = 0; b < bags.bags(); ++b) {
       const std::int64_t first = bags.offsets[static_cast<std::size_t>(b)], size = sizes[static_cast<std::size_t>(b)];
-      ragged<T> alone{{0, size}, copy(bags.x.view().rows(first, size)), copy(bags.dembedding.view().rows(b, 1)),
+      ragged<T> alone{{0, size},
+                      copy(bags.x.view().rows(first, size)),
+                      copy(bags.dembedding.view().rows(b, 1)),
                       copy(bags.dattention.view().rows(first, size))};
       const auto got = run(alone);
       CHECK(relative_error(got.embedding, want.embedding.view().rows(b, 1)) <= rounding);
@@ -257,8 +267,8 @@ class pooling_check {
     CHECK(relative_error(got, want) <= rounding);
   }
 
-  /// A bag in which every instance occurs twice has the same embedding, and half the attention for each copy of all poolers
-  /// but max, where the first copy keeps it.
+  /// A bag in which every instance occurs twice has the same embedding, and half the attention for each copy of all
+  /// poolers but max, where the first copy keeps it.
   void copies_do_not_matter() const {
     const auto once = random_bags<T>({40}, d_);
     ragged<T> twice{{0, 80}, tensor<T, 2>({80, d_}), once.dembedding.clone(), {}};
@@ -268,7 +278,8 @@ class pooling_check {
     CHECK(relative_error(got.embedding, want.embedding) <= rounding);
     CHECK(relative_error(got.gradient, want.gradient) <= rounding);
     tensor<T, 2> sum(want.attention.shape());
-    for (std::int64_t i = 0; i < sum.size(); ++i) sum.data()[i] = got.attention.data()[i] + got.attention.data()[sum.size() + i];
+    for (std::int64_t i = 0; i < sum.size(); ++i)
+      sum.data()[i] = got.attention.data()[i] + got.attention.data()[sum.size() + i];
     CHECK(relative_error(sum, want.attention) <= rounding);
   }
 
@@ -282,8 +293,10 @@ class pooling_check {
     tensor<T, 2> embedding(bags.dembedding.shape());
     typename pooling_of<Pooler>::template saved<bag_view<T, 2>, cpu> kept;
     const auto scope = backend.workspace.scope();
-    network.forward(backend, weights_.flat(), source, bags.bounds(), embedding.view(), matrix_view<T>(), matrix_view<T>(), kept, pass{});
-    network.backward(backend, weights_.flat(), source, kept, bags.dembedding.view(), bags.dattention.view(), matrix_view<T>(), gradient.view(), pass{});
+    network.forward(backend, weights_.flat(), source, bags.bounds(), embedding.view(), matrix_view<T>(),
+                    matrix_view<T>(), kept, pass{});
+    network.backward(backend, weights_.flat(), source, kept, bags.dembedding.view(), bags.dattention.view(),
+                     matrix_view<T>(), gradient.view(), pass{});
     const auto want = run(bags);
     CHECK(same_bits(embedding, want.embedding));
     for (std::int64_t i = 0; i < gradient.size(); ++i) gradient.data()[i] -= T(1);
@@ -295,7 +308,8 @@ class pooling_check {
     for (std::int64_t b = 0; b < bags.bags(); ++b)
       for (int k = 0; k < Pooler::attentions; ++k) {
         double sum = 0;
-        for (std::int64_t i = bags.offsets[static_cast<std::size_t>(b)]; i < bags.offsets[static_cast<std::size_t>(b) + 1]; ++i) {
+        for (std::int64_t i = bags.offsets[static_cast<std::size_t>(b)];
+             i < bags.offsets[static_cast<std::size_t>(b) + 1]; ++i) {
           const double a = static_cast<double>(got.attention.view()(i, k));
           sum += a >= 0 ? a : std::nan("");
         }
@@ -319,7 +333,8 @@ class pooling_check {
 
 /// Gradients of a pooler in x and in its weights against central differences, the attention's own gradient included.
 template <class Pooler>
-void check_pooling_gradients(const Pooler& pooler, std::int64_t d, int attentions, const pooling_setup& setup, double tolerance = 1e-7) {
+void check_pooling_gradients(const Pooler& pooler, std::int64_t d, int attentions, const pooling_setup& setup,
+                             double tolerance = 1e-7) {
   auto weights = initial_parameters<double>(pooling_of<Pooler>{.pooler = pooler}, {.seed = 9});
   auto bags = random_bags<double>({3, 1, 6}, d, attentions);
   const auto got = run_pooling<double>(pooler, weights.flat(), bags, setup);
@@ -328,7 +343,8 @@ void check_pooling_gradients(const Pooler& pooler, std::int64_t d, int attention
     return inner(now.embedding, bags.dembedding) + (attentions > 0 ? inner(now.attention, bags.dattention) : 0.0);
   };
   CHECK(relative_error(got.dx, central_differences(bags.x.view(), loss)) <= tolerance);
-  if (got.gradient.size() > 0) CHECK(relative_error(got.gradient, central_differences(weights.flat(), loss)) <= tolerance);
+  if (got.gradient.size() > 0)
+    CHECK(relative_error(got.gradient, central_differences(weights.flat(), loss)) <= tolerance);
 }
 
 /// Golden bags: `x`, and `offsets` where it is a batch; `grad_output`.

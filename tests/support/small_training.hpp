@@ -25,8 +25,8 @@
 /// A network and bags that train in a moment.
 namespace milkit::test {
 
-using small_network = models::bag_classifier<nn::sequential<nn::linear<6, 8>, nn::relu, nn::dropout>, pooling::gated_attention<8, 5>,
-                                             nn::linear<8, 2>>;
+using small_network = models::bag_classifier<nn::sequential<nn::linear<6, 8>, nn::relu, nn::dropout>,
+                                             pooling::gated_attention<8, 5>, nn::linear<8, 2>>;
 inline small_network dropping_network() {
   small_network net;
   net.embedding.encoder = nn::sequential<nn::linear<6, 8>, nn::relu, nn::dropout>({}, {}, {.rate = 0.1});
@@ -43,7 +43,8 @@ inline data::bag_table needle_bags(std::int64_t bags, std::uint64_t seed = 1) {
     table.names.push_back(message("bag ", b));
   }
   table.instances = normals<float>(shape<2>{table.offsets.back(), 6}, seed);
-  for (std::int64_t b = 1; b < bags; b += 2) table.instances.view()(table.offsets[static_cast<std::size_t>(b)] + 1, 0) = 6;
+  for (std::int64_t b = 1; b < bags; b += 2)
+    table.instances.view()(table.offsets[static_cast<std::size_t>(b)] + 1, 0) = 6;
   return table;
 }
 

@@ -33,13 +33,16 @@ train::training_state<T> some_state(std::int64_t size) {
 template <class T>
 void fill(vector_view<T> values, const std::vector<parameter_entry>& entries, T first) {
   for (const auto& entry : entries)
-    for (std::int64_t i = 0; i < entry.size(); ++i) values(entry.offset + i) = first + static_cast<T>(entry.offset + i) / T(7);
+    for (std::int64_t i = 0; i < entry.size(); ++i)
+      values(entry.offset + i) = first + static_cast<T>(entry.offset + i) / T(7);
 }
 std::string text_of(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
 }
-void write(const std::filesystem::path& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
+void write(const std::filesystem::path& path, const std::string& text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
 
 }  // namespace
 
@@ -65,7 +68,8 @@ TEST_CASE_TEMPLATE("checkpoint: what was saved comes back bit by bit", T, float,
   CHECK(test::same_bits(got.best_weights, state.best_weights));
   for (std::size_t i = 0; i < 2; ++i) CHECK(test::same_bits(got.moments[i], state.moments[i]));
   CHECK(got.history.names() == state.history.names());
-  for (const auto& name : state.history.names()) CHECK(test::same_bits(got.history.column(name), state.history.column(name)));
+  for (const auto& name : state.history.names())
+    CHECK(test::same_bits(got.history.column(name), state.history.column(name)));
 
   auto alone = weights.zeros();
   train::load_weights(path, alone);
@@ -87,7 +91,8 @@ TEST_CASE("checkpoint of another network: every tensor that is missing or missha
   const test::temporary_directory folder;
   const auto path = folder.path() / "run.safetensors";
   const auto weights = initial_parameters<float>(network{}, {.seed = 1});
-  train::save_checkpoint<float>(path, weights.entries(), weights.flat(), some_state<float>(weights.flat().extent(0)), "s");
+  train::save_checkpoint<float>(path, weights.entries(), weights.flat(), some_state<float>(weights.flat().extent(0)),
+                                "s");
   auto other = initial_parameters<float>(other_network{}, {.seed = 2});
   const auto before = other.clone();
   train::training_state<float> state(other.flat().extent(0), 2);
@@ -99,8 +104,9 @@ TEST_CASE("checkpoint of another network: every tensor that is missing or missha
     } catch (const io_error& failure) {
       reported = failure.what();
     }
-    for (const char* part : {"run.safetensors: does not hold the weights of this network:", "0.weight is [3, 5], expected [4, 5]",
-                             "0.bias is [3], expected [4]", "1.weight is [2, 3], expected [2, 4]", "2.weight is missing", "2.bias is missing"}) {
+    for (const char* part : {"run.safetensors: does not hold the weights of this network:",
+                             "0.weight is [3, 5], expected [4, 5]", "0.bias is [3], expected [4]",
+                             "1.weight is [2, 3], expected [2, 4]", "2.weight is missing", "2.bias is missing"}) {
       CAPTURE(reported);
       CHECK(reported.find(part) != std::string::npos);
     }
@@ -121,10 +127,13 @@ TEST_CASE("checkpoint: other settings, weights alone, a wrong element type and b
   const auto load = [&](const std::filesystem::path& file, const char* settings = "seed 1") {
     train::load_checkpoint(file, read.entries(), read.flat(), state, settings);
   };
-  CHECK_THROWS_WITH_AS(load(path, "seed 2"),
-                       message(path.string(), ": is the checkpoint of another training\n  it has:   seed 1\n  expected: seed 2").c_str(), io_error);
+  CHECK_THROWS_WITH_AS(
+      load(path, "seed 2"),
+      message(path.string(), ": is the checkpoint of another training\n  it has:   seed 1\n  expected: seed 2").c_str(),
+      io_error);
   train::save_weights(broken, weights);
-  CHECK_THROWS_WITH_AS(load(broken), message(broken.string(), ": is no milkit checkpoint: it has no \"settings\"").c_str(), io_error);
+  CHECK_THROWS_WITH_AS(load(broken),
+                       message(broken.string(), ": is no milkit checkpoint: it has no \"settings\"").c_str(), io_error);
   CHECK_THROWS_AS(load(folder.path() / "missing.safetensors"), io_error);
 
   const std::string whole = text_of(path);
@@ -139,7 +148,8 @@ TEST_CASE("checkpoint: other settings, weights alone, a wrong element type and b
   const std::vector<double> numbers(4);
   for (const char* prefix : {"", "best.", "moment0.", "moment1."})
     for (const auto& entry : weights.entries())
-      odd.add_bytes(prefix + entry.name, data::dtype_of<float>(), {entry.shape.extent, entry.shape.extent + entry.shape.rank}, values.data());
+      odd.add_bytes(prefix + entry.name, data::dtype_of<float>(),
+                    {entry.shape.extent, entry.shape.extent + entry.shape.rank}, values.data());
   odd.add("training.progress", vector_view<const double>(numbers.data(), {4}));
   odd.add("training.schedule", vector_view<const double>(numbers.data(), {3}));
   odd.write(broken);
@@ -173,7 +183,9 @@ TEST_CASE("checkpoint: a full disk leaves the old file as it was") {
   for (const rlim_t room : {rlim_t{0}, rlim_t{8}, rlim_t{100}, static_cast<rlim_t>(before.size() - 1)}) {
     const test::full_disk full(room);
     CHECK_THROWS_AS(train::save_weights(path, weights), io_error);
-    CHECK_THROWS_AS(train::save_checkpoint<float>(path, weights.entries(), weights.flat(), some_state<float>(weights.flat().extent(0)), "s"), io_error);
+    CHECK_THROWS_AS(train::save_checkpoint<float>(path, weights.entries(), weights.flat(),
+                                                  some_state<float>(weights.flat().extent(0)), "s"),
+                    io_error);
   }
   CHECK(text_of(path) == before);
   CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1);

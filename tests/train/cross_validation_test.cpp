@@ -21,17 +21,19 @@ std::vector<std::int64_t> alternating(std::int64_t bags) {
 }
 
 /// Trains on the training part, standardised by it alone.
-train::cross_validation_result cross_validate(const data::bag_table& bags, const train::cross_validation_options& options,
+train::cross_validation_result cross_validate(const data::bag_table& bags,
+                                              const train::cross_validation_options& options,
                                               std::span<const std::string> groups = {}) {
-  return train::cross_validate(bags.labels, groups, options, [&](cpu& backend, const train::fold& fold, std::uint64_t seed) -> run_result {
-    const data::bag_table scaled = data::standardised(bags, fold.train);
-    train::table_dataset all(scaled);
-    train::subset training(all, fold.train), test(all, fold.test);
-    train::trainer trainer(backend, test::dropping_network(), train::adam{.learning_rate = 1e-2});
-    auto weights = initial_parameters<float>(test::dropping_network(), {.seed = seed});
-    auto history = trainer.fit(weights, training, {.epochs = 20, .seed = seed});
-    return {trainer.evaluate(weights, test), std::move(history)};
-  });
+  return train::cross_validate(
+      bags.labels, groups, options, [&](cpu& backend, const train::fold& fold, std::uint64_t seed) -> run_result {
+        const data::bag_table scaled = data::standardised(bags, fold.train);
+        train::table_dataset all(scaled);
+        train::subset training(all, fold.train), test(all, fold.test);
+        train::trainer trainer(backend, test::dropping_network(), train::adam{.learning_rate = 1e-2});
+        auto weights = initial_parameters<float>(test::dropping_network(), {.seed = seed});
+        auto history = trainer.fit(weights, training, {.epochs = 20, .seed = seed});
+        return {trainer.evaluate(weights, test), std::move(history)};
+      });
 }
 
 }  // namespace
@@ -71,21 +73,25 @@ TEST_CASE("cross_validate leaks nothing: no patient and no feature of a test par
   std::vector<std::string> patients;
   for (int b = 0; b < 24; ++b) patients.push_back(message("patient ", b / 3));
   std::mutex mutex;
-  train::cross_validate(labels, patients, {.folds = 4, .repeats = 3, .threads = 2}, [&](cpu&, const train::fold& fold, std::uint64_t) -> run_result {
-    const std::lock_guard lock(mutex);
-    std::set<std::string> seen;
-    for (const std::int64_t b : fold.train) seen.insert(patients[static_cast<std::size_t>(b)]);
-    for (const std::int64_t b : fold.test) CHECK(seen.count(patients[static_cast<std::size_t>(b)]) == 0);
-    CHECK(fold.train.size() + fold.test.size() == 24);
-    return {};
-  });
+  train::cross_validate(labels, patients, {.folds = 4, .repeats = 3, .threads = 2},
+                        [&](cpu&, const train::fold& fold, std::uint64_t) -> run_result {
+                          const std::lock_guard lock(mutex);
+                          std::set<std::string> seen;
+                          for (const std::int64_t b : fold.train) seen.insert(patients[static_cast<std::size_t>(b)]);
+                          for (const std::int64_t b : fold.test)
+                            CHECK(seen.count(patients[static_cast<std::size_t>(b)]) == 0);
+                          CHECK(fold.train.size() + fold.test.size() == 24);
+                          return {};
+                        });
 
   // What the test bags hold changes nothing of the scaling of the training bags.
   const data::bag_table bags = test::needle_bags(10);
   data::bag_table changed{bags.instances.clone(), bags.offsets, bags.labels, bags.names, {}};
   const std::vector<std::int64_t> fit_on = {0, 1, 2, 5, 7};
   for (const std::int64_t b : {3, 4, 6, 8, 9})
-    for (std::int64_t i = bags.offsets[static_cast<std::size_t>(b)]; i < bags.offsets[static_cast<std::size_t>(b) + 1]; ++i) changed.instances.view()(i, 0) = 1e6f;
+    for (std::int64_t i = bags.offsets[static_cast<std::size_t>(b)]; i < bags.offsets[static_cast<std::size_t>(b) + 1];
+         ++i)
+      changed.instances.view()(i, 0) = 1e6f;
   const auto one = data::standardised(bags, fit_on), two = data::standardised(changed, fit_on);
   for (const std::int64_t b : fit_on) CHECK(test::same_bits(one.bag(b), two.bag(b)));
 }
@@ -105,15 +111,26 @@ TEST_CASE("cross_validate: a class that is absent from a fold leaves its AUROC u
 
 TEST_CASE("cross_validate refuses more folds than bags, folds that are not there, and reports what a fold throws") {
   const data::bag_table bags = test::needle_bags(6);
-  CHECK_THROWS_WITH_AS(cross_validate(bags, {.folds = 7}), "stratified_k_fold: folds is 7, expected at most the number of bags, 6", value_error);
-  CHECK_THROWS_WITH_AS(cross_validate(bags, {.folds = 3, .repeats = 0}), "milkit::train::cross_validate: repeats is 0, expected at least 1", value_error);
-  CHECK_THROWS_WITH_AS(cross_validate(bags, {.folds = 3, .only_fold = 4}), "milkit::train::cross_validate: only_fold is 4, expected 1 to 3 or 0 for all", value_error);
+  CHECK_THROWS_WITH_AS(cross_validate(bags, {.folds = 7}),
+                       "stratified_k_fold: folds is 7, expected at most the number of bags, 6", value_error);
+  CHECK_THROWS_WITH_AS(cross_validate(bags, {.folds = 3, .repeats = 0}),
+                       "milkit::train::cross_validate: repeats is 0, expected at least 1", value_error);
+  CHECK_THROWS_WITH_AS(cross_validate(bags, {.folds = 3, .only_fold = 4}),
+                       "milkit::train::cross_validate: only_fold is 4, expected 1 to 3 or 0 for all", value_error);
   const std::vector<std::string> one_patient(6, "p");
   CHECK_THROWS_AS(cross_validate(bags, {.folds = 2}, one_patient), value_error);
   for (const int threads : {1, 2})
-    CHECK_THROWS_WITH_AS(train::cross_validate(bags.labels, {}, {.folds = 3, .threads = threads},
-                                               [](cpu&, const train::fold& fold, std::uint64_t) -> run_result { throw io_error(message("bag ", fold.test[0])); }),
-                         message("bag ", train::stratified_k_fold(bags.labels, {.folds = 3, .seed = random_stream(0, 0, 0).below(std::uint64_t{1} << 62, 0, 0)})[0].test[0]).c_str(), io_error);
+    CHECK_THROWS_WITH_AS(
+        train::cross_validate(bags.labels, {}, {.folds = 3, .threads = threads},
+                              [](cpu&, const train::fold& fold, std::uint64_t) -> run_result {
+                                throw io_error(message("bag ", fold.test[0]));
+                              }),
+        message("bag ",
+                train::stratified_k_fold(
+                    bags.labels, {.folds = 3, .seed = random_stream(0, 0, 0).below(std::uint64_t{1} << 62, 0, 0)})[0]
+                    .test[0])
+            .c_str(),
+        io_error);
 }
 
 TEST_CASE("standardised: mean 0 and deviation 1 over the bags it was fitted on, constant features only shifted") {
@@ -129,7 +146,8 @@ TEST_CASE("standardised: mean 0 and deviation 1 over the bags it was fitted on, 
     CHECK(test::close(square / count, j == 5 ? 0 : 1, {.absolute = 1e-5}));
   }
   CHECK_THROWS_AS(data::standardised(bags, {}), value_error);
-  CHECK_THROWS_WITH_AS(data::standardised(bags, std::vector<std::int64_t>{0, 10}), "milkit::data::standardised: index 10 is outside the 10 bags", value_error);
+  CHECK_THROWS_WITH_AS(data::standardised(bags, std::vector<std::int64_t>{0, 10}),
+                       "milkit::data::standardised: index 10 is outside the 10 bags", value_error);
 }
 
 TEST_CASE("mean_of leaves undefined values out") {

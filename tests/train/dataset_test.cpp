@@ -26,7 +26,9 @@ struct drawn {
   std::int64_t classes() const { return 2; }
   std::int64_t label(std::int64_t i) const { return i % 2; }
   std::int64_t bag(std::int64_t i) const { return i; }
-  std::int64_t bag(std::int64_t i, const random_stream& random) const { return i + 100 * static_cast<std::int64_t>(1 + random.below(9, 0, 0)); }
+  std::int64_t bag(std::int64_t i, const random_stream& random) const {
+    return i + 100 * static_cast<std::int64_t>(1 + random.below(9, 0, 0));
+  }
 };
 
 }  // namespace

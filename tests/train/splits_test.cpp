@@ -72,7 +72,8 @@ TEST_CASE("fold sizes differ by at most one for any order of many classes") {
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
     const integers labels = random_labels(60 + static_cast<std::int64_t>(seed) % 40, 6, seed);
     std::set<std::size_t> sizes;
-    for (const auto& each : train::stratified_k_fold(labels, {.folds = 9, .seed = seed})) sizes.insert(each.test.size());
+    for (const auto& each : train::stratified_k_fold(labels, {.folds = 9, .seed = seed}))
+      sizes.insert(each.test.size());
     CHECK(*sizes.rbegin() - *sizes.begin() <= 1);
   }
 }

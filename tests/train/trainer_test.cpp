@@ -24,7 +24,8 @@ struct outcome {
 };
 /// Trains on 24 bags and validates on 10 others.
 template <class Schedule = train::constant_schedule>
-outcome train_once(const train::fit_options& options, int threads = 1, Schedule schedule = {}, train::adam adam = {.learning_rate = 3e-3}) {
+outcome train_once(const train::fit_options& options, int threads = 1, Schedule schedule = {},
+                   train::adam adam = {.learning_rate = 3e-3}) {
   const data::bag_table bags = test::needle_bags(24), others = test::needle_bags(10, 2);
   train::table_dataset training(bags), validation(others);
   cpu backend{.threads = threads};
@@ -40,13 +41,15 @@ bool same(const outcome& a, const outcome& b) {
   return true;
 }
 
-/// A "network" of one weight w whose loss on a bag is given by a function of the bag's only number and w, with its slope.
+/// A "network" of one weight w whose loss on a bag is given by a function of the bag's only number and w, with its
+/// slope.
 template <class Loss>
 struct plain_network {
   Loss loss_and_slope;
   void describe(auto& v) const { v.parameter({"w", {1}, role::weight, 1, 1, init::zeros}); }
   template <class Bags>
-  double train_bags(cpu&, auto weights, const Bags& bags, auto, const auto&, double scale, auto gradient, const pass&) const {
+  double train_bags(cpu&, auto weights, const Bags& bags, auto, const auto&, double scale, auto gradient,
+                    const pass&) const {
     const auto [value, slope] = loss_and_slope(bags.source().instances(0, 0), weights(0));
     gradient(0) += static_cast<float>(scale * slope);
     return value;
@@ -99,7 +102,8 @@ TEST_CASE("trainer: the same seed gives the same bits at any number of threads, 
 
 TEST_CASE("trainer: stopped after any epoch and resumed, it ends with the bits of an uninterrupted training") {
   const test::temporary_directory folder;
-  train::fit_options options{.epochs = 6, .seed = 3, .sampling = train::sampling::balanced, .bags_per_step = 5, .clip_norm = 0.5};
+  train::fit_options options{
+      .epochs = 6, .seed = 3, .sampling = train::sampling::balanced, .bags_per_step = 5, .clip_norm = 0.5};
   const train::reduce_on_plateau schedule{.factor = 0.5, .patience = 0, .threshold = 0.2};
   const outcome want = train_once(options, 1, schedule);
   CHECK(want.history.column("learning_rate").back() < want.history.column("learning_rate").front());
@@ -157,7 +161,8 @@ TEST_CASE("trainer: early stopping, and the best epoch's weights at the end, als
   CHECK(test::same_bits(train_once(exact, 1, train::constant_schedule{}, adam).weights.flat(), stopped.weights.flat()));
   auto last = options;
   last.restore_best = false;
-  CHECK_FALSE(test::same_bits(train_once(last, 1, train::constant_schedule{}, adam).weights.flat(), stopped.weights.flat()));
+  CHECK_FALSE(
+      test::same_bits(train_once(last, 1, train::constant_schedule{}, adam).weights.flat(), stopped.weights.flat()));
 
   for (const std::int64_t every : {1, 2, 1000}) {
     auto resumed = options;
@@ -184,11 +189,17 @@ TEST_CASE("trainer: accumulated gradients are those of a ragged batch of the sam
     train::trainer trainer(backend, net, train::sgd{.learning_rate = 0.5}, loss);
     const auto history = trainer.fit(trained, dataset, {.epochs = 1, .bags_per_step = 7});
     const vector_view<const std::int64_t> offsets(bags.offsets.data(), {8}), labels(bags.labels.data(), {7});
-    const double value = net.train_bags(backend, by_hand.flat(), bags_of(bags.instances.view(), offsets), labels, loss, 1.0, gradient.flat(), {.training = true});
+    const double value = net.train_bags(backend, by_hand.flat(), bags_of(bags.instances.view(), offsets), labels, loss,
+                                        1.0, gradient.flat(), {.training = true});
     for (std::int64_t i = 0; i < by_hand.flat().extent(0); ++i) by_hand.flat()(i) -= 0.5f * gradient.flat()(i);
     CHECK(test::relative_error(trained.flat(), by_hand.flat()) <= 1e-6);
     CHECK(test::close(history.column("loss")[0], value, {.relative = 1e-6}));
-    CHECK(test::close(trainer.evaluate(trained, dataset).loss, loss.value(backend, models::predict(backend, net, trained, bags_of(bags.instances.view(), offsets)).logits.view(), labels), {.relative = 1e-6}));
+    CHECK(test::close(
+        trainer.evaluate(trained, dataset).loss,
+        loss.value(backend,
+                   models::predict(backend, net, trained, bags_of(bags.instances.view(), offsets)).logits.view(),
+                   labels),
+        {.relative = 1e-6}));
   }
 }
 
@@ -203,7 +214,8 @@ TEST_CASE("trainer: clipping bounds the step") {
   CHECK(weights["w"](0) == doctest::Approx(-1.0f));
 }
 
-TEST_CASE("trainer: a loss or a gradient that is no number names its bags, and leaves the weights as before that step") {
+TEST_CASE(
+    "trainer: a loss or a gradient that is no number names its bags, and leaves the weights as before that step") {
   for (const bool in_loss : {true, false}) {
     plain_network odd{[in_loss](float x, float) {
       return std::pair(in_loss && x == 3 ? std::nan("") : 1.0, !in_loss && x == 3 ? std::nan("") : 1.0);
@@ -215,8 +227,9 @@ TEST_CASE("trainer: a loss or a gradient that is no number names its bags, and l
     parameters<decltype(odd), float> weights(odd);
     const auto order = train::epoch_order(dataset, train::sampling::shuffled, random_stream(0, 0, 1));
     const auto steps_before = std::find(order.begin(), order.end(), 2) - order.begin();
-    const char* sentence = in_loss ? "milkit::train::trainer: the loss of bag 2 in epoch 1 is nan, expected a finite number"
-                                   : "milkit::train::trainer: the gradient of bag 2 in epoch 1 has the norm nan, expected a finite number";
+    const char* sentence =
+        in_loss ? "milkit::train::trainer: the loss of bag 2 in epoch 1 is nan, expected a finite number"
+                : "milkit::train::trainer: the gradient of bag 2 in epoch 1 has the norm nan, expected a finite number";
     CHECK_THROWS_WITH_AS(trainer.fit(weights, dataset, {.epochs = 5}), sentence, value_error);
     CHECK(weights["w"](0) == static_cast<float>(-steps_before));
   }
@@ -230,7 +243,8 @@ TEST_CASE("trainer: a bag with NaN features is named") {
   train::trainer trainer(backend, test::dropping_network(), train::adam{});
   auto weights = fresh_weights();
   CHECK_THROWS_WITH_AS(trainer.fit(weights, dataset, {.epochs = 1}),
-                       "milkit::train::trainer: the loss of bag 4 in epoch 1 is nan, expected a finite number", value_error);
+                       "milkit::train::trainer: the loss of bag 4 in epoch 1 is nan, expected a finite number",
+                       value_error);
   for (const double each : test::elements(weights.flat())) CHECK(std::isfinite(each));
 }
 
@@ -240,7 +254,8 @@ TEST_CASE("trainer: the plateau schedule is told the validation loss, or the tra
   const data::bag_table bags = numbers({1, 2}, {1, 1}), others = numbers({1, 2}, {0, 1});
   train::table_dataset training(bags), validation(others);
   cpu backend{.threads = 1};
-  train::trainer trainer(backend, falling, train::sgd{.learning_rate = 8}, loss::cross_entropy{}, train::reduce_on_plateau{.factor = 0.5, .patience = 1});
+  train::trainer trainer(backend, falling, train::sgd{.learning_rate = 8}, loss::cross_entropy{},
+                         train::reduce_on_plateau{.factor = 0.5, .patience = 1});
   parameters<decltype(falling), float> weights(falling);
   const auto with = trainer.fit(weights, training, validation, {.epochs = 5});
   CHECK(with.column("learning_rate") == std::vector<double>{8, 8, 8, 4, 4});
@@ -256,9 +271,12 @@ TEST_CASE("trainer: an undefined validation AUROC is no criterion") {
   cpu backend{.threads = 1};
   train::trainer trainer(backend, test::dropping_network(), train::adam{});
   auto weights = fresh_weights();
-  CHECK_THROWS_WITH_AS(trainer.fit(weights, training, validation, {.epochs = 3, .best_by = train::criterion::auroc}),
-                       "milkit::train::trainer: the AUROC to judge by is undefined: the validation bags are all of one class", value_error);
-  CHECK(std::isnan(trainer.fit(weights, training, validation, {.epochs = 1, .best_by = train::criterion::accuracy}).column("validation_auroc")[0]));
+  CHECK_THROWS_WITH_AS(
+      trainer.fit(weights, training, validation, {.epochs = 3, .best_by = train::criterion::auroc}),
+      "milkit::train::trainer: the AUROC to judge by is undefined: the validation bags are all of one class",
+      value_error);
+  CHECK(std::isnan(trainer.fit(weights, training, validation, {.epochs = 1, .best_by = train::criterion::accuracy})
+                       .column("validation_auroc")[0]));
 }
 
 TEST_CASE("trainer refuses options and labels that make no sense") {
@@ -271,17 +289,25 @@ TEST_CASE("trainer refuses options and labels that make no sense") {
   auto weights = fresh_weights();
   const auto fit = [&](const train::fit_options& options) { trainer.fit(weights, training, options); };
   CHECK_THROWS_WITH_AS(fit({.epochs = 0}), "milkit::train::trainer: epochs is 0, expected at least 1", value_error);
-  CHECK_THROWS_WITH_AS(fit({.bags_per_step = 0}), "milkit::train::trainer: bags_per_step is 0, expected at least 1", value_error);
-  CHECK_THROWS_WITH_AS(fit({.clip_norm = -1}), "milkit::train::trainer: clip_norm is -1, expected at least 0", value_error);
-  CHECK_THROWS_WITH_AS(fit({.patience = -1}), "milkit::train::trainer: patience is -1, expected at least 0", value_error);
-  CHECK_THROWS_WITH_AS(fit({.checkpoint_every = 0}), "milkit::train::trainer: checkpoint_every is 0, expected at least 1", value_error);
+  CHECK_THROWS_WITH_AS(fit({.bags_per_step = 0}), "milkit::train::trainer: bags_per_step is 0, expected at least 1",
+                       value_error);
+  CHECK_THROWS_WITH_AS(fit({.clip_norm = -1}), "milkit::train::trainer: clip_norm is -1, expected at least 0",
+                       value_error);
+  CHECK_THROWS_WITH_AS(fit({.patience = -1}), "milkit::train::trainer: patience is -1, expected at least 0",
+                       value_error);
+  CHECK_THROWS_WITH_AS(fit({.checkpoint_every = 0}),
+                       "milkit::train::trainer: checkpoint_every is 0, expected at least 1", value_error);
   CHECK_THROWS_WITH_AS(trainer.fit(weights, empty), "milkit::train::trainer: there are no bags", value_error);
-  CHECK_THROWS_WITH_AS(trainer.fit(weights, training, empty), "milkit::train::trainer: there are no validation bags", value_error);
-  CHECK_THROWS_WITH_AS(trainer.fit(weights, labelled), "milkit::train::trainer: bag 3 has label -1, expected 0 to 1", value_error);
-  CHECK_THROWS_WITH_AS(trainer.fit(weights, training, labelled), "milkit::train::trainer: validation bag 3 has label -1, expected 0 to 1", value_error);
+  CHECK_THROWS_WITH_AS(trainer.fit(weights, training, empty), "milkit::train::trainer: there are no validation bags",
+                       value_error);
+  CHECK_THROWS_WITH_AS(trainer.fit(weights, labelled), "milkit::train::trainer: bag 3 has label -1, expected 0 to 1",
+                       value_error);
+  CHECK_THROWS_WITH_AS(trainer.fit(weights, training, labelled),
+                       "milkit::train::trainer: validation bag 3 has label -1, expected 0 to 1", value_error);
   wrong.labels[3] = 2;  // three classes, and a network of two
   CHECK_THROWS_WITH_AS(trainer.fit(weights, labelled, {.epochs = 1}),
-                       "milkit::loss::cross_entropy: label 2 of bag 0 is outside the 2 classes, expected 0 to 1", value_error);
+                       "milkit::loss::cross_entropy: label 2 of bag 0 is outside the 2 classes, expected 0 to 1",
+                       value_error);
 }
 
 TEST_CASE("trainer refuses the checkpoint of another training") {
@@ -307,7 +333,8 @@ TEST_CASE("trainer refuses the checkpoint of another training") {
   const auto before = weights.clone();
   train::trainer decoupled(backend, test::dropping_network(), train::adamw{.learning_rate = 3e-3, .weight_decay = 0});
   CHECK_THROWS_AS(decoupled.fit(weights, training, options), io_error);
-  train::trainer weighted(backend, test::dropping_network(), train::adam{.learning_rate = 3e-3}, loss::cross_entropy{{1, 2}});
+  train::trainer weighted(backend, test::dropping_network(), train::adam{.learning_rate = 3e-3},
+                          loss::cross_entropy{{1, 2}});
   CHECK_THROWS_AS(weighted.fit(weights, training, options), io_error);
   CHECK(test::same_bits(weights.flat(), before.flat()));
   options.patience = 50;  // these may change
@@ -346,13 +373,15 @@ TEST_CASE("trainer: a disk that fills up while a checkpoint is written leaves th
 TEST_CASE("trainer: on_epoch is told every epoch, with the rate of the schedule") {
   std::vector<std::int64_t> epochs;
   std::vector<double> rates;
-  train_once({.epochs = 3, .on_epoch = [&](const train::epoch_report& r) {
-                epochs.push_back(r.epoch);
-                rates.push_back(r.learning_rate);
-                CHECK(r.epochs == 3);
-                REQUIRE(r.validation != nullptr);
-                CHECK(r.validation->labels.size() == 10);
-              }},
+  train_once({.epochs = 3,
+              .on_epoch =
+                  [&](const train::epoch_report& r) {
+                    epochs.push_back(r.epoch);
+                    rates.push_back(r.learning_rate);
+                    CHECK(r.epochs == 3);
+                    REQUIRE(r.validation != nullptr);
+                    CHECK(r.validation->labels.size() == 10);
+                  }},
              1, train::step_schedule{.factor = 0.1, .period = 2});
   CHECK(epochs == std::vector<std::int64_t>{1, 2, 3});
   CHECK(test::relative_error(rates, std::vector<double>{3e-3, 3e-3, 3e-4}) <= 1e-12);

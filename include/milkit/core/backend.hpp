@@ -8,8 +8,8 @@
 
 namespace milkit {
 
-/// Where and how work runs: `cpu` (core/cpu.hpp) or `cuda` (core/cuda.cuh). A backend names its memory space and owns the
-/// workspace that ops take their temporary memory from; it is the first argument of every op.
+/// Where and how work runs: `cpu` (core/cpu.hpp) or `cuda` (core/cuda.cuh). A backend names its memory space and owns
+/// the workspace that ops take their temporary memory from; it is the first argument of every op.
 template <class B>
 concept backend = requires(B& b) {
   typename B::space;

@@ -16,28 +16,31 @@ namespace milkit {
 /// `c[m, n] = op(a) op(b) + beta c`, where op transposes if told to and `lda`, `ldb`, `ldc` are row strides.
 /// Ready ones: `onednn_gemm` (ops/matmul_onednn.hpp) and `cblas_gemm` (ops/matmul_cblas.hpp).
 struct gemm_library {
-  using gemm = void (*)(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k, const float* a,
-                        std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc);
+  using gemm = void (*)(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k,
+                        const float* a, std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c,
+                        std::int64_t ldc);
   using gemm_double = void (*)(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k,
-                               const double* a, std::int64_t lda, const double* b, std::int64_t ldb, double beta, double* c,
-                               std::int64_t ldc);
-  gemm single = nullptr;              ///< null: Eigen
-  gemm_double double_ = nullptr;      ///< null: Eigen
+                               const double* a, std::int64_t lda, const double* b, std::int64_t ldb, double beta,
+                               double* c, std::int64_t ldc);
+  gemm single = nullptr;          ///< null: Eigen
+  gemm_double double_ = nullptr;  ///< null: Eigen
 };
 
-/// The CPU backend. `cpu{}` uses every core that OpenMP offers; `cpu{.threads = 2}` uses two. Results never depend on the
-/// number of threads. One object serves one thread of yours at a time (it owns the workspace); make one for each.
+/// The CPU backend. `cpu{}` uses every core that OpenMP offers; `cpu{.threads = 2}` uses two. Results never depend on
+/// the number of threads. One object serves one thread of yours at a time (it owns the workspace); make one for each.
 struct cpu {
   using space = host_space;
 
-  /// Chunks of a bag (pooling/bag_embedding.hpp): bytes of intermediate values that stay in cache, and bounds on the rows.
+  /// Chunks of a bag (pooling/bag_embedding.hpp): bytes of intermediate values that stay in cache, and bounds on the
+  /// rows.
   static constexpr std::int64_t chunk_bytes = std::int64_t{2} << 20, least_chunk_rows = 64, most_chunk_rows = 512;
 
   int threads = 0;  ///< 0: as many as the machine has
   gemm_library gemm = {};
   milkit::workspace<host_space> workspace = {};
 
-  /// Where layers put what backward needs; null: into the workspace. Set by those who keep it apart (pooling/bag_embedding.hpp).
+  /// Where layers put what backward needs; null: into the workspace. Set by those who keep it apart
+  /// (pooling/bag_embedding.hpp).
   milkit::workspace<host_space>* store = nullptr;
 
   milkit::workspace<host_space>& kept_memory() { return store ? *store : workspace; }
@@ -50,7 +53,9 @@ struct cpu {
   }
 
   /// A backend that computes nothing and counts the memory that this one would use.
-  cpu planner() const { return cpu{.threads = threads, .gemm = gemm, .workspace = milkit::workspace<host_space>(true)}; }
+  cpu planner() const {
+    return cpu{.threads = threads, .gemm = gemm, .workspace = milkit::workspace<host_space>(true)};
+  }
 
   /// The number of threads that parallel loops use: 1 where this was compiled without OpenMP.
   int thread_count() const {
@@ -61,7 +66,8 @@ struct cpu {
 #endif
   }
 
-  /// The single-threaded backend of thread `i` of a parallel loop, with a workspace of its own that is kept between steps.
+  /// The single-threaded backend of thread `i` of a parallel loop, with a workspace of its own that is kept between
+  /// steps.
   cpu& worker(int i) {
     while (static_cast<int>(workers.size()) <= i)
       workers.push_back(std::make_unique<cpu>(
@@ -73,13 +79,14 @@ struct cpu {
   std::vector<std::unique_ptr<cpu>> workers = {};  ///< filled by `worker`
 };
 
-/// A short vector of the host where the backend's kernels can read it: itself on `cpu`; on `cuda` a copy in the workspace.
+/// A short vector of the host where the backend's kernels can read it: itself on `cpu`; on `cuda` a copy in the
+/// workspace.
 template <class T>
 vector_view<const T> to_backend(cpu&, vector_view<const T> host) {
   return host;
 }
-/// The values of a short vector of the backend: itself on `cpu`; `cuda` waits for it and copies it into host memory of the
-/// workspace.
+/// The values of a short vector of the backend: itself on `cpu`; `cuda` waits for it and copies it into host memory of
+/// the workspace.
 template <class T>
 vector_view<const T> to_host(cpu&, vector_view<const T> values) {
   return values;

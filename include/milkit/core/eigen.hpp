@@ -13,8 +13,10 @@ using row_major_matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen:
 /// elements lie apart: shape_error.
 template <class T>
 auto as_eigen(matrix_view<T> m) {
-  using matrix = std::conditional_t<std::is_const_v<T>, const row_major_matrix<std::remove_const_t<T>>, row_major_matrix<T>>;
-  return Eigen::Map<matrix, Eigen::Unaligned, Eigen::OuterStride<>>(m.data(), m.rows(), m.cols(), Eigen::OuterStride<>(m.stride()));
+  using matrix =
+      std::conditional_t<std::is_const_v<T>, const row_major_matrix<std::remove_const_t<T>>, row_major_matrix<T>>;
+  return Eigen::Map<matrix, Eigen::Unaligned, Eigen::OuterStride<>>(m.data(), m.rows(), m.cols(),
+                                                                    Eigen::OuterStride<>(m.stride()));
 }
 template <class T>
 auto as_eigen(vector_view<T> v) {
@@ -23,8 +25,8 @@ auto as_eigen(vector_view<T> v) {
   return Eigen::Map<std::conditional_t<std::is_const_v<T>, const vector, vector>>(v.data(), v.extent(0));
 }
 
-/// An Eigen matrix, map or block as a view of the same memory. Matrices must be row-major (instances are rows) and vectors
-/// contiguous; a column-major matrix does not compile, a strided vector throws shape_error.
+/// An Eigen matrix, map or block as a view of the same memory. Matrices must be row-major (instances are rows) and
+/// vectors contiguous; a column-major matrix does not compile, a strided vector throws shape_error.
 template <class Derived>
 auto view_of(Eigen::DenseBase<Derived>& m) {
   using scalar = std::remove_reference_t<decltype(*m.derived().data())>;
@@ -33,10 +35,12 @@ auto view_of(Eigen::DenseBase<Derived>& m) {
       throw shape_error(message("view_of: the Eigen vector's stride is ", m.derived().innerStride(), ", expected 1"));
     return vector_view<scalar>(m.derived().data(), shape<1>{m.size()});
   } else {
-    static_assert(Derived::IsRowMajor,
-                  "milkit::view_of: an Eigen matrix of instances must be row-major (Eigen::RowMajor), one instance a row");
+    static_assert(
+        Derived::IsRowMajor,
+        "milkit::view_of: an Eigen matrix of instances must be row-major (Eigen::RowMajor), one instance a row");
     if (m.derived().innerStride() != 1)
-      throw shape_error(message("view_of: the Eigen matrix's inner stride is ", m.derived().innerStride(), ", expected 1"));
+      throw shape_error(
+          message("view_of: the Eigen matrix's inner stride is ", m.derived().innerStride(), ", expected 1"));
     return matrix_view<scalar>(m.derived().data(), shape<2>{m.rows(), m.cols()}, m.derived().outerStride());
   }
 }

@@ -17,7 +17,9 @@ struct row_range {
 };
 
 /// How many chunks of `size` rows cover `rows` rows, and which rows the `i`-th holds.
-inline std::int64_t chunk_count(std::int64_t rows, std::int64_t size) { return rows <= 0 ? 0 : (rows + size - 1) / size; }
+inline std::int64_t chunk_count(std::int64_t rows, std::int64_t size) {
+  return rows <= 0 ? 0 : (rows + size - 1) / size;
+}
 inline row_range chunk_at(std::int64_t rows, std::int64_t size, std::int64_t i) {
   const std::int64_t first = i * size;
   return {first, rows - first < size ? rows - first : size};
@@ -58,9 +60,10 @@ inline int thread_index() {
 }  // namespace detail
 
 /// Calls `body(row_range)` for each chunk of `chunk_rows` rows, on `backend.thread_count()` threads with OpenMP and one
-/// after the other without. The chunks depend on `rows` and `chunk_rows` alone, so a body that computes each chunk by itself
-/// gives the same result at any thread count. A body that takes a second argument gets the number of its thread, 0 to
-/// `thread_count() - 1`, to pick its own scratch memory. An exception ends in the caller; of several, the lowest chunk's.
+/// after the other without. The chunks depend on `rows` and `chunk_rows` alone, so a body that computes each chunk by
+/// itself gives the same result at any thread count. A body that takes a second argument gets the number of its thread,
+/// 0 to `thread_count() - 1`, to pick its own scratch memory. An exception ends in the caller; of several, the lowest
+/// chunk's.
 template <class Body>
 void parallel_for(cpu& backend, std::int64_t rows, std::int64_t chunk_rows, Body&& body) {
   const auto call = [&](std::int64_t chunk, int thread) {
@@ -87,10 +90,10 @@ void parallel_for(cpu& backend, std::int64_t rows, std::int64_t chunk_rows, Body
   failure.rethrow();
 }
 
-/// A parallel sum in a fixed order: `result = body(worker, i)` for each of `count` tasks, on a thread's own worker backend,
-/// each followed by `commit(worker, i, result)`, which runs alone and in ascending `i`. The worker's workspace is released
-/// after the commit, so the result may be a view into it. Same outcome at any thread count. On a planning backend every
-/// thread's worker runs every task, because any thread may come to run the one that needs most.
+/// A parallel sum in a fixed order: `result = body(worker, i)` for each of `count` tasks, on a thread's own worker
+/// backend, each followed by `commit(worker, i, result)`, which runs alone and in ascending `i`. The worker's workspace
+/// is released after the commit, so the result may be a view into it. Same outcome at any thread count. On a planning
+/// backend every thread's worker runs every task, because any thread may come to run the one that needs most.
 template <class Body, class Commit>
 void parallel_in_order(cpu& backend, std::int64_t count, Body&& body, Commit&& commit) {
   const bool planning = backend.workspace.planning();

@@ -12,14 +12,15 @@ struct philox_block {
   std::uint32_t word[4];
 };
 
-/// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): a bijection of the counter, keyed.
-/// Integer arithmetic only: the same bits on every machine and on the GPU.
+/// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): a bijection of the counter,
+/// keyed. Integer arithmetic only: the same bits on every machine and on the GPU.
 MILKIT_HD constexpr philox_block philox(philox_block counter, std::uint32_t key0, std::uint32_t key1) {
   for (int round = 0; round < 10; ++round) {
     const std::uint64_t product0 = std::uint64_t{0xD2511F53u} * counter.word[0];
     const std::uint64_t product1 = std::uint64_t{0xCD9E8D57u} * counter.word[2];
-    counter = {{static_cast<std::uint32_t>(product1 >> 32) ^ counter.word[1] ^ key0, static_cast<std::uint32_t>(product1),
-                static_cast<std::uint32_t>(product0 >> 32) ^ counter.word[3] ^ key1, static_cast<std::uint32_t>(product0)}};
+    counter = {
+        {static_cast<std::uint32_t>(product1 >> 32) ^ counter.word[1] ^ key0, static_cast<std::uint32_t>(product1),
+         static_cast<std::uint32_t>(product0 >> 32) ^ counter.word[3] ^ key1, static_cast<std::uint32_t>(product0)}};
     key0 += 0x9E3779B9u;
     key1 += 0xBB67AE85u;
   }
@@ -38,15 +39,16 @@ MILKIT_HD constexpr double uniform_of<double>(std::uint32_t high, std::uint32_t 
   return static_cast<double>((std::uint64_t{high} << 32 | low) >> 11) * 0x1p-53;
 }
 
-/// Random numbers that are a function of where they are used, and of nothing else: the seed, the step of the training, the
-/// block of the network (any number that tells the blocks apart), the instance (row), and the draw within that instance.
-/// Hence the same numbers at any thread count, in any order, in chunks or at once, and on CPU and GPU alike; nothing is
-/// stored, a backward pass asks again. Copies are free. Seed, step and block are mixed into the 64-bit Philox key by Philox
-/// itself; instance and draw are its counter, 64 bits each.
+/// Random numbers that are a function of where they are used, and of nothing else: the seed, the step of the training,
+/// the block of the network (any number that tells the blocks apart), the instance (row), and the draw within that
+/// instance. Hence the same numbers at any thread count, in any order, in chunks or at once, and on CPU and GPU alike;
+/// nothing is stored, a backward pass asks again. Copies are free. Seed, step and block are mixed into the 64-bit
+/// Philox key by Philox itself; instance and draw are its counter, 64 bits each.
 class random_stream {
  public:
   constexpr random_stream() = default;
-  constexpr random_stream(std::uint64_t seed, std::uint64_t step, std::uint64_t block) : seed_(seed), step_(step), block_(block) {
+  constexpr random_stream(std::uint64_t seed, std::uint64_t step, std::uint64_t block)
+      : seed_(seed), step_(step), block_(block) {
     const philox_block a = philox({{low(step), high(step), low(block), high(block)}}, low(seed), high(seed));
     key0_ = a.word[0] ^ a.word[2];
     key1_ = a.word[1] ^ a.word[3];
@@ -71,8 +73,8 @@ class random_stream {
     return uniform_of<T>(b.word[0], b.word[1]);
   }
 
-  /// Standard normal, by Box and Muller from the two halves of one block; never infinite. CPU and GPU agree to the rounding
-  /// of log, sqrt and cos.
+  /// Standard normal, by Box and Muller from the two halves of one block; never infinite. CPU and GPU agree to the
+  /// rounding of log, sqrt and cos.
   template <class T>
   MILKIT_HD T normal(std::uint64_t instance, std::uint64_t draw) const {
     using std::cos;
@@ -93,8 +95,8 @@ class random_stream {
     return -log(-log(uniform_of<T>(b.word[0], b.word[1]) + half));
   }
 
-  /// Uniform in 0 .. bound - 1 for bound >= 1, exactly: multiply and shift (Lemire 2019), and where the remainder would bias
-  /// the result (less than bound in 2^64 times) the next block of the same instance and draw is taken.
+  /// Uniform in 0 .. bound - 1 for bound >= 1, exactly: multiply and shift (Lemire 2019), and where the remainder would
+  /// bias the result (less than bound in 2^64 times) the next block of the same instance and draw is taken.
   MILKIT_HD constexpr std::uint64_t below(std::uint64_t bound, std::uint64_t instance, std::uint64_t draw) const {
     const std::uint64_t threshold = (std::uint64_t{0} - bound) % bound;
     for (std::uint64_t attempt = 0;; ++attempt) {

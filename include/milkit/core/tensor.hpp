@@ -23,26 +23,31 @@ inline constexpr std::size_t alignment = 64;
 /// core/cuda.cuh.
 template <class Space>
 struct space_allocator {
-  static_assert(dependent_false<Space>, "milkit: this memory space has no allocator here; include <milkit/core/cuda.cuh>");
+  static_assert(dependent_false<Space>,
+                "milkit: this memory space has no allocator here; include <milkit/core/cuda.cuh>");
 };
 
 template <>
 struct space_allocator<host_space> {
   static void* allocate(std::size_t bytes) {
-    void* data = ::operator new(bytes, std::align_val_t{alignment});
+    void* data = ::operator new (bytes, std::align_val_t{alignment});
 #if defined(__linux__)
-    // Large pages: rows of a few KiB, each on a page of its own, cost a matrix product more in address look-ups than in cache.
+    // Large pages: rows of a few KiB, each on a page of its own, cost a matrix product more in address look-ups than in
+    // cache.
     constexpr std::size_t page = 4096, large = std::size_t{4} << 20;
-    if (bytes >= large) madvise(reinterpret_cast<void*>((reinterpret_cast<std::uintptr_t>(data) + page - 1) / page * page), bytes - page, MADV_HUGEPAGE);
+    if (bytes >= large)
+      madvise(reinterpret_cast<void*>((reinterpret_cast<std::uintptr_t>(data) + page - 1) / page * page), bytes - page,
+              MADV_HUGEPAGE);
 #endif
     return data;
   }
-  static void release(void* data) noexcept { ::operator delete(data, std::align_val_t{alignment}); }
+  static void release(void* data) noexcept { ::operator delete (data, std::align_val_t{alignment}); }
   static void clear(void* data, std::size_t bytes) { std::memset(data, 0, bytes); }
   static void copy(void* to, const void* from, std::size_t bytes) { std::memcpy(to, from, bytes); }
 };
 
-/// An owning, contiguous, aligned array of zeros; move-only, because a copy of a gigabyte should be written down (`clone`).
+/// An owning, contiguous, aligned array of zeros; move-only, because a copy of a gigabyte should be written down
+/// (`clone`).
 template <class T, int Rank, class Space = host_space>
 class tensor {
   static_assert(std::is_trivially_copyable_v<T>, "milkit::tensor: elements must be trivially copyable");

@@ -9,8 +9,8 @@
 
 namespace milkit {
 
-/// Memory that the CPU may touch; memory that only the GPU may touch. The space is part of a view's type, so that handing
-/// a view to the wrong backend does not compile.
+/// Memory that the CPU may touch; memory that only the GPU may touch. The space is part of a view's type, so that
+/// handing a view to the wrong backend does not compile.
 struct host_space {
   static constexpr const char* name = "host";
 };
@@ -57,9 +57,10 @@ std::string to_string(const shape<Rank>& s) {
   return text + "]";
 }
 
-/// A non-owning, row-major table of `T` in `Space`: `extent(0)` rows, each contiguous, `stride()` elements apart. A row is
-/// one element (rank 1), a vector (rank 2), an image `[channels, height, width]` (rank 4), ... A default view is empty
-/// (no data, all extents 0); ops take it for "not wanted". Access is unchecked; ops check shapes once at their entry.
+/// A non-owning, row-major table of `T` in `Space`: `extent(0)` rows, each contiguous, `stride()` elements apart. A row
+/// is one element (rank 1), a vector (rank 2), an image `[channels, height, width]` (rank 4), ... A default view is
+/// empty (no data, all extents 0); ops take it for "not wanted". Access is unchecked; ops check shapes once at their
+/// entry.
 template <class T, int Rank, class Space = host_space>
 class view {
  public:
@@ -75,8 +76,9 @@ class view {
 
   /// A view of mutable elements is a view of constant ones.
   template <class U>
-    requires(std::is_const_v<T> && std::is_same_v<std::remove_const_t<T>, U>)
-  MILKIT_HD constexpr view(view<U, Rank, Space> other) : view(other.data(), other.shape(), other.stride()) {}
+  requires(std::is_const_v<T>&& std::is_same_v<std::remove_const_t<T>, U>) MILKIT_HD
+      constexpr view(view<U, Rank, Space> other)
+      : view(other.data(), other.shape(), other.stride()) {}
 
   MILKIT_HD constexpr T* data() const { return data_; }
   MILKIT_HD constexpr const milkit::shape<Rank>& shape() const { return shape_; }
@@ -92,19 +94,12 @@ class view {
   MILKIT_HD constexpr bool contiguous() const { return stride_ == row_size() || rows() <= 1; }
 
   MILKIT_HD constexpr T* row(std::int64_t i) const { return data_ + i * stride_; }
-  MILKIT_HD constexpr T& operator()(std::int64_t i) const
-    requires(Rank == 1)
-  {
-    return data_[i * stride_];
-  }
-  MILKIT_HD constexpr T& operator()(std::int64_t i, std::int64_t j) const
-    requires(Rank == 2)
-  {
+  MILKIT_HD constexpr T& operator()(std::int64_t i) const requires(Rank == 1) { return data_[i * stride_]; }
+  MILKIT_HD constexpr T& operator()(std::int64_t i, std::int64_t j) const requires(Rank == 2) {
     return data_[i * stride_ + j];
   }
   MILKIT_HD constexpr T& operator()(std::int64_t i, std::int64_t c, std::int64_t y, std::int64_t x) const
-    requires(Rank == 4)
-  {
+      requires(Rank == 4) {
     return data_[i * stride_ + (c * shape_[2] + y) * shape_[3] + x];
   }
 
@@ -113,20 +108,19 @@ class view {
     return {data_ + first * stride_, shape_.with_rows(count), stride_};
   }
   /// Columns `first` to `first + count - 1` of a matrix, in every row.
-  MILKIT_HD constexpr view columns(std::int64_t first, std::int64_t count) const
-    requires(Rank == 2)
-  {
+  MILKIT_HD constexpr view columns(std::int64_t first, std::int64_t count) const requires(Rank == 2) {
     return {data_ + first, {rows(), count}, stride_};
   }
   /// The same rows, each flattened: `[rows, row_size]`.
   MILKIT_HD constexpr view<T, 2, Space> as_matrix() const { return {data_, {rows(), row_size()}, stride_}; }
 
-  /// The same rows, each read as `row_shape` says; `row_shape[0]` is ignored. Throws shape_error where a row's size differs.
+  /// The same rows, each read as `row_shape` says; `row_shape[0]` is ignored. Throws shape_error where a row's size
+  /// differs.
   template <int OtherRank>
   constexpr view<T, OtherRank, Space> as_rows_of(milkit::shape<OtherRank> row_shape) const {
     if (row_shape.row_size() != row_size())
-      throw shape_error(message("view: a row of ", to_string(shape_), " holds ", row_size(), " elements, the asked shape ",
-                                to_string(row_shape), " wants ", row_shape.row_size()));
+      throw shape_error(message("view: a row of ", to_string(shape_), " holds ", row_size(),
+                                " elements, the asked shape ", to_string(row_shape), " wants ", row_shape.row_size()));
     return {data_, row_shape.with_rows(rows()), stride_};
   }
 
@@ -151,7 +145,8 @@ inline constexpr bool is_view<view<T, Rank, Space>> = true;
 
 /// Throws shape_error naming `op` and `what` unless the view has exactly this shape.
 template <class T, int Rank, class Space>
-void expect_shape(std::string_view op, std::string_view what, const view<T, Rank, Space>& got, const shape<Rank>& want) {
+void expect_shape(std::string_view op, std::string_view what, const view<T, Rank, Space>& got,
+                  const shape<Rank>& want) {
   if (!(got.shape() == want))
     throw shape_error(message(op, ": ", what, " is ", to_string(got.shape()), ", expected ", to_string(want)));
 }

@@ -25,10 +25,11 @@ struct no_workspace {
 
 /// Temporary memory of a backend: a stack that is reused from step to step and reports its peak.
 ///
-/// `scope()` marks the stack and releases down to the mark when it ends; nothing allocated in between may outlive it. The
-/// stack grows by blocks while a first step runs; as soon as it is empty again the blocks are merged into one of the peak's
-/// size, so that from the second step on nothing is allocated from the system. A `planning` workspace hands out views
-/// without memory and only counts: `memory_plan` runs a step on it. A workspace over a slice of other memory never grows.
+/// `scope()` marks the stack and releases down to the mark when it ends; nothing allocated in between may outlive it.
+/// The stack grows by blocks while a first step runs; as soon as it is empty again the blocks are merged into one of
+/// the peak's size, so that from the second step on nothing is allocated from the system. A `planning` workspace hands
+/// out views without memory and only counts: `memory_plan` runs a step on it. A workspace over a slice of other memory
+/// never grows.
 template <class Space>
 class workspace {
   static constexpr bool on_host = std::is_same_v<Space, host_space>;
@@ -78,11 +79,12 @@ class workspace {
     return allocate<T, 1>(shape<1>{count});
   }
 
-  /// The same for values that matrix products read down their columns: rows of a multiple of 1 KiB start 64 bytes further
-  /// apart, because otherwise the elements of a column share a few sets of the cache and push each other out.
+  /// The same for values that matrix products read down their columns: rows of a multiple of 1 KiB start 64 bytes
+  /// further apart, because otherwise the elements of a column share a few sets of the cache and push each other out.
   template <class T, int Rank>
   view<T, Rank, Space> allocate_rows(const shape<Rank>& shape) {
-    constexpr auto kibibyte = static_cast<std::int64_t>(1024 / sizeof(T)), gap = static_cast<std::int64_t>(64 / sizeof(T));
+    constexpr auto kibibyte = static_cast<std::int64_t>(1024 / sizeof(T)),
+                   gap = static_cast<std::int64_t>(64 / sizeof(T));
     const std::int64_t size = shape.row_size(), stride = size > 0 && size % kibibyte == 0 ? size + gap : size;
     return {allocate<T>(milkit::shape<2>{shape[0], stride}).data(), shape, stride};
   }
@@ -96,7 +98,8 @@ class workspace {
 
  private:
   struct piece {
-    explicit piece(std::size_t bytes) : data(static_cast<std::byte*>(space_allocator<Space>::allocate(bytes))), size(bytes) {}
+    explicit piece(std::size_t bytes)
+        : data(static_cast<std::byte*>(space_allocator<Space>::allocate(bytes))), size(bytes) {}
     piece(piece&& other) noexcept : data(std::exchange(other.data, nullptr)), size(std::exchange(other.size, 0)) {}
     piece& operator=(piece&& other) noexcept {
       std::swap(data, other.data);
@@ -122,7 +125,8 @@ class workspace {
     if (planning_) return reinterpret_cast<void*>(alignment);  // no memory: an address that only arithmetic may touch
     if (!slice_.absent()) {
       if (static_cast<std::int64_t>(used_ + bytes) > slice_.extent(0))
-        throw std::length_error(message("milkit::workspace: a slice of ", slice_.extent(0), " bytes was asked for ", used_ + bytes));
+        throw std::length_error(
+            message("milkit::workspace: a slice of ", slice_.extent(0), " bytes was asked for ", used_ + bytes));
       return slice_.data() + used_;
     }
     while (block_ < blocks_.size() && offset_ + bytes > blocks_[block_].size) {

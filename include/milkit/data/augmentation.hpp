@@ -13,13 +13,13 @@ namespace milkit::data {
 /// What a training image goes through; every draw is a function of the random stream and the patch.
 struct augmentation {
   bool orientation = true;  ///< one of the 8 rotations by right angles and reflections
-  double stain = 0.1;       ///< haematoxylin and eosin are each multiplied by a factor uniform in 1 - stain .. 1 + stain
+  double stain = 0.1;  ///< haematoxylin and eosin are each multiplied by a factor uniform in 1 - stain .. 1 + stain
 };
 
 namespace detail {
 
-/// Optical densities of haematoxylin, eosin and the rest in red, green and blue (Ruifrok & Johnston 2001), unit rows; the
-/// third is orthogonal to the others. And the matrix that undoes it.
+/// Optical densities of haematoxylin, eosin and the rest in red, green and blue (Ruifrok & Johnston 2001), unit rows;
+/// the third is orthogonal to the others. And the matrix that undoes it.
 struct stain_space {
   double to_rgb[3][3];
   double from_rgb[3][3];
@@ -36,11 +36,13 @@ inline stain_space haematoxylin_eosin() {
   for (int i = 0; i < 3; ++i) m[2][i] = m[0][(i + 1) % 3] * m[1][(i + 2) % 3] - m[0][(i + 2) % 3] * m[1][(i + 1) % 3];
   unit(m[2]);
   double determinant = 0;
-  for (int i = 0; i < 3; ++i) determinant += m[0][i] * (m[1][(i + 1) % 3] * m[2][(i + 2) % 3] - m[1][(i + 2) % 3] * m[2][(i + 1) % 3]);
+  for (int i = 0; i < 3; ++i)
+    determinant += m[0][i] * (m[1][(i + 1) % 3] * m[2][(i + 2) % 3] - m[1][(i + 2) % 3] * m[2][(i + 1) % 3]);
   for (int i = 0; i < 3; ++i)
     for (int j = 0; j < 3; ++j)
       s.from_rgb[j][i] = (m[(i + 1) % 3][(j + 1) % 3] * m[(i + 2) % 3][(j + 2) % 3] -
-                          m[(i + 1) % 3][(j + 2) % 3] * m[(i + 2) % 3][(j + 1) % 3]) / determinant;
+                          m[(i + 1) % 3][(j + 2) % 3] * m[(i + 2) % 3][(j + 1) % 3]) /
+                         determinant;
   return s;
 }
 
@@ -71,12 +73,12 @@ inline const std::array<float, 256>& optical_density() {
 
 }  // namespace detail
 
-/// The `side` x `side` patch whose centre is the pixel (x, y), as planes [3, side, side] of value / 255, augmented with the
-/// draws of instance `i` of `random`. Beyond the picture's border the nearest pixel is repeated.
-/// Stains: colours become optical densities, are separated into haematoxylin, eosin and the rest (Ruifrok & Johnston 2001),
-/// scaled, and mixed again. Without stain and orientation the pixels come as they are.
-inline void cut_patch(const rgb_image& image, std::int64_t x, std::int64_t y, std::int64_t side, const augmentation& how,
-                      const random_stream& random, std::uint64_t i, float* planes) {
+/// The `side` x `side` patch whose centre is the pixel (x, y), as planes [3, side, side] of value / 255, augmented with
+/// the draws of instance `i` of `random`. Beyond the picture's border the nearest pixel is repeated. Stains: colours
+/// become optical densities, are separated into haematoxylin, eosin and the rest (Ruifrok & Johnston 2001), scaled, and
+/// mixed again. Without stain and orientation the pixels come as they are.
+inline void cut_patch(const rgb_image& image, std::int64_t x, std::int64_t y, std::int64_t side,
+                      const augmentation& how, const random_stream& random, std::uint64_t i, float* planes) {
   const philox_block draw = random.bits(i, 0);
   const std::uint32_t turn = how.orientation ? draw.word[0] & 7u : 0u;
   const auto factor = [&](std::uint32_t word) { return 1 + how.stain * (2 * static_cast<double>(word) * 0x1p-32 - 1); };

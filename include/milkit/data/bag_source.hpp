@@ -8,9 +8,9 @@
 
 namespace milkit::data {
 
-/// The instances [n, d] of a bag as they lie in a safetensors file, read chunk by chunk: an `instance_source` for bags that
-/// are larger than memory. Several threads may read at once; each chunk lies in the reading backend's memory. Cheap to copy.
-/// Errors: io_error for a file or tensor that is not there or not [n, d].
+/// The instances [n, d] of a bag as they lie in a safetensors file, read chunk by chunk: an `instance_source` for bags
+/// that are larger than memory. Several threads may read at once; each chunk lies in the reading backend's memory.
+/// Cheap to copy. Errors: io_error for a file or tensor that is not there or not [n, d].
 template <storable T = float>
 class safetensors_source {
  public:

@@ -7,8 +7,8 @@
 
 namespace milkit::loss {
 
-/// Binary cross-entropy of one logit a bag, logits [bags, 1]: the mean of -(p y log s(z) + (1 - y) log(1 - s(z))), s the
-/// logistic function, y the label 0 or 1, p = `positive_weight`. In log space: no overflow for any finite logits.
+/// Binary cross-entropy of one logit a bag, logits [bags, 1]: the mean of -(p y log s(z) + (1 - y) log(1 - s(z))), s
+/// the logistic function, y the label 0 or 1, p = `positive_weight`. In log space: no overflow for any finite logits.
 struct binary_cross_entropy {
   double positive_weight = 1;
 
@@ -17,25 +17,30 @@ struct binary_cross_entropy {
 
   template <backend Backend, class Logits>
   double value(Backend& backend, Logits logits, vector_view<const std::int64_t> labels) const {
-    return mean_loss(*this, backend, logits, labels, 0, matrix_view<typename Logits::value_type, typename Backend::space>());
+    return mean_loss(*this, backend, logits, labels, 0,
+                     matrix_view<typename Logits::value_type, typename Backend::space>());
   }
   template <backend Backend, class Logits, class Dlogits>
-  double value_and_gradient(Backend& backend, Logits logits, vector_view<const std::int64_t> labels, double scale, Dlogits dlogits) const {
+  double value_and_gradient(Backend& backend, Logits logits, vector_view<const std::int64_t> labels, double scale,
+                            Dlogits dlogits) const {
     return mean_loss(*this, backend, logits, labels, scale, dlogits);
   }
 
   template <backend Backend, class Logits, class Losses, class Dlogits>
-  double evaluate(Backend& backend, Logits logits, vector_view<const std::int64_t> labels, double scale, Losses losses, Dlogits dlogits) const {
+  double evaluate(Backend& backend, Logits logits, vector_view<const std::int64_t> labels, double scale, Losses losses,
+                  Dlogits dlogits) const {
     using T = typename Logits::value_type;
     constexpr const char* op = "milkit::loss::binary_cross_entropy";
     expect_labels(op, labels, 2);
     expect_extent(op, "columns of the logits", logits.cols(), 1);
     const auto bags = static_cast<double>(labels.extent(0));
     using Space = typename Backend::space;
-    const auto column = [](auto m) { return vector_view<typename decltype(m)::element_type, Space>(m.data(), {m.rows()}, m.stride()); };
+    const auto column = [](auto m) {
+      return vector_view<typename decltype(m)::element_type, Space>(m.data(), {m.rows()}, m.stride());
+    };
     const auto scope = backend.workspace.scope();
-    ops::binary_cross_entropy(backend, column(logits), to_backend(backend, labels), positive_weight, scale / bags, losses,
-                              dlogits.absent() ? vector_view<T, Space>() : column(dlogits));
+    ops::binary_cross_entropy(backend, column(logits), to_backend(backend, labels), positive_weight, scale / bags,
+                              losses, dlogits.absent() ? vector_view<T, Space>() : column(dlogits));
     return bags;
   }
 };

@@ -8,14 +8,16 @@
 
 namespace milkit::loss {
 
-/// Cross-entropy of class logits [bags, classes]: L = sum_b w_b l_b / sum_b w_b with l_b = log sum_c exp z_bc - z_b,label_b and
-/// w_b the weight of the label's class (all 1 where `class_weight` is empty). As in PyTorch, a batch of one does not feel the
-/// weights. In log space: no overflow for any finite logits.
+/// Cross-entropy of class logits [bags, classes]: L = sum_b w_b l_b / sum_b w_b with l_b = log sum_c exp z_bc -
+/// z_b,label_b and w_b the weight of the label's class (all 1 where `class_weight` is empty). As in PyTorch, a batch of
+/// one does not feel the weights. In log space: no overflow for any finite logits.
 struct cross_entropy {
   std::vector<double> class_weight = {};
 
   double weight(std::int64_t label) const {
-    return label >= 0 && label < static_cast<std::int64_t>(class_weight.size()) ? class_weight[static_cast<std::size_t>(label)] : 1.0;
+    return label >= 0 && label < static_cast<std::int64_t>(class_weight.size())
+               ? class_weight[static_cast<std::size_t>(label)]
+               : 1.0;
   }
   std::string settings() const {
     std::string text = "cross-entropy";
@@ -25,26 +27,31 @@ struct cross_entropy {
 
   template <backend Backend, class Logits>
   double value(Backend& backend, Logits logits, vector_view<const std::int64_t> labels) const {
-    return mean_loss(*this, backend, logits, labels, 0, matrix_view<typename Logits::value_type, typename Backend::space>());
+    return mean_loss(*this, backend, logits, labels, 0,
+                     matrix_view<typename Logits::value_type, typename Backend::space>());
   }
   template <backend Backend, class Logits, class Dlogits>
-  double value_and_gradient(Backend& backend, Logits logits, vector_view<const std::int64_t> labels, double scale, Dlogits dlogits) const {
+  double value_and_gradient(Backend& backend, Logits logits, vector_view<const std::int64_t> labels, double scale,
+                            Dlogits dlogits) const {
     return mean_loss(*this, backend, logits, labels, scale, dlogits);
   }
 
   template <backend Backend, class Logits, class Losses, class Dlogits>
-  double evaluate(Backend& backend, Logits logits, vector_view<const std::int64_t> labels, double scale, Losses losses, Dlogits dlogits) const {
+  double evaluate(Backend& backend, Logits logits, vector_view<const std::int64_t> labels, double scale, Losses losses,
+                  Dlogits dlogits) const {
     constexpr const char* op = "milkit::loss::cross_entropy";
     expect_labels(op, labels, logits.cols());
     const vector_view<const double> weights =
-        class_weight.empty() ? vector_view<const double>()
-                             : vector_view<const double>(class_weight.data(), {static_cast<std::int64_t>(class_weight.size())});
+        class_weight.empty()
+            ? vector_view<const double>()
+            : vector_view<const double>(class_weight.data(), {static_cast<std::int64_t>(class_weight.size())});
     if (!weights.absent()) expect_extent(op, "entries of class_weight", weights.extent(0), logits.cols());
     double total_weight = 0;
     for (std::int64_t b = 0; b < labels.extent(0); ++b) total_weight += weights.absent() ? 1.0 : weights(labels(b));
     expect_value(total_weight > 0, op, "the weights of the labels sum to ", total_weight, ", expected more than 0");
     const auto scope = backend.workspace.scope();
-    ops::cross_entropy(backend, logits, to_backend(backend, labels), to_backend(backend, weights), scale / total_weight, losses, dlogits);
+    ops::cross_entropy(backend, logits, to_backend(backend, labels), to_backend(backend, weights), scale / total_weight,
+                       losses, dlogits);
     return total_weight;
   }
 };

@@ -7,19 +7,21 @@
 
 namespace milkit::models {
 
-/// The classic network of multiple-instance learning: encoder (instance by instance), pooler (bag to embedding), classifier
-/// (embedding to class logits). With `pooling::gated_attention` it is AB-MIL (Ilse, Tomczak & Welling 2018):
+/// The classic network of multiple-instance learning: encoder (instance by instance), pooler (bag to embedding),
+/// classifier (embedding to class logits). With `pooling::gated_attention` it is AB-MIL (Ilse, Tomczak & Welling 2018):
 ///
-///     using abmil = bag_classifier<nn::sequential<nn::linear<1024, 512>, nn::relu>, pooling::gated_attention<512, 256>,
+///     using abmil = bag_classifier<nn::sequential<nn::linear<1024, 512>, nn::relu>, pooling::gated_attention<512,
+///     256>,
 ///                                  nn::linear<512, 2>>;
 ///
-/// Takes ragged batches of bags; each bag has attention for its instances and logits [classes]. Parameters: `encoder.*`,
-/// `pooler.*`, `classifier.*`. Memory and chunks: see pooling::bag_embedding.
+/// Takes ragged batches of bags; each bag has attention for its instances and logits [classes]. Parameters:
+/// `encoder.*`, `pooler.*`, `classifier.*`. Memory and chunks: see pooling::bag_embedding.
 template <class Encoder, pooler Pooler, class Classifier>
 struct bag_classifier {
-  static_assert(pooling::bag_embedding<Encoder, Pooler>::out_features < 0 || Classifier::in_features < 0 ||
-                    pooling::bag_embedding<Encoder, Pooler>::out_features == Classifier::in_features,
-                "milkit::models::bag_classifier: the pooler gives another number of features than the classifier takes");
+  static_assert(
+      pooling::bag_embedding<Encoder, Pooler>::out_features < 0 || Classifier::in_features < 0 ||
+          pooling::bag_embedding<Encoder, Pooler>::out_features == Classifier::in_features,
+      "milkit::models::bag_classifier: the pooler gives another number of features than the classifier takes");
   using embedding_type = pooling::bag_embedding<Encoder, Pooler>;
 
   embedding_type embedding = {};
@@ -31,8 +33,8 @@ struct bag_classifier {
     v.child("classifier", classifier);
   }
 
-  /// What forward gives. `logits` [bags, classes] is written; the others where they are not absent: embedding [bags, d],
-  /// attention_logits [instances, scores], attention [instances, attentions].
+  /// What forward gives. `logits` [bags, classes] is written; the others where they are not absent: embedding [bags,
+  /// d], attention_logits [instances, scores], attention [instances, attentions].
   template <class T, class Space = host_space>
   struct outputs {
     matrix_view<T, Space> logits;
@@ -61,17 +63,18 @@ struct bag_classifier {
                const pass& pass) const {
     using T = typename Source::value_type;
     const std::int64_t features = embedding.encoder.output_shape(bags.source().shape())[1];
-    kept.embeddings = out.embedding.absent() ? backend.workspace.template allocate<T>(shape<2>{bags.bags(), features}) : out.embedding;
+    kept.embeddings = out.embedding.absent() ? backend.workspace.template allocate<T>(shape<2>{bags.bags(), features})
+                                             : out.embedding;
     parameter_cursor cursor(weights);
     const auto embedding_weights = cursor.child(embedding), classifier_weights = cursor.child(classifier);
     embedding.forward(backend, embedding_weights, bags.source(), bags.offsets(), kept.embeddings, out.attention_logits,
                       out.attention, kept.embedding, pass.child(0));
-    classifier.forward(backend, classifier_weights, matrix_view<const T, typename Backend::space>(kept.embeddings), out.logits,
-                       kept.classifier, pass.child(1));
+    classifier.forward(backend, classifier_weights, matrix_view<const T, typename Backend::space>(kept.embeddings),
+                       out.logits, kept.classifier, pass.child(1));
   }
 
-  /// From dlogits [bags, classes] (used up) to the gradient of every parameter, and of the instances where dinput is not
-  /// absent. dattention [instances, attentions]: a further gradient on the attention itself, or absent.
+  /// From dlogits [bags, classes] (used up) to the gradient of every parameter, and of the instances where dinput is
+  /// not absent. dattention [instances, attentions]: a further gradient on the attention itself, or absent.
   template <class Backend, class Weights, class Source, class Dlogits, class Dattention, class Dinput, class Gradient>
   void backward(Backend& backend, Weights weights, const bag_batch<Source>& bags, const saved<Source, Backend>& kept,
                 Dlogits dlogits, Dattention dattention, Dinput dinput, Gradient gradient, const pass& pass) const {
@@ -81,17 +84,20 @@ struct bag_classifier {
     parameter_cursor cursor(weights);
     parameter_cursor gradient_cursor(gradient);
     const auto embedding_weights = cursor.child(embedding), classifier_weights = cursor.child(classifier);
-    const auto embedding_gradient = gradient_cursor.child(embedding), classifier_gradient = gradient_cursor.child(classifier);
-    classifier.backward(backend, classifier_weights, kept.classifier, dlogits, dembedding, classifier_gradient, pass.child(1));
-    embedding.backward(backend, embedding_weights, bags.source(), kept.embedding, dembedding, dattention, dinput, embedding_gradient,
-                       pass.child(0));
+    const auto embedding_gradient = gradient_cursor.child(embedding),
+               classifier_gradient = gradient_cursor.child(classifier);
+    classifier.backward(backend, classifier_weights, kept.classifier, dlogits, dembedding, classifier_gradient,
+                        pass.child(1));
+    embedding.backward(backend, embedding_weights, bags.source(), kept.embedding, dembedding, dattention, dinput,
+                       embedding_gradient, pass.child(0));
   }
 
   /// One training step's forward and backward pass: adds `scale` times the gradient of the mean loss over the bags, and
   /// returns that loss. `loss` is one of loss/, `labels` [bags] lie on the host.
   template <class Backend, class Weights, class Source, class Loss, class Gradient>
-  double train_bags(Backend& backend, Weights weights, const bag_batch<Source>& bags, vector_view<const std::int64_t> labels,
-                    const Loss& loss, double scale, Gradient gradient, const pass& pass) const {
+  double train_bags(Backend& backend, Weights weights, const bag_batch<Source>& bags,
+                    vector_view<const std::int64_t> labels, const Loss& loss, double scale, Gradient gradient,
+                    const pass& pass) const {
     const auto scope = backend.workspace.scope();
     const auto losses = backend.workspace.template allocate<double>(bags.bags());
     const double total = queue_bags(backend, weights, bags, labels, loss, scale, losses, gradient, pass);
@@ -101,11 +107,12 @@ struct bag_classifier {
     return sum / total;
   }
 
-  /// The same, but on a GPU nothing waits, so that steps queue up and may be captured into a graph: `losses` [bags] in the
-  /// backend's memory get the bags' losses times their weights, and the sum of the weights is returned.
+  /// The same, but on a GPU nothing waits, so that steps queue up and may be captured into a graph: `losses` [bags] in
+  /// the backend's memory get the bags' losses times their weights, and the sum of the weights is returned.
   template <class Backend, class Weights, class Source, class Loss, class Losses, class Gradient>
-  double queue_bags(Backend& backend, Weights weights, const bag_batch<Source>& bags, vector_view<const std::int64_t> labels,
-                    const Loss& loss, double scale, Losses losses, Gradient gradient, const pass& pass) const {
+  double queue_bags(Backend& backend, Weights weights, const bag_batch<Source>& bags,
+                    vector_view<const std::int64_t> labels, const Loss& loss, double scale, Losses losses,
+                    Gradient gradient, const pass& pass) const {
     using T = typename Source::value_type;
     using none = matrix_view<T, typename Backend::space>;
     const auto scope = backend.workspace.scope();
@@ -114,7 +121,8 @@ struct bag_classifier {
     saved<Source, Backend> kept;
     forward(backend, weights, bags, {.logits = logits}, kept, pass);
     const double total = loss.evaluate(backend, logits, labels, scale, losses, dlogits);
-    backward(backend, weights, bags, kept, dlogits, none(), view<T, Source::rank, typename Backend::space>(), gradient, pass);
+    backward(backend, weights, bags, kept, dlogits, none(), view<T, Source::rank, typename Backend::space>(), gradient,
+             pass);
     return total;
   }
 
@@ -141,7 +149,8 @@ struct bag_prediction {
 /// Errors: as forward of the network.
 template <class Encoder, class Pooler, class Classifier, class T, class Source>
 bag_prediction<T> predict(cpu& backend, const bag_classifier<Encoder, Pooler, Classifier>& network,
-                          const parameters<bag_classifier<Encoder, Pooler, Classifier>, T>& weights, const bag_batch<Source>& bags) {
+                          const parameters<bag_classifier<Encoder, Pooler, Classifier>, T>& weights,
+                          const bag_batch<Source>& bags) {
   using network_type = bag_classifier<Encoder, Pooler, Classifier>;
   const std::int64_t count = bags.bags(), rows = bags.instances();
   bag_prediction<T> p;
@@ -162,8 +171,8 @@ bag_prediction<T> predict(cpu& backend, const bag_classifier<Encoder, Pooler, Cl
   return p;
 }
 
-/// The memory of one training step of a bag classifier on a bag of this shape, counted without computing anything: the step
-/// runs on a backend that only counts. `workspace` is exact for one thread and an upper bound for more.
+/// The memory of one training step of a bag classifier on a bag of this shape, counted without computing anything: the
+/// step runs on a backend that only counts. `workspace` is exact for one thread and an upper bound for more.
 template <class T, backend Backend, class Network, int Rank, class Loss>
 memory_plan plan_training_step(const Backend& backend, const Network& network, shape<Rank> bag, const Loss& loss) {
   Backend planner = backend.planner();
@@ -171,7 +180,8 @@ memory_plan plan_training_step(const Backend& backend, const Network& network, s
   const auto weights = others.template allocate<T>(parameter_stretch(network));
   const auto bags = bags_of(others.template allocate<T>(bag));
   const std::int64_t label = 0;
-  network.train_bags(planner, weights, bags, vector_view<const std::int64_t>(&label, {1}), loss, 1.0, weights, {.training = true});
+  network.train_bags(planner, weights, bags, vector_view<const std::int64_t>(&label, {1}), loss, 1.0, weights,
+                     {.training = true});
   memory_plan plan;
   plan.weights = plan.gradient = static_cast<std::size_t>(weights.extent(0)) * sizeof(T);
   plan.bag = static_cast<std::size_t>(bag.size()) * sizeof(T);

@@ -5,8 +5,8 @@
 
 namespace milkit::nn {
 
-/// An elementwise activation as a layer, on rows of any rank: `relu`, `tanh`, `sigmoid`, `gelu` (ops/activation.hpp has their
-/// formulas and slopes). No parameters.
+/// An elementwise activation as a layer, on rows of any rank: `relu`, `tanh`, `sigmoid`, `gelu` (ops/activation.hpp has
+/// their formulas and slopes). No parameters.
 template <class Function>
 struct activation {
   static constexpr std::int64_t in_features = any_features, out_features = any_features;
@@ -33,7 +33,8 @@ struct activation {
   }
 
   template <class Backend, class Weights, class Input, class Doutput, class Dinput, class Gradient>
-  void backward(Backend& backend, Weights, const saved<Input>& kept, Doutput doutput, Dinput dinput, Gradient, const pass&) const {
+  void backward(Backend& backend, Weights, const saved<Input>& kept, Doutput doutput, Dinput dinput, Gradient,
+                const pass&) const {
     if (!dinput.absent()) ops::activate_backward(backend, Function{}, kept.input_or_output, doutput, dinput);
   }
 };

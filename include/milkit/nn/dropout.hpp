@@ -6,9 +6,9 @@
 
 namespace milkit::nn {
 
-/// Dropout (Srivastava et al. 2014): in training each element is 0 with probability `rate` and else divided by 1 - rate; in
-/// inference the identity. The mask is a function of the random stream and of the instance, so it is not stored: backward
-/// makes it again. Rows of any rank. Errors: value_error for a rate outside [0, 1).
+/// Dropout (Srivastava et al. 2014): in training each element is 0 with probability `rate` and else divided by 1 -
+/// rate; in inference the identity. The mask is a function of the random stream and of the instance, so it is not
+/// stored: backward makes it again. Rows of any rank. Errors: value_error for a rate outside [0, 1).
 struct dropout {
   static constexpr std::int64_t in_features = any_features, out_features = any_features;
   static constexpr bool row_wise = true, in_place = true, keeps_output = false;
@@ -30,7 +30,8 @@ struct dropout {
     apply(backend, input, output, pass);
   }
   template <class Backend, class Weights, class Input, class Doutput, class Dinput, class Gradient>
-  void backward(Backend& backend, Weights, const saved<Input>&, Doutput doutput, Dinput dinput, Gradient, const pass& pass) const {
+  void backward(Backend& backend, Weights, const saved<Input>&, Doutput doutput, Dinput dinput, Gradient,
+                const pass& pass) const {
     if (!dinput.absent()) apply(backend, doutput, dinput, pass);
   }
 

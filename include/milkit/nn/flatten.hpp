@@ -28,7 +28,8 @@ struct flatten {
     copy(backend, input.as_matrix(), output);
   }
   template <class Backend, class Weights, class Input, class Doutput, class Dinput, class Gradient>
-  void backward(Backend& backend, Weights, const saved<Input>&, Doutput doutput, Dinput dinput, Gradient, const pass&) const {
+  void backward(Backend& backend, Weights, const saved<Input>&, Doutput doutput, Dinput dinput, Gradient,
+                const pass&) const {
     if (!dinput.absent()) copy(backend, doutput, dinput.as_matrix());
   }
 

@@ -5,8 +5,8 @@
 
 namespace milkit::nn {
 
-/// y = x, for any number of features and any rank. As the encoder of a bag it costs nothing: the instances themselves are
-/// pooled.
+/// y = x, for any number of features and any rank. As the encoder of a bag it costs nothing: the instances themselves
+/// are pooled.
 struct identity {
   static constexpr std::int64_t in_features = any_features, out_features = any_features;
   static constexpr bool row_wise = true, in_place = true, keeps_output = false;
@@ -26,7 +26,8 @@ struct identity {
     copy(backend, input, output);
   }
   template <class Backend, class Weights, class Input, class Doutput, class Dinput, class Gradient>
-  void backward(Backend& backend, Weights, const saved<Input>&, Doutput doutput, Dinput dinput, Gradient, const pass&) const {
+  void backward(Backend& backend, Weights, const saved<Input>&, Doutput doutput, Dinput dinput, Gradient,
+                const pass&) const {
     if (!dinput.absent()) copy(backend, doutput, dinput);
   }
 

@@ -10,21 +10,22 @@
 /// weights. It has
 ///
 ///     static constexpr std::int64_t in_features, out_features;   // `any_features`: takes and gives what comes;
-///                                                                // `dynamic_extent`: known at run time. Images: channels
+///                                                                // `dynamic_extent`: known at run time. Images:
+///                                                                channels
 ///     static constexpr bool row_wise;      // a row of the output depends on that row of the input alone
 ///     static constexpr bool in_place;      // output may be the input's memory
 ///     static constexpr bool keeps_output;  // backward reads the values of the output
 ///     shape<R'> output_shape(shape<R>) const;                    // checks, shape_error
-///     void describe(Visitor&) const;                             // its parameters and children, in order: see parameters.hpp
-///     template <class Input> using saved = ...;                  // what backward needs: views, trivially copyable
-///     void forward(backend, weights, input, output, saved&, pass) const;
-///     void backward(backend, weights, saved, doutput, dinput, gradient, pass) const;
+///     void describe(Visitor&) const;                             // its parameters and children, in order: see
+///     parameters.hpp template <class Input> using saved = ...;                  // what backward needs: views,
+///     trivially copyable void forward(backend, weights, input, output, saved&, pass) const; void backward(backend,
+///     weights, saved, doutput, dinput, gradient, pass) const;
 ///
-/// `weights` and `gradient` are the layer's own stretch of the flat parameters. forward writes `output`, takes memory for what
-/// it saves from `backend.kept_memory()` and leaves it there: the caller opens that scope and ends it after backward. What it
-/// needs for the moment comes from `backend.workspace`, in a scope of its own. backward may use up `doutput` and what was
-/// saved, writes `dinput` (which may be doutput's memory where `in_place`, and is absent where nobody wants it) and adds to
-/// `gradient`. Both work on any number of rows, 0 included.
+/// `weights` and `gradient` are the layer's own stretch of the flat parameters. forward writes `output`, takes memory
+/// for what it saves from `backend.kept_memory()` and leaves it there: the caller opens that scope and ends it after
+/// backward. What it needs for the moment comes from `backend.workspace`, in a scope of its own. backward may use up
+/// `doutput` and what was saved, writes `dinput` (which may be doutput's memory where `in_place`, and is absent where
+/// nobody wants it) and adds to `gradient`. Both work on any number of rows, 0 included.
 namespace milkit {
 
 /// A dimension that is known at run time: `linear<dynamic_extent, 512>{.in = 166}`.
@@ -42,13 +43,14 @@ template <>
 struct extent<dynamic_extent> {
   std::int64_t value = 0;
   constexpr operator std::int64_t() const {
-    if (value <= 0) throw value_error(message("milkit: a dimension known at run time is ", value, "; set it in the layer's braces"));
+    if (value <= 0)
+      throw value_error(message("milkit: a dimension known at run time is ", value, "; set it in the layer's braces"));
     return value;
   }
 };
 
-/// One pass through a network: whether it trains (dropout is on), its random numbers, and which instance row 0 of the input
-/// is, so that a bag in chunks draws the numbers of the whole bag.
+/// One pass through a network: whether it trains (dropout is on), its random numbers, and which instance row 0 of the
+/// input is, so that a bag in chunks draws the numbers of the whole bag.
 struct pass {
   bool training = false;
   random_stream random = {};
@@ -62,9 +64,9 @@ struct pass {
 /// What a parameter is for, so that an initialiser can tell; fans as PyTorch counts them.
 enum class role { weight, bias, scale, shift };
 
-/// Initialisers by the field's names. `torch`: uniform in +-1/sqrt(fan_in) for weights and biases (PyTorch's default for
-/// linear and convolution); the others set biases to 0 and weights to Xavier (Glorot & Bengio 2010, gain 1) or Kaiming
-/// (He et al. 2015, gain sqrt 2) noise.
+/// Initialisers by the field's names. `torch`: uniform in +-1/sqrt(fan_in) for weights and biases (PyTorch's default
+/// for linear and convolution); the others set biases to 0 and weights to Xavier (Glorot & Bengio 2010, gain 1) or
+/// Kaiming (He et al. 2015, gain sqrt 2) noise.
 enum class init { torch, xavier_uniform, xavier_normal, kaiming_uniform, kaiming_normal, zeros };
 
 /// The extents of one parameter.
@@ -153,7 +155,8 @@ class parameter_cursor {
  private:
   T* take(std::int64_t count) {
     if (at_ + count > rest_.extent(0))
-      throw shape_error(message("milkit: a layer's parameters end at ", rest_.extent(0), ", element ", at_ + count, " was asked for"));
+      throw shape_error(message("milkit: a layer's parameters end at ", rest_.extent(0), ", element ", at_ + count,
+                                " was asked for"));
     T* data = rest_.data() + at_;
     at_ += count;
     return data;

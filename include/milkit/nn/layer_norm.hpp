@@ -7,9 +7,10 @@
 
 namespace milkit::nn {
 
-/// Layer norm (Ba et al. 2016) of rows [n, Features]: each row is shifted and scaled to mean 0 and variance 1, then multiplied
-/// by `weight` and shifted by `bias`, both [Features], which start as 1 and 0. ops/layer_norm.hpp has the formula.
-/// `layer_norm<512>{.eps = 1e-6}`; `layer_norm<dynamic_extent>{.features = {166}}` takes its width at run time.
+/// Layer norm (Ba et al. 2016) of rows [n, Features]: each row is shifted and scaled to mean 0 and variance 1, then
+/// multiplied by `weight` and shifted by `bias`, both [Features], which start as 1 and 0. ops/layer_norm.hpp has the
+/// formula. `layer_norm<512>{.eps = 1e-6}`; `layer_norm<dynamic_extent>{.features = {166}}` takes its width at run
+/// time.
 template <std::int64_t Features>
 struct layer_norm {
   static constexpr std::int64_t in_features = Features, out_features = Features;
@@ -43,8 +44,8 @@ struct layer_norm {
   }
 
   template <class Backend, class Weights, class Input, class Doutput, class Dinput, class Gradient>
-  void backward(Backend& backend, Weights weights, const saved<Input>& kept, Doutput doutput, Dinput dinput, Gradient gradient,
-                const pass&) const {
+  void backward(Backend& backend, Weights weights, const saved<Input>& kept, Doutput doutput, Dinput dinput,
+                Gradient gradient, const pass&) const {
     const auto [weight, bias] = split(weights);
     const auto [dweight, dbias] = split(gradient);
     ops::layer_norm_backward(backend, kept.input, kept.moments, weight, doutput, dinput, dweight, dbias);

@@ -41,8 +41,8 @@ struct linear {
   }
 
   template <class Backend, class Weights, class Input, class Doutput, class Dinput, class Gradient>
-  void backward(Backend& backend, Weights weights, const saved<Input>& kept, Doutput doutput, Dinput dinput, Gradient gradient,
-                const pass&) const {
+  void backward(Backend& backend, Weights weights, const saved<Input>& kept, Doutput doutput, Dinput dinput,
+                Gradient gradient, const pass&) const {
     const auto [weight, bias] = split(weights);
     const auto [dweight, dbias] = split(gradient);
     ops::linear_backward(backend, kept.input, weight, doutput, dinput, dweight, dbias);

@@ -14,9 +14,10 @@ namespace detail {
 template <std::int64_t First, std::int64_t Other>
 struct branches {
   static constexpr bool fit = First == Other || First < 0 || Other < 0;
-  static_assert(fit,
-                "milkit::nn::parallel: two branches take different numbers of features, but get one input; see the two numbers "
-                "in branches<First, Other>");
+  static_assert(
+      fit,
+      "milkit::nn::parallel: two branches take different numbers of features, but get one input; see the two numbers "
+      "in branches<First, Other>");
 };
 
 /// The first of the branches' widths that the type knows.
@@ -41,9 +42,9 @@ constexpr std::int64_t total_features(std::int64_t in, std::initializer_list<std
 
 }  // namespace detail
 
-/// Branches on one input, outputs side by side: y = [f_1(x) | f_2(x) | ...]. Shapes: x [n, d], y [n, d_1 + d_2 + ...]; branches
-/// give rows [n, d_i]. The gradient of x is the sum of theirs. Children are named "0", "1", .... Input widths that the types
-/// know are compared at compile time, the others when a bag comes (shape_error).
+/// Branches on one input, outputs side by side: y = [f_1(x) | f_2(x) | ...]. Shapes: x [n, d], y [n, d_1 + d_2 + ...];
+/// branches give rows [n, d_i]. The gradient of x is the sum of theirs. Children are named "0", "1", .... Input widths
+/// that the types know are compared at compile time, the others when a bag comes (shape_error).
 template <class... Layers>
 struct parallel {
   static_assert(sizeof...(Layers) > 0, "milkit::nn::parallel: at least one branch");
@@ -52,7 +53,8 @@ struct parallel {
   static constexpr std::int64_t in_features = detail::known_features({Layers::in_features...});
   static constexpr std::int64_t out_features = detail::total_features(in_features, {Layers::out_features...});
   static_assert((detail::branches<in_features, Layers::in_features>::fit && ...));
-  static constexpr bool row_wise = (Layers::row_wise && ...), in_place = false, keeps_output = (Layers::keeps_output || ...);
+  static constexpr bool row_wise = (Layers::row_wise && ...), in_place = false,
+                        keeps_output = (Layers::keeps_output || ...);
 
   std::tuple<Layers...> layers;
 
@@ -60,8 +62,8 @@ struct parallel {
   constexpr explicit parallel(Layers... each) : layers(std::move(each)...) {}
 
   template <int Rank>
-    requires(layer<Layers, Rank> && ...)
-  shape<2> output_shape(shape<Rank> input) const {
+  requires(layer<Layers, Rank>&&...) shape<2> output_shape(shape<Rank> input)
+  const {
     shape<2> sum{input[0], 0};
     for_each([&](auto, const auto& branch, std::int64_t) { sum[1] += branch_shape(branch, input)[1]; });
     return sum;
@@ -69,7 +71,9 @@ struct parallel {
 
   template <class Visitor>
   constexpr void describe(Visitor& v) const {
-    for_each([&](auto i, const auto& branch, std::int64_t) { v.child(detail::index_name<decltype(i)::value>::text, branch); });
+    for_each([&](auto i, const auto& branch, std::int64_t) {
+      v.child(detail::index_name<decltype(i)::value>::text, branch);
+    });
   }
 
   template <class Input>
@@ -79,7 +83,8 @@ struct parallel {
   };
 
   template <class Backend, class Weights, class Input, class Output>
-  void forward(Backend& backend, Weights weights, Input input, Output output, saved<Input>& kept, const pass& pass) const {
+  void forward(Backend& backend, Weights weights, Input input, Output output, saved<Input>& kept,
+               const pass& pass) const {
     kept.input = input.shape();
     std::int64_t column = 0;
     for_each([&](auto i, const auto& branch, std::int64_t at) {
@@ -91,8 +96,8 @@ struct parallel {
   }
 
   template <class Backend, class Weights, class Input, class Doutput, class Dinput, class Gradient>
-  void backward(Backend& backend, Weights weights, const saved<Input>& kept, Doutput doutput, Dinput dinput, Gradient gradient,
-                const pass& pass) const {
+  void backward(Backend& backend, Weights weights, const saved<Input>& kept, Doutput doutput, Dinput dinput,
+                Gradient gradient, const pass& pass) const {
     const auto scope = backend.workspace.scope();
     const bool more = size > 1 && !dinput.absent();
     const auto other = more ? backend.workspace.template allocate<typename Doutput::value_type>(kept.input) : Dinput();
@@ -119,14 +124,16 @@ struct parallel {
             at += parameter_stretch(branch);
           }(),
           ...);
-    }(std::make_index_sequence<sizeof...(Layers)>());
+    }
+    (std::make_index_sequence<sizeof...(Layers)>());
   }
 
   template <class Layer, int Rank>
   static shape<2> branch_shape(const Layer& branch, shape<Rank> input) {
     const auto output = branch.output_shape(input);
-    static_assert(decltype(output)::rank == 2,
-                  "milkit::nn::parallel: a branch gives images, expected rows [n, features]; nn::flatten makes rows of images");
+    static_assert(
+        decltype(output)::rank == 2,
+        "milkit::nn::parallel: a branch gives images, expected rows [n, features]; nn::flatten makes rows of images");
     return output;
   }
 };

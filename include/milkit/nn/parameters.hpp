@@ -51,8 +51,8 @@ std::vector<parameter_entry> parameter_entries(const Network& network) {
   return entries;
 }
 
-/// The weights of a network, or anything that is shaped like them (a gradient, an optimizer's moment, a momentum teacher):
-/// one flat, aligned buffer with named views into it. Move-only; `clone()` copies. Starts as zeros.
+/// The weights of a network, or anything that is shaped like them (a gradient, an optimizer's moment, a momentum
+/// teacher): one flat, aligned buffer with named views into it. Move-only; `clone()` copies. Starts as zeros.
 template <class Network, class T, class Space = host_space>
 class parameters {
  public:
@@ -60,7 +60,9 @@ class parameters {
   using value_type = T;
 
   explicit parameters(const Network& network = {})
-      : entries_(parameter_entries(network)), values_(shape<1>{parameter_stretch(network)}), count_(parameter_count(network)) {}
+      : entries_(parameter_entries(network)),
+        values_(shape<1>{parameter_stretch(network)}),
+        count_(parameter_count(network)) {}
 
   /// All of it as one vector; the gaps that align layers are zeros and stay zeros.
   vector_view<T, Space> flat() { return values_.view(); }
@@ -84,7 +86,8 @@ class parameters {
   parameters zeros() const { return parameters(*this, 0); }
 
  private:
-  parameters(const parameters& other, int) : entries_(other.entries_), values_(shape<1>{other.values_.size()}), count_(other.count_) {}
+  parameters(const parameters& other, int)
+      : entries_(other.entries_), values_(shape<1>{other.values_.size()}), count_(other.count_) {}
 
   template <class Flat>
   Flat at(Flat all, const std::string& name) const {
@@ -107,7 +110,8 @@ struct initial_options {
 
 namespace detail {
 
-/// One initial value; `i` counts the network's parameters, so that an initial weight is a function of seed and place alone.
+/// One initial value; `i` counts the network's parameters, so that an initial weight is a function of seed and place
+/// alone.
 inline double initial_value(const parameter_entry& p, const random_stream& stream, std::int64_t index, std::int64_t i) {
   if (p.what == role::scale) return 1;
   if (p.what == role::shift || p.scheme == init::zeros) return 0;
@@ -116,20 +120,26 @@ inline double initial_value(const parameter_entry& p, const random_stream& strea
   const auto in = static_cast<double>(p.fan_in), out = static_cast<double>(p.fan_out);
   const auto uniform = [&](double bound) { return bound * (2 * stream.uniform<double>(instance, draw) - 1); };
   switch (p.scheme) {
-    case init::torch: return uniform(1 / std::sqrt(in));
-    case init::xavier_uniform: return uniform(std::sqrt(6 / (in + out)));
-    case init::xavier_normal: return std::sqrt(2 / (in + out)) * stream.normal<double>(instance, draw);
-    case init::kaiming_uniform: return uniform(std::sqrt(6 / in));
-    case init::kaiming_normal: return std::sqrt(2 / in) * stream.normal<double>(instance, draw);
-    case init::zeros: break;
+    case init::torch:
+      return uniform(1 / std::sqrt(in));
+    case init::xavier_uniform:
+      return uniform(std::sqrt(6 / (in + out)));
+    case init::xavier_normal:
+      return std::sqrt(2 / (in + out)) * stream.normal<double>(instance, draw);
+    case init::kaiming_uniform:
+      return uniform(std::sqrt(6 / in));
+    case init::kaiming_normal:
+      return std::sqrt(2 / in) * stream.normal<double>(instance, draw);
+    case init::zeros:
+      break;
   }
   return 0;
 }
 
 }  // namespace detail
 
-/// Fresh weights: each layer's initialiser with counter-based random numbers of `seed`, so that the same seed gives the same
-/// weights everywhere, in float the rounded ones of double. Made on the host.
+/// Fresh weights: each layer's initialiser with counter-based random numbers of `seed`, so that the same seed gives the
+/// same weights everywhere, in float the rounded ones of double. Made on the host.
 template <class T, class Network>
 parameters<Network, T> initial_parameters(const Network& network, const initial_options& options = {}) {
   parameters<Network, T> weights(network);
@@ -137,7 +147,8 @@ parameters<Network, T> initial_parameters(const Network& network, const initial_
   std::int64_t index = 0;
   for (const auto& entry : weights.entries()) {
     T* values = weights.flat().data() + entry.offset;
-    for (std::int64_t i = 0; i < entry.size(); ++i) values[i] = static_cast<T>(detail::initial_value(entry, stream, index, i));
+    for (std::int64_t i = 0; i < entry.size(); ++i)
+      values[i] = static_cast<T>(detail::initial_value(entry, stream, index, i));
     ++index;
   }
   return weights;

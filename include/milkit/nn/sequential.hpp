@@ -13,9 +13,10 @@ namespace detail {
 template <std::int64_t Gives, std::int64_t Takes>
 struct neighbours {
   static constexpr bool fit = Gives == Takes || Gives < 0 || Takes < 0;
-  static_assert(fit,
-                "milkit::nn::sequential: a layer gives another number of features than the next one takes; see the two numbers "
-                "in neighbours<Gives, Takes>");
+  static_assert(
+      fit,
+      "milkit::nn::sequential: a layer gives another number of features than the next one takes; see the two numbers "
+      "in neighbours<Gives, Takes>");
 };
 
 /// The features after the first `Count` layers, as far as the types know.
@@ -37,8 +38,9 @@ struct index_name {
 
 /// The view that a layer's output is, for an input view.
 template <class Layer, class Input>
-using output_view = view<typename Input::element_type, decltype(std::declval<const Layer&>().output_shape(
-                             std::declval<Input>().shape()))::rank, typename Input::space>;
+using output_view = view<typename Input::element_type,
+                         decltype(std::declval<const Layer&>().output_shape(std::declval<Input>().shape()))::rank,
+                         typename Input::space>;
 
 /// What layers one after the other save, and the views that each of them gets.
 template <class Input, class... Layers>
@@ -48,9 +50,10 @@ struct layer_chain {
 };
 template <class Input, class First, class... Rest>
 struct layer_chain<Input, First, Rest...> {
-  static_assert(layer<First, Input::rank>,
-                "milkit::nn::sequential: a layer does not take inputs of this rank; rows [n, features] and images [n, channels, "
-                "height, width] differ, and nn::flatten makes rows of images");
+  static_assert(
+      layer<First, Input::rank>,
+      "milkit::nn::sequential: a layer does not take inputs of this rank; rows [n, features] and images [n, channels, "
+      "height, width] differ, and nn::flatten makes rows of images");
   using rest = layer_chain<output_view<First, Input>, Rest...>;
   using saved = decltype(std::tuple_cat(std::declval<std::tuple<typename First::template saved<Input>>>(),
                                         std::declval<typename rest::saved>()));
@@ -59,9 +62,9 @@ struct layer_chain<Input, First, Rest...> {
 
 }  // namespace detail
 
-/// Layers one after the other: y = f_n(... f_1(x)). Children are named "0", "1", ..., as in PyTorch. Widths that the types
-/// know are checked at compile time, the others when a bag comes (shape_error). Elementwise layers work in the memory of
-/// the layer before them where its output is not needed any more.
+/// Layers one after the other: y = f_n(... f_1(x)). Children are named "0", "1", ..., as in PyTorch. Widths that the
+/// types know are checked at compile time, the others when a bag comes (shape_error). Elementwise layers work in the
+/// memory of the layer before them where its output is not needed any more.
 template <class... Layers>
 struct sequential {
   static_assert(sizeof...(Layers) > 0, "milkit::nn::sequential: at least one layer");
@@ -104,15 +107,16 @@ struct sequential {
   };
 
   template <class Backend, class Weights, class Input, class Output>
-  void forward(Backend& backend, Weights weights, Input input, Output output, saved<Input>& kept, const pass& pass) const {
+  void forward(Backend& backend, Weights weights, Input input, Output output, saved<Input>& kept,
+               const pass& pass) const {
     kept.input = input.shape();
-    forward_from<0>(backend, weights, input, view<typename Output::value_type, Input::rank, typename Input::space>(), output, kept,
-                    pass);
+    forward_from<0>(backend, weights, input, view<typename Output::value_type, Input::rank, typename Input::space>(),
+                    output, kept, pass);
   }
 
   template <class Backend, class Weights, class Input, class Doutput, class Dinput, class Gradient>
-  void backward(Backend& backend, Weights weights, const saved<Input>& kept, Doutput doutput, Dinput dinput, Gradient gradient,
-                const pass& pass) const {
+  void backward(Backend& backend, Weights weights, const saved<Input>& kept, Doutput doutput, Dinput dinput,
+                Gradient gradient, const pass& pass) const {
     backward_from<size - 1>(backend, weights, kept, doutput, dinput, gradient, pass);
   }
 
@@ -138,9 +142,8 @@ struct sequential {
   template <int I, class Stretch>
   Stretch stretch_of(Stretch stretch) const {
     std::int64_t first = 0;
-    [&]<int... J>(std::integer_sequence<int, J...>) {
-      ((first += parameter_stretch(get<J>())), ...);
-    }(std::make_integer_sequence<int, I>());
+    [&]<int... J>(std::integer_sequence<int, J...>) { ((first += parameter_stretch(get<J>())), ...); }
+    (std::make_integer_sequence<int, I>());
     return stretch.rows(first, parameter_stretch(get<I>()));
   }
 
@@ -152,7 +155,8 @@ struct sequential {
   }
 
   template <int I, class Backend, class Weights, class Input, class Own, class Output, class Saved>
-  void forward_from(Backend& backend, Weights weights, Input input, Own own_input, Output output, Saved& kept, const pass& pass) const {
+  void forward_from(Backend& backend, Weights weights, Input input, Own own_input, Output output, Saved& kept,
+                    const pass& pass) const {
     using T = typename Output::value_type;
     const auto& layer = get<I>();
     auto& layer_kept = std::get<I>(kept.each);
@@ -162,7 +166,8 @@ struct sequential {
       const auto shape = layer.output_shape(input.shape());
       const auto target = [&] {
         if constexpr (rest_in_place<I + 1>()) return output.as_rows_of(shape);
-        else if constexpr (I > 0 && layer_at<I>::in_place && !layer_at<(I > 0 ? I : 1) - 1>::keeps_output) return own_input.as_rows_of(shape);
+        else if constexpr (I > 0 && layer_at<I>::in_place && !layer_at<(I > 0 ? I : 1) - 1>::keeps_output)
+          return own_input.as_rows_of(shape);
         else return backend.kept_memory().template allocate_rows<T>(shape);
       }();
       layer.forward(backend, stretch_of<I>(weights), input, target, layer_kept, pass.child(I));
@@ -172,12 +177,13 @@ struct sequential {
   }
 
   template <int I, class Backend, class Weights, class Saved, class Doutput, class Dinput, class Gradient>
-  void backward_from(Backend& backend, Weights weights, const Saved& kept, Doutput doutput, Dinput dinput, Gradient gradient,
-                     const pass& pass) const {
+  void backward_from(Backend& backend, Weights weights, const Saved& kept, Doutput doutput, Dinput dinput,
+                     Gradient gradient, const pass& pass) const {
     using T = typename Doutput::value_type;
     const auto& layer_kept = std::get<I>(kept.each);
     if constexpr (I == 0) {
-      get<0>().backward(backend, stretch_of<0>(weights), layer_kept, doutput, dinput, stretch_of<0>(gradient), pass.child(0));
+      get<0>().backward(backend, stretch_of<0>(weights), layer_kept, doutput, dinput, stretch_of<0>(gradient),
+                        pass.child(0));
     } else {
       const auto scope = backend.workspace.scope();
       const auto shape = shape_after<I>(kept.input);
@@ -185,7 +191,8 @@ struct sequential {
         if constexpr (layer_at<I>::in_place) return doutput.as_rows_of(shape);
         else return backend.workspace.template allocate_rows<T>(shape);
       }();
-      get<I>().backward(backend, stretch_of<I>(weights), layer_kept, doutput, dx, stretch_of<I>(gradient), pass.child(I));
+      get<I>().backward(backend, stretch_of<I>(weights), layer_kept, doutput, dx, stretch_of<I>(gradient),
+                        pass.child(I));
       backward_from<I - 1>(backend, weights, kept, dx, dinput, gradient, pass);
     }
   }

@@ -6,8 +6,8 @@
 
 namespace milkit::ops {
 
-/// Activation functions. Each says its value f(x), and its slope f'(x) from x and y = f(x); `slope_from_output` tells that
-/// the slope needs y alone, so that the layer may work in place. NaN gives NaN.
+/// Activation functions. Each says its value f(x), and its slope f'(x) from x and y = f(x); `slope_from_output` tells
+/// that the slope needs y alone, so that the layer may work in place. NaN gives NaN.
 struct relu_function {
   static constexpr bool slope_from_output = true;
   /// max(x, 0); the slope at 0 is 0.
@@ -71,9 +71,10 @@ struct gelu_function {
 namespace detail {
 template <class Backend>
 struct activate_impl {
-  static_assert(dependent_false<Backend>,
-                "milkit::ops::activate: no implementation for this backend here; include <milkit/ops/activation_cpu.hpp> for "
-                "cpu or <milkit/ops/activation_cuda.cuh> for cuda");
+  static_assert(
+      dependent_false<Backend>,
+      "milkit::ops::activate: no implementation for this backend here; include <milkit/ops/activation_cpu.hpp> for "
+      "cpu or <milkit/ops/activation_cuda.cuh> for cuda");
 };
 template <class Backend>
 struct activate_backward_impl {
@@ -85,7 +86,7 @@ struct activate_backward_impl {
 
 /// y = f(x) elementwise; x and y of one shape and any rank, y may be x.
 template <backend Backend, class Function, class X, class Y>
-  requires resident_on<X, Backend> && resident_on<Y, Backend>
+requires resident_on<X, Backend> && resident_on<Y, Backend>
 void activate(Backend& backend, Function f, X x, Y y) {
   using T = typename Y::value_type;
   using Space = typename Backend::space;
@@ -95,7 +96,7 @@ void activate(Backend& backend, Function f, X x, Y y) {
 
 /// dx = dy f'(x) elementwise, from x or, where `Function::slope_from_output`, from y; dx may be dy.
 template <backend Backend, class Function, class XOrY, class Dy, class Dx>
-  requires resident_on<XOrY, Backend> && resident_on<Dy, Backend> && resident_on<Dx, Backend>
+requires resident_on<XOrY, Backend> && resident_on<Dy, Backend> && resident_on<Dx, Backend>
 void activate_backward(Backend& backend, Function f, XOrY x_or_y, Dy dy, Dx dx) {
   using T = typename Dx::value_type;
   using Space = typename Backend::space;

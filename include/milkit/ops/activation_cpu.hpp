@@ -19,20 +19,23 @@ void activate_row(Function, const T* x, T* y, std::int64_t count) {
   if constexpr (std::is_same_v<Function, tanh_function>) {
     array_of(y, count) = array_of(x, count).tanh();
   } else if constexpr (std::is_same_v<Function, sigmoid_function>) {
-    // tanh keeps the result in [0, 1] and exact at both ends; float alone, because Eigen's double tanh is not vectorised.
+    // tanh keeps the result in [0, 1] and exact at both ends; float alone, because Eigen's double tanh is not
+    // vectorised.
     if constexpr (std::is_same_v<T, float>) array_of(y, count) = (array_of(x, count) * T(0.5)).tanh() * T(0.5) + T(0.5);
     else
       for (std::int64_t i = 0; i < count; ++i) y[i] = Function::value(x[i]);
   } else {
 #if defined(_OPENMP) && !defined(__clang__)  // clang warns where it finds no vectors: gelu's erfc
-#pragma omp simd                             // x and y may be one array, which the compiler cannot tell from two that overlap
+#pragma omp simd  // x and y may be one array, which the compiler cannot tell from two that overlap
 #endif
     for (std::int64_t i = 0; i < count; ++i) y[i] = Function::value(x[i]);
   }
 }
 
 /// Rows of a chunk so that it holds about 16 thousand elements: some ten microseconds of work.
-inline std::int64_t elementwise_rows(std::int64_t row_size) { return (std::max)(std::int64_t{1}, 16384 / (std::max)(row_size, std::int64_t{1})); }
+inline std::int64_t elementwise_rows(std::int64_t row_size) {
+  return (std::max)(std::int64_t{1}, 16384 / (std::max)(row_size, std::int64_t{1}));
+}
 
 template <>
 struct activate_impl<cpu> {

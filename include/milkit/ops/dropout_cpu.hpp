@@ -24,7 +24,8 @@ struct dropout_mask_impl<cpu> {
 template <>
 struct apply_mask_impl<cpu> {
   template <class T>
-  static void run(cpu& backend, matrix_view<const T> x, matrix_view<const std::uint8_t> mask, T scale, matrix_view<T> y) {
+  static void run(cpu& backend, matrix_view<const T> x, matrix_view<const std::uint8_t> mask, T scale,
+                  matrix_view<T> y) {
     parallel_for(backend, x.rows(), 64, [&](row_range rows) {
       for (std::int64_t i = rows.first; i < rows.first + rows.count; ++i)
         for (std::int64_t j = 0; j < x.cols(); ++j) y(i, j) = mask(i, j) ? x(i, j) * scale : T(0);

@@ -17,15 +17,17 @@ struct gate_shape {
 namespace detail {
 template <class Backend>
 struct gate_impl {
-  static_assert(dependent_false<Backend>,
-                "milkit::ops::gate: no implementation for this backend here; include <milkit/ops/gate_cpu.hpp> for cpu or "
-                "<milkit/ops/gate_cuda.cuh> for cuda");
+  static_assert(
+      dependent_false<Backend>,
+      "milkit::ops::gate: no implementation for this backend here; include <milkit/ops/gate_cpu.hpp> for cpu or "
+      "<milkit/ops/gate_cuda.cuh> for cuda");
 };
 template <class Backend>
 struct gate_backward_impl {
-  static_assert(dependent_false<Backend>,
-                "milkit::ops::gate_backward: no implementation for this backend here; include <milkit/ops/gate_cpu.hpp> for "
-                "cpu or <milkit/ops/gate_cuda.cuh> for cuda");
+  static_assert(
+      dependent_false<Backend>,
+      "milkit::ops::gate_backward: no implementation for this backend here; include <milkit/ops/gate_cpu.hpp> for "
+      "cpu or <milkit/ops/gate_cuda.cuh> for cuda");
 };
 
 template <class Backend, class Branches, class Mask>
@@ -36,33 +38,34 @@ void expect_gate(const char* op, const gate_shape& gate, Branches branches, Mask
 }  // namespace detail
 
 /// Scores of (gated) attention from the products of its branches (Ilse et al. 2018, eq. 8 and 9):
-/// logits[i, h] = bias_h + w_h . g_ih with g_ih = f(v_ih), or f(v_ih) * sigmoid(u_ih) with two branches; `Function` is f, and
-/// v and u are the given products plus `branch_bias`.
-/// Shapes: branches [n, columns], branch_bias [columns] or absent, w [heads, L], bias [heads] or absent, mask as branches or
-/// absent (dropout: kept entries of f(v) and of sigmoid(u) are multiplied by `scale`), logits [n, heads].
-/// On return `branches` holds what the backward pass wants: sigmoid(u), and f(v), or v where f's slope is not a function of
-/// its output (gelu). Cost: O(n L).
-template <backend Backend, class Function, class Branches, class BranchBias, class W, class Bias, class Mask, class Logits>
-  requires resident_on<Branches, Backend> && resident_on<Logits, Backend>
-void gate(Backend& backend, const gate_shape& gate, Function f, Branches branches, BranchBias branch_bias, W w, Bias bias,
-          Mask mask, double scale, Logits logits) {
+/// logits[i, h] = bias_h + w_h . g_ih with g_ih = f(v_ih), or f(v_ih) * sigmoid(u_ih) with two branches; `Function` is
+/// f, and v and u are the given products plus `branch_bias`. Shapes: branches [n, columns], branch_bias [columns] or
+/// absent, w [heads, L], bias [heads] or absent, mask as branches or absent (dropout: kept entries of f(v) and of
+/// sigmoid(u) are multiplied by `scale`), logits [n, heads]. On return `branches` holds what the backward pass wants:
+/// sigmoid(u), and f(v), or v where f's slope is not a function of its output (gelu). Cost: O(n L).
+template <backend Backend, class Function, class Branches, class BranchBias, class W, class Bias, class Mask,
+          class Logits>
+requires resident_on<Branches, Backend> && resident_on<Logits, Backend>
+void gate(Backend& backend, const gate_shape& gate, Function f, Branches branches, BranchBias branch_bias, W w,
+          Bias bias, Mask mask, double scale, Logits logits) {
   using T = typename Logits::value_type;
   using Space = typename Backend::space;
   detail::expect_gate<Backend>("milkit::ops::gate", gate, branches, mask);
   expect_shape("milkit::ops::gate", "w", w, shape<2>{gate.heads, gate.width});
   expect_shape("milkit::ops::gate", "logits", logits, shape<2>{branches.rows(), gate.heads});
-  execute<detail::gate_impl>(backend, gate, f, matrix_view<T, Space>(branches), vector_view<const T, Space>(branch_bias),
-                             matrix_view<const T, Space>(w), vector_view<const T, Space>(bias),
-                             matrix_view<const std::uint8_t, Space>(mask), static_cast<T>(scale),
-                             matrix_view<T, Space>(logits));
+  execute<detail::gate_impl>(backend, gate, f, matrix_view<T, Space>(branches),
+                             vector_view<const T, Space>(branch_bias), matrix_view<const T, Space>(w),
+                             vector_view<const T, Space>(bias), matrix_view<const std::uint8_t, Space>(mask),
+                             static_cast<T>(scale), matrix_view<T, Space>(logits));
 }
 
-/// Backward of `gate` from dlogits [n, heads]: overwrites `branches`, as forward left them, by the gradients of v and u, and
-/// adds to dw [heads, L] and dbias [heads] (absent without bias). The gradient of branch_bias is the column sums of branches.
+/// Backward of `gate` from dlogits [n, heads]: overwrites `branches`, as forward left them, by the gradients of v and
+/// u, and adds to dw [heads, L] and dbias [heads] (absent without bias). The gradient of branch_bias is the column sums
+/// of branches.
 template <backend Backend, class Function, class Branches, class W, class Mask, class Dlogits, class Dw, class Dbias>
-  requires resident_on<Branches, Backend> && resident_on<Dlogits, Backend>
-void gate_backward(Backend& backend, const gate_shape& gate, Function f, Branches branches, W w, Mask mask, double scale,
-                   Dlogits dlogits, Dw dw, Dbias dbias) {
+requires resident_on<Branches, Backend> && resident_on<Dlogits, Backend>
+void gate_backward(Backend& backend, const gate_shape& gate, Function f, Branches branches, W w, Mask mask,
+                   double scale, Dlogits dlogits, Dw dw, Dbias dbias) {
   using T = typename Branches::value_type;
   using Space = typename Backend::space;
   detail::expect_gate<Backend>("milkit::ops::gate_backward", gate, branches, mask);

@@ -8,9 +8,9 @@ namespace milkit::ops::detail {
 template <>
 struct gate_impl<cpu> {
   template <class Function, class T>
-  static void run(cpu& backend, const gate_shape& gate, Function f, matrix_view<T> branches, vector_view<const T> branch_bias,
-                  matrix_view<const T> w, vector_view<const T> bias, matrix_view<const std::uint8_t> mask, T scale,
-                  matrix_view<T> logits) {
+  static void run(cpu& backend, const gate_shape& gate, Function f, matrix_view<T> branches,
+                  vector_view<const T> branch_bias, matrix_view<const T> w, vector_view<const T> bias,
+                  matrix_view<const std::uint8_t> mask, T scale, matrix_view<T> logits) {
     const std::int64_t width = gate.width;
     parallel_for(backend, branches.rows(), 64, [&](row_range rows) {
       for (std::int64_t i = rows.first; i < rows.first + rows.count; ++i) {
@@ -22,7 +22,8 @@ struct gate_impl<cpu> {
           if constexpr (Function::slope_from_output) activate_row(f, v, v, width);
           if (gate.branches == 2) activate_row(sigmoid_function{}, u, u, width);
           const std::uint8_t* kept = mask.absent() ? nullptr : mask.row(i) + h * gate.branches * width;
-          logits(i, h) = score<Function>(gate.branches, v, u, w.row(h), width, kept, scale) + (bias.absent() ? T(0) : bias(h));
+          logits(i, h) =
+              score<Function>(gate.branches, v, u, w.row(h), width, kept, scale) + (bias.absent() ? T(0) : bias(h));
         }
       }
     });
@@ -30,7 +31,8 @@ struct gate_impl<cpu> {
 
  private:
   template <class Function, class T>
-  static T score(int branches, const T* v, const T* u, const T* w, std::int64_t width, const std::uint8_t* kept, T scale) {
+  static T score(int branches, const T* v, const T* u, const T* w, std::int64_t width, const std::uint8_t* kept,
+                 T scale) {
     if constexpr (Function::slope_from_output) {
       if (!kept)
         return branches == 2 ? (array_of(v, width) * array_of(u, width) * array_of(w, width)).sum()
@@ -54,7 +56,8 @@ struct gate_backward_impl<cpu> {
 
   template <class T>
   static matrix_view<double> scratch(cpu& backend, const gate_shape& gate, auto, matrix_view<T> branches, auto&&...) {
-    return backend.workspace.allocate<double>(shape<2>{chunk_count(branches.rows(), block_rows), gate.heads * (gate.width + 1)});
+    return backend.workspace.allocate<double>(
+        shape<2>{chunk_count(branches.rows(), block_rows), gate.heads * (gate.width + 1)});
   }
 
   template <class Function, class T>

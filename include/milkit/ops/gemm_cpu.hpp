@@ -52,8 +52,11 @@ class serial_gemm {
 
  public:
   serial_gemm(const cpu& backend, bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k)
-      : ta_(transpose_a), tb_(transpose_b), empty_(m == 0 || n == 0 || k == 0),
-        blocking_((m + group - 1) / group * group, n, k), padding_(transpose_a ? 0 : (group * (k + n) + 15) / 16 * 16) {
+      : ta_(transpose_a),
+        tb_(transpose_b),
+        empty_(m == 0 || n == 0 || k == 0),
+        blocking_((m + group - 1) / group * group, n, k),
+        padding_(transpose_a ? 0 : (group * (k + n) + 15) / 16 * 16) {
     if constexpr (std::is_same_v<T, float>) library_ = backend.gemm.single;
     else library_ = backend.gemm.double_;
   }

@@ -7,9 +7,10 @@ namespace milkit::ops {
 namespace detail {
 template <class Backend>
 struct layer_norm_impl {
-  static_assert(dependent_false<Backend>,
-                "milkit::ops::layer_norm: no implementation for this backend here; include <milkit/ops/layer_norm_cpu.hpp> for "
-                "cpu or <milkit/ops/layer_norm_cuda.cuh> for cuda");
+  static_assert(
+      dependent_false<Backend>,
+      "milkit::ops::layer_norm: no implementation for this backend here; include <milkit/ops/layer_norm_cpu.hpp> for "
+      "cpu or <milkit/ops/layer_norm_cuda.cuh> for cuda");
 };
 template <class Backend>
 struct layer_norm_backward_impl {
@@ -19,12 +20,12 @@ struct layer_norm_backward_impl {
 };
 }  // namespace detail
 
-/// Layer norm (Ba et al. 2016): y_ij = w_j (x_ij - m_i) r_i + b_j with the row's mean m and r = 1 / sqrt(variance + eps), the
-/// variance divided by d. Shapes: x [n, d], weight and bias [d], y [n, d] (may be x), moments [n, 2]: (m, r) in double.
-/// A constant row has variance 0 and gives b (NaN for eps = 0); NaN or infinity in a row: NaN in all of it.
+/// Layer norm (Ba et al. 2016): y_ij = w_j (x_ij - m_i) r_i + b_j with the row's mean m and r = 1 / sqrt(variance +
+/// eps), the variance divided by d. Shapes: x [n, d], weight and bias [d], y [n, d] (may be x), moments [n, 2]: (m, r)
+/// in double. A constant row has variance 0 and gives b (NaN for eps = 0); NaN or infinity in a row: NaN in all of it.
 /// Cost: O(n d). Errors: shape_error; value_error for an eps that is negative or NaN.
 template <backend Backend, class X, class Weight, class Bias, class Y, class Moments>
-  requires resident_on<X, Backend> && resident_on<Y, Backend> && resident_on<Moments, Backend>
+requires resident_on<X, Backend> && resident_on<Y, Backend> && resident_on<Moments, Backend>
 void layer_norm(Backend& backend, X x, Weight weight, Bias bias, double eps, Y y, Moments moments) {
   using T = typename Y::value_type;
   using Space = typename Backend::space;
@@ -38,11 +39,13 @@ void layer_norm(Backend& backend, X x, Weight weight, Bias bias, double eps, Y y
                                    vector_view<const T, Space>(bias), eps, matrix_view<T, Space>(y), moments);
 }
 
-/// Gradients of `layer_norm` from dy [n, d], with g = dy * w and h the normalised row: dx = r (g - mean g - h mean(g h)) (left
-/// out when absent; may be dy), dweight += sum_i dy_i h_i, dbias += sum_i dy_i, in double over fixed blocks of rows.
+/// Gradients of `layer_norm` from dy [n, d], with g = dy * w and h the normalised row: dx = r (g - mean g - h mean(g
+/// h)) (left out when absent; may be dy), dweight += sum_i dy_i h_i, dbias += sum_i dy_i, in double over fixed blocks
+/// of rows.
 template <backend Backend, class X, class Moments, class Weight, class Dy, class Dx, class Dweight, class Dbias>
-  requires resident_on<X, Backend> && resident_on<Dy, Backend> && resident_on<Dx, Backend>
-void layer_norm_backward(Backend& backend, X x, Moments moments, Weight weight, Dy dy, Dx dx, Dweight dweight, Dbias dbias) {
+requires resident_on<X, Backend> && resident_on<Dy, Backend> && resident_on<Dx, Backend>
+void layer_norm_backward(Backend& backend, X x, Moments moments, Weight weight, Dy dy, Dx dx, Dweight dweight,
+                         Dbias dbias) {
   using T = typename Dx::value_type;
   using Space = typename Backend::space;
   constexpr const char* op = "milkit::ops::layer_norm_backward";
@@ -52,10 +55,10 @@ void layer_norm_backward(Backend& backend, X x, Moments moments, Weight weight, 
   if (!dx.absent()) expect_shape(op, "dx", dx, x.shape());
   expect_extent(op, "extent of dweight", dweight.extent(0), x.cols());
   expect_extent(op, "extent of dbias", dbias.extent(0), x.cols());
-  execute<detail::layer_norm_backward_impl>(backend, matrix_view<const T, Space>(x), matrix_view<const double, Space>(moments),
-                                            vector_view<const T, Space>(weight), matrix_view<const T, Space>(dy),
-                                            matrix_view<T, Space>(dx), vector_view<T, Space>(dweight),
-                                            vector_view<T, Space>(dbias));
+  execute<detail::layer_norm_backward_impl>(
+      backend, matrix_view<const T, Space>(x), matrix_view<const double, Space>(moments),
+      vector_view<const T, Space>(weight), matrix_view<const T, Space>(dy), matrix_view<T, Space>(dx),
+      vector_view<T, Space>(dweight), vector_view<T, Space>(dbias));
 }
 
 }  // namespace milkit::ops

@@ -24,17 +24,20 @@ double fixed_order_sum(std::int64_t count, Term&& term) {
 template <>
 struct layer_norm_impl<cpu> {
   template <class T>
-  static void run(cpu& backend, matrix_view<const T> x, vector_view<const T> weight, vector_view<const T> bias, double eps,
-                  matrix_view<T> y, matrix_view<double> moments) {
+  static void run(cpu& backend, matrix_view<const T> x, vector_view<const T> weight, vector_view<const T> bias,
+                  double eps, matrix_view<T> y, matrix_view<double> moments) {
     const std::int64_t d = x.cols();
     parallel_for(backend, x.rows(), elementwise_rows(d), [&](row_range rows) {
       for (std::int64_t i = rows.first; i < rows.first + rows.count; ++i) {
         const T* row = x.row(i);
-        const double mean = fixed_order_sum(d, [&](std::int64_t j) { return static_cast<double>(row[j]); }) / static_cast<double>(d);
-        const double variance = fixed_order_sum(d, [&](std::int64_t j) {
-                                  const double off = static_cast<double>(row[j]) - mean;
-                                  return off * off;
-                                }) / static_cast<double>(d);
+        const double mean =
+            fixed_order_sum(d, [&](std::int64_t j) { return static_cast<double>(row[j]); }) / static_cast<double>(d);
+        const double variance = fixed_order_sum(d,
+                                                [&](std::int64_t j) {
+                                                  const double off = static_cast<double>(row[j]) - mean;
+                                                  return off * off;
+                                                }) /
+                                static_cast<double>(d);
         const double scale = 1 / std::sqrt(variance + eps);
         moments(i, 0) = mean;
         moments(i, 1) = scale;
@@ -80,7 +83,8 @@ struct layer_norm_backward_impl<cpu> {
         dot /= static_cast<double>(d);
         for (std::int64_t j = 0; j < d; ++j) {
           const double h = (static_cast<double>(x(i, j)) - mean) * scale;
-          dx(i, j) = static_cast<T>(scale * (static_cast<double>(dy(i, j)) * static_cast<double>(weight(j)) - sum - h * dot));
+          dx(i, j) =
+              static_cast<T>(scale * (static_cast<double>(dy(i, j)) * static_cast<double>(weight(j)) - sum - h * dot));
         }
       }
     });

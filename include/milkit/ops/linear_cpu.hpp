@@ -11,7 +11,8 @@ struct add_rows_impl<cpu> {
   template <class T>
   static void run(cpu& backend, matrix_view<T> x, vector_view<const T> bias) {
     parallel_for(backend, x.rows(), 256, [&](row_range rows) {
-      for (std::int64_t i = rows.first; i < rows.first + rows.count; ++i) as_eigen(vector_view<T>(x.row(i), {x.cols()})) += as_eigen(bias);
+      for (std::int64_t i = rows.first; i < rows.first + rows.count; ++i)
+        as_eigen(vector_view<T>(x.row(i), {x.cols()})) += as_eigen(bias);
     });
   }
 };

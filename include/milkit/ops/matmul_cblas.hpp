@@ -7,22 +7,24 @@
 namespace milkit {
 
 namespace detail {
-inline void cblas_gemm_float(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k, const float* a,
-                             std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc) {
-  cblas_sgemm(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans, transpose_b ? CblasTrans : CblasNoTrans, static_cast<int>(m),
-              static_cast<int>(n), static_cast<int>(k), 1.0f, a, static_cast<int>(lda), b, static_cast<int>(ldb), beta, c,
-              static_cast<int>(ldc));
+inline void cblas_gemm_float(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k,
+                             const float* a, std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c,
+                             std::int64_t ldc) {
+  cblas_sgemm(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans, transpose_b ? CblasTrans : CblasNoTrans,
+              static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), 1.0f, a, static_cast<int>(lda), b,
+              static_cast<int>(ldb), beta, c, static_cast<int>(ldc));
 }
-inline void cblas_gemm_double(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k, const double* a,
-                              std::int64_t lda, const double* b, std::int64_t ldb, double beta, double* c, std::int64_t ldc) {
-  cblas_dgemm(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans, transpose_b ? CblasTrans : CblasNoTrans, static_cast<int>(m),
-              static_cast<int>(n), static_cast<int>(k), 1.0, a, static_cast<int>(lda), b, static_cast<int>(ldb), beta, c,
-              static_cast<int>(ldc));
+inline void cblas_gemm_double(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k,
+                              const double* a, std::int64_t lda, const double* b, std::int64_t ldb, double beta,
+                              double* c, std::int64_t ldc) {
+  cblas_dgemm(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans, transpose_b ? CblasTrans : CblasNoTrans,
+              static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), 1.0, a, static_cast<int>(lda), b,
+              static_cast<int>(ldb), beta, c, static_cast<int>(ldc));
 }
 }  // namespace detail
 
-/// Any BLAS with the C interface (OpenBLAS, MKL, BLIS): `cpu cpu{.gemm = cblas_gemm}`. Link `milkit::cblas`. Keep the BLAS
-/// itself to one thread (`OPENBLAS_NUM_THREADS=1`): milkit divides the work.
+/// Any BLAS with the C interface (OpenBLAS, MKL, BLIS): `cpu cpu{.gemm = cblas_gemm}`. Link `milkit::cblas`. Keep the
+/// BLAS itself to one thread (`OPENBLAS_NUM_THREADS=1`): milkit divides the work.
 inline constexpr gemm_library cblas_gemm{.single = detail::cblas_gemm_float, .double_ = detail::cblas_gemm_double};
 
 }  // namespace milkit

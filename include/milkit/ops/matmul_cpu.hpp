@@ -8,7 +8,8 @@ namespace milkit::ops::detail {
 
 template <>
 struct matmul_impl<cpu> {
-  /// Rows of c that one thread computes at a time. Libraries pack b anew for each: blocks of 256 cost a tenth of their speed.
+  /// Rows of c that one thread computes at a time. Libraries pack b anew for each: blocks of 256 cost a tenth of their
+  /// speed.
   static constexpr std::int64_t block_rows = 512;
 
   template <class T>

@@ -69,7 +69,7 @@ void expect_flat(std::string_view op, std::string_view what, const View& got, st
 /// n = 0: nothing. Cost: O(n), no workspace; the same bits at any thread count.
 /// Errors: shape_error for other sizes or strides; value_error for a rate below 0 or momentum outside [0, 1).
 template <backend Backend, class T, class Space>
-  requires resident_on<vector_view<T, Space>, Backend>
+requires resident_on<vector_view<T, Space>, Backend>
 void sgd_step(Backend& backend, vector_view<T, Space> weights,
               vector_view<const std::type_identity_t<T>, Space> gradient,
               vector_view<std::type_identity_t<T>, Space> velocity, const sgd_step_options& options) {
@@ -94,7 +94,7 @@ void sgd_step(Backend& backend, vector_view<T, Space> weights,
 /// n = 0: nothing. Cost: O(n), no workspace; the same bits at any thread count.
 /// Errors: shape_error for other sizes or strides; value_error for step < 1, betas outside [0, 1), eps <= 0, rates < 0.
 template <backend Backend, class T, class Space>
-  requires resident_on<vector_view<T, Space>, Backend>
+requires resident_on<vector_view<T, Space>, Backend>
 void adam_step(Backend& backend, vector_view<T, Space> weights,
                vector_view<const std::type_identity_t<T>, Space> gradient,
                vector_view<std::type_identity_t<T>, Space> first, vector_view<std::type_identity_t<T>, Space> second,

@@ -31,7 +31,7 @@ void expect_reducible(std::string_view op, const View& x, std::int64_t outputs) 
 /// n = 0: 0. NaN or infinity in x: NaN or infinity; so is a norm above 1e154.
 /// Cost: O(n) time, 8 bytes of workspace for each 16384 elements. Errors: shape_error for a strided x or another norm.
 template <backend Backend, class T, class Space>
-  requires resident_on<vector_view<T, Space>, Backend>
+requires resident_on<vector_view<T, Space>, Backend>
 void l2_norm(Backend& backend, vector_view<T, Space> x, vector_view<double, Space> norm) {
   detail::expect_reducible("l2_norm", x, norm.extent(0));
   execute<detail::l2_norm_impl>(backend, vector_view<const T, Space>(x), norm);
@@ -41,7 +41,7 @@ void l2_norm(Backend& backend, vector_view<T, Space> x, vector_view<double, Spac
 /// Shapes: x [n], count [1]. n = 0: 0. Cost: O(n) time, 8 bytes of workspace for each 16384 elements.
 /// Errors: shape_error for a strided x or another count.
 template <backend Backend, class T, class Space>
-  requires resident_on<vector_view<T, Space>, Backend>
+requires resident_on<vector_view<T, Space>, Backend>
 void count_nonfinite(Backend& backend, vector_view<T, Space> x, vector_view<std::int64_t, Space> count) {
   detail::expect_reducible("count_nonfinite", x, count.extent(0));
   execute<detail::count_nonfinite_impl>(backend, vector_view<const T, Space>(x), count);

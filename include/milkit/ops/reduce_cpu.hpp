@@ -43,9 +43,8 @@ struct l2_norm_impl<cpu> {
   }
   template <class T>
   static void run(cpu& backend, vector_view<double> partials, vector_view<const T> x, vector_view<double> norm) {
-    norm(0) = std::sqrt(chunked_sum(backend, x.extent(0), partials, [&](row_range chunk) {
-      return squares(x.data() + chunk.first, chunk.count);
-    }));
+    norm(0) = std::sqrt(chunked_sum(backend, x.extent(0), partials,
+                                    [&](row_range chunk) { return squares(x.data() + chunk.first, chunk.count); }));
   }
 };
 

@@ -5,12 +5,12 @@
 
 namespace milkit::ops {
 
-/// A chunk of a ragged batch of bags: the rows [first, first + count) of all instances, and the bags they belong to. Bag b
-/// owns the rows offsets[b] .. offsets[b + 1] - 1; a bag may begin before the chunk and end after it.
+/// A chunk of a ragged batch of bags: the rows [first, first + count) of all instances, and the bags they belong to.
+/// Bag b owns the rows offsets[b] .. offsets[b + 1] - 1; a bag may begin before the chunk and end after it.
 template <class Space = host_space>
 struct bag_chunk {
   row_range rows;
-  row_range bags;                                ///< bags with at least one row in the chunk
+  row_range bags;                                  ///< bags with at least one row in the chunk
   vector_view<const std::int64_t, Space> offsets;  ///< of the whole batch, [bags + 1]
 
   /// The rows of bag `bags.first + i`, counted from the chunk's first row.
@@ -25,9 +25,10 @@ struct bag_chunk {
 namespace detail {
 template <class Backend>
 struct segment_pool_impl {
-  static_assert(dependent_false<Backend>,
-                "milkit::ops::segment_pool: no implementation for this backend here; include <milkit/ops/segment_pool_cpu.hpp> "
-                "for cpu or <milkit/ops/segment_pool_cuda.cuh> for cuda");
+  static_assert(
+      dependent_false<Backend>,
+      "milkit::ops::segment_pool: no implementation for this backend here; include <milkit/ops/segment_pool_cpu.hpp> "
+      "for cpu or <milkit/ops/segment_pool_cuda.cuh> for cuda");
 };
 /// Which step of which pooling `segment_pool_impl::run` is to do.
 struct softmax_step {};
@@ -48,20 +49,22 @@ struct max_weights_step {};
 struct max_backward_step {};
 }  // namespace detail
 
-// Pooling of ragged bags, chunk by chunk. Each pooling is four steps: `x_pool` makes the states of the bags of one chunk, one
-// row a bag, in double; `x_pool_merge` adds them to the states of all bags (in ascending order of chunks, so that the sums
-// are the same at any thread count; they start as zeros); `x_pool_finish` makes the embeddings; `x_pool_backward` gives one chunk's gradients.
-// Shapes: h [n, d] the chunk's instances, part [bags of the chunk, w], states [B, w], embedding and its gradient [B, d].
+// Pooling of ragged bags, chunk by chunk. Each pooling is four steps: `x_pool` makes the states of the bags of one
+// chunk, one row a bag, in double; `x_pool_merge` adds them to the states of all bags (in ascending order of chunks, so
+// that the sums are the same at any thread count; they start as zeros); `x_pool_finish` makes the embeddings;
+// `x_pool_backward` gives one chunk's gradients. Shapes: h [n, d] the chunk's instances, part [bags of the chunk, w],
+// states [B, w], embedding and its gradient [B, d].
 
-/// Softmax pooling, online (Milakov & Gimelshein 2018): the state of a bag is (peak, mass, sum_i exp(z_i - peak) h_i), with
-/// peak = max z_i and mass = sum_i exp(z_i - peak), w = 2 + d; d may be 0, for the normaliser of a softmax alone.
-/// z is one column of logits, [n]; one of -infinity has no mass, +infinity or NaN makes the mass NaN. No rows, or none with
-/// mass: (-infinity, 0, 0), and the embedding of such a bag is NaN.
+/// Softmax pooling, online (Milakov & Gimelshein 2018): the state of a bag is (peak, mass, sum_i exp(z_i - peak) h_i),
+/// with peak = max z_i and mass = sum_i exp(z_i - peak), w = 2 + d; d may be 0, for the normaliser of a softmax alone.
+/// z is one column of logits, [n]; one of -infinity has no mass, +infinity or NaN makes the mass NaN. No rows, or none
+/// with mass: (-infinity, 0, 0), and the embedding of such a bag is NaN.
 template <class Backend, class H, class Logits, class States>
 void softmax_pool(Backend& backend, const bag_chunk<typename Backend::space>& chunk, H h, Logits logits, States part) {
   using T = typename Logits::value_type;
   expect_extent("milkit::ops::softmax_pool", "columns of the states", part.cols(), h.cols() + 2);
-  execute<detail::segment_pool_impl>(backend, detail::softmax_step{}, chunk, matrix_view<const T, typename Backend::space>(h),
+  execute<detail::segment_pool_impl>(backend, detail::softmax_step{}, chunk,
+                                     matrix_view<const T, typename Backend::space>(h),
                                      matrix_view<const T, typename Backend::space>(logits), part);
 }
 template <class Backend, class States>
@@ -81,8 +84,8 @@ void softmax_weights(Backend& backend, const bag_chunk<typename Backend::space>&
   execute<detail::segment_pool_impl>(backend, detail::softmax_weights_step{}, chunk,
                                      matrix_view<const T, typename Backend::space>(logits), states, attention);
 }
-/// dots_b += sum_i a_i da_i over the rows of a chunk, for an upstream gradient da [n, 1] on the attention itself; to be called
-/// in ascending order of chunks.
+/// dots_b += sum_i a_i da_i over the rows of a chunk, for an upstream gradient da [n, 1] on the attention itself; to be
+/// called in ascending order of chunks.
 template <class Backend, class Logits, class States, class Dattention, class Dots>
 void softmax_dots(Backend& backend, const bag_chunk<typename Backend::space>& chunk, Logits logits, States states,
                   Dattention dattention, Dots dots) {
@@ -91,11 +94,14 @@ void softmax_dots(Backend& backend, const bag_chunk<typename Backend::space>& ch
                                      matrix_view<const T, typename Backend::space>(logits), states,
                                      matrix_view<const T, typename Backend::space>(dattention), dots);
 }
-/// dz_i = a_i (<dg_b, h_i - g_b> + da_i - dots_b) and dh_i = a_i dg_b, where g_b is the embedding as the states have it. h,
-/// dembedding and dh are absent where there is no embedding; dattention is absent where it has no upstream gradient.
-template <class Backend, class H, class Logits, class States, class Dembedding, class Dattention, class Dots, class Dlogits, class Dh>
-void softmax_pool_backward(Backend& backend, const bag_chunk<typename Backend::space>& chunk, H h, Logits logits, States states,
-                           Dembedding dembedding, Dattention dattention, Dots dots, Dlogits dlogits, Dh dh) {
+/// dz_i = a_i (<dg_b, h_i - g_b> + da_i - dots_b) and dh_i = a_i dg_b, where g_b is the embedding as the states have
+/// it. h, dembedding and dh are absent where there is no embedding; dattention is absent where it has no upstream
+/// gradient.
+template <class Backend, class H, class Logits, class States, class Dembedding, class Dattention, class Dots,
+          class Dlogits, class Dh>
+void softmax_pool_backward(Backend& backend, const bag_chunk<typename Backend::space>& chunk, H h, Logits logits,
+                           States states, Dembedding dembedding, Dattention dattention, Dots dots, Dlogits dlogits,
+                           Dh dh) {
   using T = typename Dlogits::value_type;
   using matrix = matrix_view<const T, typename Backend::space>;
   execute<detail::segment_pool_impl>(backend, detail::softmax_backward_step{}, chunk, matrix(h), matrix(logits), states,
@@ -106,7 +112,8 @@ void softmax_pool_backward(Backend& backend, const bag_chunk<typename Backend::s
 template <class Backend, class H, class States>
 void sum_pool(Backend& backend, const bag_chunk<typename Backend::space>& chunk, H h, States part) {
   using T = typename H::value_type;
-  execute<detail::segment_pool_impl>(backend, detail::sum_step{}, chunk, matrix_view<const T, typename Backend::space>(h), part);
+  execute<detail::segment_pool_impl>(backend, detail::sum_step{}, chunk,
+                                     matrix_view<const T, typename Backend::space>(h), part);
 }
 template <class Backend, class States>
 void sum_pool_merge(Backend& backend, States part, States states) {
@@ -123,7 +130,8 @@ void mean_weights(Backend& backend, const bag_chunk<typename Backend::space>& ch
 }
 /// dh_i = dg_b / n_b.
 template <class Backend, class Dembedding, class Dh>
-void mean_pool_backward(Backend& backend, const bag_chunk<typename Backend::space>& chunk, Dembedding dembedding, Dh dh) {
+void mean_pool_backward(Backend& backend, const bag_chunk<typename Backend::space>& chunk, Dembedding dembedding,
+                        Dh dh) {
   using T = typename Dh::value_type;
   execute<detail::segment_pool_impl>(backend, detail::mean_backward_step{}, chunk,
                                      matrix_view<const T, typename Backend::space>(dembedding), dh);
@@ -134,7 +142,8 @@ void mean_pool_backward(Backend& backend, const bag_chunk<typename Backend::spac
 template <class Backend, class H, class States>
 void max_pool(Backend& backend, const bag_chunk<typename Backend::space>& chunk, H h, States part) {
   using T = typename H::value_type;
-  execute<detail::segment_pool_impl>(backend, detail::max_step{}, chunk, matrix_view<const T, typename Backend::space>(h), part);
+  execute<detail::segment_pool_impl>(backend, detail::max_step{}, chunk,
+                                     matrix_view<const T, typename Backend::space>(h), part);
 }
 template <class Backend, class States>
 void max_pool_merge(Backend& backend, States part, States states) {
@@ -146,12 +155,14 @@ void max_pool_finish(Backend& backend, States states, Embedding embedding) {
 }
 /// a_i = the share of columns in which row i is the maximum, [n, 1].
 template <class Backend, class States, class Attention>
-void max_weights(Backend& backend, const bag_chunk<typename Backend::space>& chunk, States states, Attention attention) {
+void max_weights(Backend& backend, const bag_chunk<typename Backend::space>& chunk, States states,
+                 Attention attention) {
   execute<detail::segment_pool_impl>(backend, detail::max_weights_step{}, chunk, states, attention);
 }
 /// dh[i, j] = dg_b[j] where i is the index of column j's maximum, else 0.
 template <class Backend, class States, class Dembedding, class Dh>
-void max_pool_backward(Backend& backend, const bag_chunk<typename Backend::space>& chunk, States states, Dembedding dembedding, Dh dh) {
+void max_pool_backward(Backend& backend, const bag_chunk<typename Backend::space>& chunk, States states,
+                       Dembedding dembedding, Dh dh) {
   using T = typename Dh::value_type;
   execute<detail::segment_pool_impl>(backend, detail::max_backward_step{}, chunk, states,
                                      matrix_view<const T, typename Backend::space>(dembedding), dh);

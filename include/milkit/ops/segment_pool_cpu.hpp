@@ -13,14 +13,16 @@ struct segment_pool_impl<cpu> {
   using states_view = matrix_view<double>;
   static constexpr double none = -std::numeric_limits<double>::infinity();
 
-  /// Calls body(i, segment) for each bag of the chunk: i counts the chunk's bags, the segment is its rows within the chunk.
+  /// Calls body(i, segment) for each bag of the chunk: i counts the chunk's bags, the segment is its rows within the
+  /// chunk.
   template <class Body>
   static void for_each_bag(const bag_chunk<>& chunk, Body&& body) {
     for (std::int64_t i = 0; i < chunk.bags.count; ++i) body(i, chunk.segment(i));
   }
 
   template <class T>
-  static void run(cpu&, softmax_step, const bag_chunk<>& chunk, matrix_view<const T> h, matrix_view<const T> logits, states_view part) {
+  static void run(cpu&, softmax_step, const bag_chunk<>& chunk, matrix_view<const T> h, matrix_view<const T> logits,
+                  states_view part) {
     constexpr std::int64_t block = 128;  // rows that are summed in T before they are added in double
     for_each_bag(chunk, [&](std::int64_t i, row_range rows) {
       double* state = part.row(i);
@@ -71,7 +73,8 @@ struct segment_pool_impl<cpu> {
   template <class T>
   static void run(cpu&, softmax_finish_step, states_view states, matrix_view<T> embedding) {
     for (std::int64_t b = 0; b < embedding.rows(); ++b)
-      for (std::int64_t j = 0; j < embedding.cols(); ++j) embedding(b, j) = static_cast<T>(states(b, 2 + j) / states(b, 1));
+      for (std::int64_t j = 0; j < embedding.cols(); ++j)
+        embedding(b, j) = static_cast<T>(states(b, 2 + j) / states(b, 1));
   }
 
   template <class T>
@@ -79,7 +82,8 @@ struct segment_pool_impl<cpu> {
                   matrix_view<T> attention) {
     for_each_bag(chunk, [&](std::int64_t i, row_range rows) {
       const double* state = states.row(chunk.bags.first + i);
-      for (std::int64_t r = rows.first; r < rows.first + rows.count; ++r) attention(r, 0) = static_cast<T>(weight(logits(r, 0), state));
+      for (std::int64_t r = rows.first; r < rows.first + rows.count; ++r)
+        attention(r, 0) = static_cast<T>(weight(logits(r, 0), state));
     });
   }
 
@@ -96,14 +100,16 @@ struct segment_pool_impl<cpu> {
   }
 
   template <class T>
-  static void run(cpu&, softmax_backward_step, const bag_chunk<>& chunk, matrix_view<const T> h, matrix_view<const T> logits,
-                  states_view states, matrix_view<const T> dembedding, matrix_view<const T> dattention, vector_view<double> dots,
-                  matrix_view<T> dlogits, matrix_view<T> dh) {
+  static void run(cpu&, softmax_backward_step, const bag_chunk<>& chunk, matrix_view<const T> h,
+                  matrix_view<const T> logits, states_view states, matrix_view<const T> dembedding,
+                  matrix_view<const T> dattention, vector_view<double> dots, matrix_view<T> dlogits,
+                  matrix_view<T> dh) {
     for_each_bag(chunk, [&](std::int64_t i, row_range rows) {
       const std::int64_t bag = chunk.bags.first + i;
       const double* state = states.row(bag);
       double dg_g = 0;
-      for (std::int64_t j = 0; j < dembedding.cols(); ++j) dg_g += static_cast<double>(dembedding(bag, j)) * state[2 + j];
+      for (std::int64_t j = 0; j < dembedding.cols(); ++j)
+        dg_g += static_cast<double>(dembedding(bag, j)) * state[2 + j];
       const double shift = dg_g / state[1] + (dots.absent() ? 0.0 : dots(bag));
       for (std::int64_t r = rows.first; r < rows.first + rows.count; ++r) {
         const double a = weight(logits(r, 0), state);
@@ -133,7 +139,8 @@ struct segment_pool_impl<cpu> {
       for (std::int64_t j = 0; j < part.cols(); ++j) states(i, j) += part(i, j);
   }
   template <class T>
-  static void run(cpu&, mean_finish_step, vector_view<const std::int64_t> offsets, states_view states, matrix_view<T> embedding) {
+  static void run(cpu&, mean_finish_step, vector_view<const std::int64_t> offsets, states_view states,
+                  matrix_view<T> embedding) {
     for (std::int64_t b = 0; b < embedding.rows(); ++b)
       for (std::int64_t j = 0; j < embedding.cols(); ++j)
         embedding(b, j) = static_cast<T>(states(b, j) / static_cast<double>(offsets(b + 1) - offsets(b)));
@@ -147,7 +154,8 @@ struct segment_pool_impl<cpu> {
     });
   }
   template <class T>
-  static void run(cpu&, mean_backward_step, const bag_chunk<>& chunk, matrix_view<const T> dembedding, matrix_view<T> dh) {
+  static void run(cpu&, mean_backward_step, const bag_chunk<>& chunk, matrix_view<const T> dembedding,
+                  matrix_view<T> dh) {
     for_each_bag(chunk, [&](std::int64_t i, row_range rows) {
       const std::int64_t bag = chunk.bags.first + i;
       const T share = T(1) / static_cast<T>(chunk.offsets(bag + 1) - chunk.offsets(bag));
@@ -199,8 +207,8 @@ struct segment_pool_impl<cpu> {
     });
   }
   template <class T>
-  static void run(cpu&, max_backward_step, const bag_chunk<>& chunk, states_view states, matrix_view<const T> dembedding,
-                  matrix_view<T> dh) {
+  static void run(cpu&, max_backward_step, const bag_chunk<>& chunk, states_view states,
+                  matrix_view<const T> dembedding, matrix_view<T> dh) {
     const std::int64_t d = dh.cols();
     for_each_bag(chunk, [&](std::int64_t i, row_range rows) {
       const std::int64_t bag = chunk.bags.first + i;

@@ -15,7 +15,8 @@ inline void expect_offsets(std::string_view op, vector_view<const std::int64_t> 
   for (std::int64_t b = 0; b < last; ++b)
     expect_value(offsets(b) <= offsets(b + 1), op, "offsets[", b + 1, "] is ", offsets(b + 1), ", expected at least ",
                  offsets(b), ", the one before");
-  expect_value(offsets(last) == rows, op, "offsets[", last, "] is ", offsets(last), ", expected ", rows, ", the number of rows");
+  expect_value(offsets(last) == rows, op, "offsets[", last, "] is ", offsets(last), ", expected ", rows,
+               ", the number of rows");
 }
 
 /// Rows or segments that one thread takes at a time, by their mean size.
@@ -84,31 +85,35 @@ struct softmax_impl<cpu> {
 template <>
 struct softmax_backward_impl<cpu> {
   template <class T>
-  static void run(cpu& backend, matrix_view<const T> y, matrix_view<const T> dy, vector_view<const T> dlog_sum_exp, matrix_view<T> dx) {
+  static void run(cpu& backend, matrix_view<const T> y, matrix_view<const T> dy, vector_view<const T> dlog_sum_exp,
+                  matrix_view<T> dx) {
     parallel_for(backend, y.rows(), softmax_rows(y.rows(), y.size()), [&](row_range rows) {
       for (std::int64_t i = rows.first; i < rows.first + rows.count; ++i)
-        one(y.row(i), 1, dy.absent() ? nullptr : dy.row(i), 1, dlog_sum_exp.absent() ? T(0) : dlog_sum_exp(i), dx.row(i), 1, y.cols());
+        one(y.row(i), 1, dy.absent() ? nullptr : dy.row(i), 1, dlog_sum_exp.absent() ? T(0) : dlog_sum_exp(i),
+            dx.row(i), 1, y.cols());
     });
   }
 
   template <class T>
-  static void run(cpu& backend, vector_view<const std::int64_t> offsets, vector_view<const T> y, vector_view<const T> dy,
-                  vector_view<const T> dlog_sum_exp, vector_view<T> dx) {
+  static void run(cpu& backend, vector_view<const std::int64_t> offsets, vector_view<const T> y,
+                  vector_view<const T> dy, vector_view<const T> dlog_sum_exp, vector_view<T> dx) {
     expect_offsets("milkit::ops::segment_softmax_backward", offsets, y.extent(0));
     const std::int64_t segments = offsets.extent(0) - 1;
     parallel_for(backend, segments, softmax_rows(segments, y.size()), [&](row_range range) {
       for (std::int64_t b = range.first; b < range.first + range.count; ++b)
         one(y.row(offsets(b)), y.stride(), dy.absent() ? nullptr : dy.row(offsets(b)), dy.stride(),
-            dlog_sum_exp.absent() ? T(0) : dlog_sum_exp(b), dx.row(offsets(b)), dx.stride(), offsets(b + 1) - offsets(b));
+            dlog_sum_exp.absent() ? T(0) : dlog_sum_exp(b), dx.row(offsets(b)), dx.stride(),
+            offsets(b + 1) - offsets(b));
     });
   }
 
  private:
   template <class T>
-  static void one(const T* y, std::int64_t y_step, const T* dy, std::int64_t dy_step, T dlog_sum_exp, T* dx, std::int64_t dx_step,
-                  std::int64_t count) {
+  static void one(const T* y, std::int64_t y_step, const T* dy, std::int64_t dy_step, T dlog_sum_exp, T* dx,
+                  std::int64_t dx_step, std::int64_t count) {
     double dot = 0;
-    for (std::int64_t j = 0; j < count && dy; ++j) dot += static_cast<double>(dy[j * dy_step]) * static_cast<double>(y[j * y_step]);
+    for (std::int64_t j = 0; j < count && dy; ++j)
+      dot += static_cast<double>(dy[j * dy_step]) * static_cast<double>(y[j * y_step]);
     const double shift = static_cast<double>(dlog_sum_exp) - dot;
     for (std::int64_t j = 0; j < count; ++j) {
       const double upstream = dy ? static_cast<double>(dy[j * dy_step]) : 0.0;

@@ -11,23 +11,26 @@
 namespace milkit::pooling {
 
 /// From the instances of bags to their embeddings: a row-wise encoder, then a pooler, fused. A chunk of instances goes
-/// through encoder, scores and pooling while it is in cache, and only the running states of the bags remain (online softmax),
-/// so a bag of any size needs O(chunk) memory beside itself, and one that is read from a file is never in memory at once.
+/// through encoder, scores and pooling while it is in cache, and only the running states of the bags remain (online
+/// softmax), so a bag of any size needs O(chunk) memory beside itself, and one that is read from a file is never in
+/// memory at once.
 ///
-/// In training the chunks' intermediate values are kept for the backward pass as far as `saved_bytes` reaches; the others are
-/// computed again there, with the same bits (dropout included). Gradients are summed chunk by chunk in order, so results
-/// depend on `chunk_rows`, but not on `saved_bytes` and not on the number of threads.
-/// Errors: value_error for an empty bag; shape_error for widths and offsets that do not fit.
+/// In training the chunks' intermediate values are kept for the backward pass as far as `saved_bytes` reaches; the
+/// others are computed again there, with the same bits (dropout included). Gradients are summed chunk by chunk in
+/// order, so results depend on `chunk_rows`, but not on `saved_bytes` and not on the number of threads. Errors:
+/// value_error for an empty bag; shape_error for widths and offsets that do not fit.
 template <class Encoder, pooler Pooler>
 struct bag_embedding {
-  static_assert(Encoder::row_wise,
-                "milkit::pooling::bag_embedding: the encoder must work instance by instance (row_wise), because bags stream "
-                "through it in chunks");
+  static_assert(
+      Encoder::row_wise,
+      "milkit::pooling::bag_embedding: the encoder must work instance by instance (row_wise), because bags stream "
+      "through it in chunks");
   static_assert(Encoder::out_features < 0 || Pooler::in_features < 0 || Encoder::out_features == Pooler::in_features,
                 "milkit::pooling::bag_embedding: the encoder gives another number of features than the pooler takes");
 
   static constexpr std::int64_t in_features = Encoder::in_features;
-  static constexpr std::int64_t out_features = Pooler::out_features == any_features ? Encoder::out_features : Pooler::out_features;
+  static constexpr std::int64_t out_features =
+      Pooler::out_features == any_features ? Encoder::out_features : Pooler::out_features;
 
   Encoder encoder = {};
   Pooler pooler = {};
@@ -64,11 +67,13 @@ struct bag_embedding {
     matrix_view<double, Space> states;                 ///< [bags, state_width]
   };
 
-  /// Writes embedding [bags, d] and, where they are not absent, logits [n, scores] and attention [n, attentions]. `offsets`
-  /// [bags + 1] lie on the host. What backward needs stays in the workspace.
-  template <class Backend, class Weights, instance_source<Backend> Source, class Embedding, class Logits, class Attention>
+  /// Writes embedding [bags, d] and, where they are not absent, logits [n, scores] and attention [n, attentions].
+  /// `offsets` [bags + 1] lie on the host. What backward needs stays in the workspace.
+  template <class Backend, class Weights, instance_source<Backend> Source, class Embedding, class Logits,
+            class Attention>
   void forward(Backend& backend, Weights weights, const Source& source, vector_view<const std::int64_t> offsets,
-               Embedding embedding, Logits logits, Attention attention, saved<Source, Backend>& kept, const pass& pass) const {
+               Embedding embedding, Logits logits, Attention attention, saved<Source, Backend>& kept,
+               const pass& pass) const {
     using T = typename Source::value_type;
     using Space = typename Backend::space;
     constexpr const char* op = "milkit::pooling::bag_embedding";
@@ -94,7 +99,10 @@ struct bag_embedding {
           const auto chunk = chunk_at(kept, rows, i);
           chunk_saved<Source, Backend> own;
           if (i < store.rows()) {
-            workspace<Space> slice = worker.workspace.planning() ? workspace<Space>(true) : workspace<Space>(vector_view<std::byte, Space>(store.row(i), {store.cols()}));
+            workspace<Space> slice =
+                worker.workspace.planning()
+                    ? workspace<Space>(true)
+                    : workspace<Space>(vector_view<std::byte, Space>(store.row(i), {store.cols()}));
             const store_scope<Backend, workspace<Space>> into(worker, slice);
             encode(worker, weights, source, chunk.rows, own, kept.logits, pass);
             if (!worker.workspace.planning()) std::construct_at(&kept.chunks(i), own);
@@ -112,19 +120,23 @@ struct bag_embedding {
     pooler.finish(backend, kept.backend_offsets, kept.states, embedding);
     for (std::int64_t i = 0; i < chunks && !attention.absent(); ++i) {
       const auto chunk = chunk_at(kept, rows, i);
-      pooler.attention(backend, chunk, logits_of(kept, chunk), kept.states, attention.rows(chunk.rows.first, chunk.rows.count));
+      pooler.attention(backend, chunk, logits_of(kept, chunk), kept.states,
+                       attention.rows(chunk.rows.first, chunk.rows.count));
     }
   }
 
-  /// From dembedding [bags, d] and dattention [n, attentions] (absent where nothing depends on the attention itself): adds to
-  /// `gradient`, and writes dinput, of the instances' shape, where it is not absent.
-  template <class Backend, class Weights, instance_source<Backend> Source, class Dembedding, class Dattention, class Dinput, class Gradient>
+  /// From dembedding [bags, d] and dattention [n, attentions] (absent where nothing depends on the attention itself):
+  /// adds to `gradient`, and writes dinput, of the instances' shape, where it is not absent.
+  template <class Backend, class Weights, instance_source<Backend> Source, class Dembedding, class Dattention,
+            class Dinput, class Gradient>
   void backward(Backend& backend, Weights weights, const Source& source, const saved<Source, Backend>& kept,
-                Dembedding dembedding, Dattention dattention, Dinput dinput, Gradient gradient, const pass& pass) const {
+                Dembedding dembedding, Dattention dattention, Dinput dinput, Gradient gradient,
+                const pass& pass) const {
     using T = typename Source::value_type;
     using Space = typename Backend::space;
     const std::int64_t rows = source.shape()[0], chunks = chunk_count(rows, kept.chunk_rows), bags = kept.states.rows();
-    expect_shape("milkit::pooling::bag_embedding", "dembedding", dembedding, shape<2>{bags, encoder.output_shape(source.shape())[1]});
+    expect_shape("milkit::pooling::bag_embedding", "dembedding", dembedding,
+                 shape<2>{bags, encoder.output_shape(source.shape())[1]});
     const auto scope = backend.workspace.scope();
     vector_view<double, Space> dots;
     if (!dattention.absent()) {
@@ -133,7 +145,8 @@ struct bag_embedding {
       ops::fill(backend, dots, 0.0);
       for (std::int64_t i = 0; i < chunks; ++i) {
         const auto chunk = chunk_at(kept, rows, i);
-        pooler.dots(backend, chunk, logits_of(kept, chunk), kept.states, dattention.rows(chunk.rows.first, chunk.rows.count), dots);
+        pooler.dots(backend, chunk, logits_of(kept, chunk), kept.states,
+                    dattention.rows(chunk.rows.first, chunk.rows.count), dots);
       }
     }
     parallel_in_order(
@@ -150,7 +163,8 @@ struct bag_embedding {
           const auto dh = worker.workspace.template allocate_rows<T>(shape<2>{chunk.rows.count, dembedding.cols()});
           pooler.pool_backward(worker, chunk, own.h, logits_of(kept, chunk), kept.states, dembedding,
                                slice_rows(dattention, chunk.rows), dots, dlogits, dh);
-          decode(worker, weights, own, dlogits, dh, slice_rows(dinput, chunk.rows), part, pass.from_row(chunk.rows.first));
+          decode(worker, weights, own, dlogits, dh, slice_rows(dinput, chunk.rows), part,
+                 pass.from_row(chunk.rows.first));
           return part;
         },
         [&](Backend& worker, std::int64_t, vector_view<T, Space> part) {
@@ -178,7 +192,8 @@ struct bag_embedding {
 
   /// The chunk's rows, and the bags that they touch.
   template <class Source, class Backend>
-  static ops::bag_chunk<typename Backend::space> chunk_at(const saved<Source, Backend>& kept, std::int64_t rows, std::int64_t i) {
+  static ops::bag_chunk<typename Backend::space> chunk_at(const saved<Source, Backend>& kept, std::int64_t rows,
+                                                          std::int64_t i) {
     const row_range own = milkit::chunk_at(rows, kept.chunk_rows, i);
     const std::int64_t* begin = kept.offsets.data();
     const std::int64_t* end = begin + kept.offsets.extent(0);
@@ -194,8 +209,8 @@ struct bag_embedding {
 
   /// One chunk through encoder and scores.
   template <class Backend, class Weights, class Source, class Logits>
-  void encode(Backend& backend, Weights weights, const Source& source, row_range rows, chunk_saved<Source, Backend>& own,
-              Logits logits, const pass& whole) const {
+  void encode(Backend& backend, Weights weights, const Source& source, row_range rows,
+              chunk_saved<Source, Backend>& own, Logits logits, const pass& whole) const {
     using T = typename Source::value_type;
     const pass pass = whole.from_row(rows.first);
     parameter_cursor cursor(weights);
@@ -213,14 +228,15 @@ struct bag_embedding {
 
   /// The way back of `encode`; dh holds what the pooling gives to h.
   template <class Backend, class Weights, class Own, class Dlogits, class Dh, class Dinput, class Gradient>
-  void decode(Backend& backend, Weights weights, const Own& own, Dlogits dlogits, Dh dh, Dinput dinput, Gradient gradient,
-              const pass& pass) const {
+  void decode(Backend& backend, Weights weights, const Own& own, Dlogits dlogits, Dh dh, Dinput dinput,
+              Gradient gradient, const pass& pass) const {
     parameter_cursor cursor(weights);
     parameter_cursor gradient_cursor(gradient);
     const auto encoder_weights = cursor.child(encoder), pooler_weights = cursor.child(pooler);
     const auto encoder_gradient = gradient_cursor.child(encoder), pooler_gradient = gradient_cursor.child(pooler);
     pooler.score_backward(backend, pooler_weights, own.h, own.pooler, dlogits, dh, pooler_gradient, pass.child(1));
-    if constexpr (has_encoder) encoder.backward(backend, encoder_weights, own.encoder, dh, dinput, encoder_gradient, pass.child(0));
+    if constexpr (has_encoder)
+      encoder.backward(backend, encoder_weights, own.encoder, dh, dinput, encoder_gradient, pass.child(0));
     else if (!dinput.absent()) ops::copy_rows(backend, dh, dinput);
   }
 
@@ -237,26 +253,30 @@ struct bag_embedding {
     return store.peak_bytes();
   }
   template <class Backend, class Weights, class Source>
-  std::size_t kept_bytes(const Backend& backend, Weights weights, const Source& source, std::int64_t rows, const pass& pass) const {
+  std::size_t kept_bytes(const Backend& backend, Weights weights, const Source& source, std::int64_t rows,
+                         const pass& pass) const {
     chunk_saved<Source, Backend> own;
     return plan_encode(backend, weights, source, {0, rows}, own, pass);
   }
 
-  /// Rows whose values take about the backend's `chunk_bytes`, so that they stay in cache, but within its bounds, so that matrix
-  /// products are large and each chunk's gradient is worth its sum; then chunks of equal size, and an even number of them, to keep threads busy.
+  /// Rows whose values take about the backend's `chunk_bytes`, so that they stay in cache, but within its bounds, so
+  /// that matrix products are large and each chunk's gradient is worth its sum; then chunks of equal size, and an even
+  /// number of them, to keep threads busy.
   template <class Backend, class Weights, class Source>
   std::int64_t default_chunk_rows(Backend& backend, Weights weights, const Source& source, const pass& pass) const {
     const std::int64_t rows = source.shape()[0];
     const std::size_t row_bytes = (std::max)(kept_bytes(backend, weights, source, 1, pass), std::size_t{1});
-    const auto most = std::clamp(Backend::chunk_bytes / static_cast<std::int64_t>(row_bytes), Backend::least_chunk_rows, Backend::most_chunk_rows);
+    const auto most = std::clamp(Backend::chunk_bytes / static_cast<std::int64_t>(row_bytes), Backend::least_chunk_rows,
+                                 Backend::most_chunk_rows);
     const std::int64_t chunks = chunk_count(rows, most);
     return chunk_count(rows, chunks > 1 ? chunks + chunks % 2 : 1);
   }
 
   /// Memory for the values of as many chunks as `saved_bytes` holds, one row a chunk.
   template <class Backend, class Weights, class Source>
-  matrix_view<std::byte, typename Backend::space> allocate_store(Backend& backend, Weights weights, const Source& source,
-                                                                 saved<Source, Backend>& kept, const pass& pass) const {
+  matrix_view<std::byte, typename Backend::space> allocate_store(Backend& backend, Weights weights,
+                                                                 const Source& source, saved<Source, Backend>& kept,
+                                                                 const pass& pass) const {
     using chunk = chunk_saved<Source, Backend>;
     static_assert(std::is_trivially_destructible_v<chunk>, "milkit: what layers save must be views and numbers");
     if (!pass.training) return {};

@@ -4,9 +4,9 @@
 
 namespace milkit::pooling {
 
-/// Max pooling over instances: g_j = max_i h_ij; ties go to the lower index, NaN counts as larger than any number. No logits,
-/// no parameters. Attention of an instance: the share of columns in which it is the maximum (sums to 1, no gradient).
-/// Backward: column j's gradient goes to its maximum alone. Empty bag: value_error from bag_embedding.
+/// Max pooling over instances: g_j = max_i h_ij; ties go to the lower index, NaN counts as larger than any number. No
+/// logits, no parameters. Attention of an instance: the share of columns in which it is the maximum (sums to 1, no
+/// gradient). Backward: column j's gradient goes to its maximum alone. Empty bag: value_error from bag_embedding.
 struct max {
   static constexpr std::int64_t in_features = any_features, out_features = any_features;
   static constexpr int scores = 0, attentions = 1;
@@ -41,10 +41,10 @@ struct max {
   }
   template <class... Args>
   void dots(Args&&...) const {}
-  template <class Backend, class Chunk, class H, class Logits, class States, class Dembedding, class Dattention, class Dots,
-            class Dlogits, class Dh>
-  void pool_backward(Backend& backend, const Chunk& chunk, H, Logits, States states, Dembedding dembedding, Dattention, Dots,
-                     Dlogits, Dh dh) const {
+  template <class Backend, class Chunk, class H, class Logits, class States, class Dembedding, class Dattention,
+            class Dots, class Dlogits, class Dh>
+  void pool_backward(Backend& backend, const Chunk& chunk, H, Logits, States states, Dembedding dembedding, Dattention,
+                     Dots, Dlogits, Dh dh) const {
     ops::max_pool_backward(backend, chunk, states, dembedding, dh);
   }
 };

@@ -40,10 +40,10 @@ struct mean {
   }
   template <class... Args>
   void dots(Args&&...) const {}
-  template <class Backend, class Chunk, class H, class Logits, class States, class Dembedding, class Dattention, class Dots,
-            class Dlogits, class Dh>
-  void pool_backward(Backend& backend, const Chunk& chunk, H, Logits, States, Dembedding dembedding, Dattention, Dots, Dlogits,
-                     Dh dh) const {
+  template <class Backend, class Chunk, class H, class Logits, class States, class Dembedding, class Dattention,
+            class Dots, class Dlogits, class Dh>
+  void pool_backward(Backend& backend, const Chunk& chunk, H, Logits, States, Dembedding dembedding, Dattention, Dots,
+                     Dlogits, Dh dh) const {
     ops::mean_pool_backward(backend, chunk, dembedding, dh);
   }
 };

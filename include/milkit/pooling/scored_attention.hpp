@@ -8,15 +8,15 @@
 
 namespace milkit::pooling {
 
-/// Attention pooling with a small scoring network; `attention`, `gated_attention` and `dual_gated_attention` are its names.
-/// For head h: z_i = w . f(V h_i + b_V) + b_w, or with two branches z_i = w . (f(V h_i + b_V) * sigmoid(U h_i + b_U)) + b_w;
-/// a = softmax(z) over the bag; the first head gives the embedding g = sum_i a_i h_i. Gradients: zoommil.md 2.2.
-/// Shapes: h [n, D], V and U [L, D], w [L], logits and attention [n, heads], g [D].
-/// Parameters, head by head (the second one's have the prefix `zoom.`): v.weight, u.weight, v.bias, u.bias, w.weight, w.bias;
-/// V and U of all heads lie next to each other, so that one matrix product makes all branches.
-/// `dropout` is the rate on both branches in training. Cost: 2 n D L FLOPs a branch; O(n heads) memory beside the branches.
-/// NaN in a bag makes its attention and embedding NaN, and so does a logit of +infinity (an infinite feature under relu or
-/// gelu); under tanh an infinite feature saturates the branches and comes out in its column of the embedding.
+/// Attention pooling with a small scoring network; `attention`, `gated_attention` and `dual_gated_attention` are its
+/// names. For head h: z_i = w . f(V h_i + b_V) + b_w, or with two branches z_i = w . (f(V h_i + b_V) * sigmoid(U h_i +
+/// b_U)) + b_w; a = softmax(z) over the bag; the first head gives the embedding g = sum_i a_i h_i. Gradients:
+/// zoommil.md 2.2. Shapes: h [n, D], V and U [L, D], w [L], logits and attention [n, heads], g [D]. Parameters, head by
+/// head (the second one's have the prefix `zoom.`): v.weight, u.weight, v.bias, u.bias, w.weight, w.bias; V and U of
+/// all heads lie next to each other, so that one matrix product makes all branches. `dropout` is the rate on both
+/// branches in training. Cost: 2 n D L FLOPs a branch; O(n heads) memory beside the branches. NaN in a bag makes its
+/// attention and embedding NaN, and so does a logit of +infinity (an infinite feature under relu or gelu); under tanh
+/// an infinite feature saturates the branches and comes out in its column of the embedding.
 template <std::int64_t D, std::int64_t L, int Branches, int Heads, class Function, bool Bias>
 struct scored_attention {
   static_assert(Branches == 1 || Branches == 2, "milkit::pooling: attention has one branch, or two when gated");
@@ -58,18 +58,19 @@ struct scored_attention {
     kept.branches = backend.kept_memory().template allocate_rows<T>(shape<2>{h.rows(), gate_shape().columns()});
     ops::matmul(backend, h, p.branches, kept.branches, {.transpose_b = true});
     with_mask(backend, kept.branches, pass, [&](auto mask) {
-      ops::gate(backend, gate_shape(), Function{}, kept.branches, p.branch_bias, p.w, p.bias, mask, 1 / (1 - dropout), logits);
+      ops::gate(backend, gate_shape(), Function{}, kept.branches, p.branch_bias, p.w, p.bias, mask, 1 / (1 - dropout),
+                logits);
     });
   }
 
   template <class Backend, class Weights, class H, class Saved, class Dlogits, class Dh, class Gradient>
-  void score_backward(Backend& backend, Weights weights, H h, const Saved& kept, Dlogits dlogits, Dh dh, Gradient gradient,
-                      const pass& pass) const {
+  void score_backward(Backend& backend, Weights weights, H h, const Saved& kept, Dlogits dlogits, Dh dh,
+                      Gradient gradient, const pass& pass) const {
     const auto p = split(weights);
     const auto d = split(gradient);
     with_mask(backend, kept.branches, pass, [&](auto mask) {
-      // A softmax does not feel a shift of its logits: the gradient of their bias is exactly 0. Its rounding errors, once
-      // Adam has divided them by their own size, would move it.
+      // A softmax does not feel a shift of its logits: the gradient of their bias is exactly 0. Its rounding errors,
+      // once Adam has divided them by their own size, would move it.
       ops::gate_backward(backend, gate_shape(), Function{}, kept.branches, p.w, mask, 1 / (1 - dropout), dlogits, d.w,
                          decltype(d.bias)());
     });
@@ -97,23 +98,25 @@ struct scored_attention {
       ops::softmax_weights(backend, chunk, logits.columns(h, 1), head(states, h), attention.columns(h, 1));
   }
   template <class Backend, class Chunk, class Logits, class States, class Dattention, class Dots>
-  void dots(Backend& backend, const Chunk& chunk, Logits logits, States states, Dattention dattention, Dots dots) const {
+  void dots(Backend& backend, const Chunk& chunk, Logits logits, States states, Dattention dattention,
+            Dots dots) const {
     for (int h = 0; h < Heads; ++h)
-      ops::softmax_dots(backend, chunk, logits.columns(h, 1), head(states, h), dattention.columns(h, 1), dots.rows(h * states.rows(), states.rows()));
+      ops::softmax_dots(backend, chunk, logits.columns(h, 1), head(states, h), dattention.columns(h, 1),
+                        dots.rows(h * states.rows(), states.rows()));
   }
-  template <class Backend, class Chunk, class H, class Logits, class States, class Dembedding, class Dattention, class Dots,
-            class Dlogits, class Dh>
+  template <class Backend, class Chunk, class H, class Logits, class States, class Dembedding, class Dattention,
+            class Dots, class Dlogits, class Dh>
   void pool_backward(Backend& backend, const Chunk& chunk, H h, Logits logits, States states, Dembedding dembedding,
                      Dattention dattention, Dots dots, Dlogits dlogits, Dh dh) const {
     for (int i = 0; i < Heads; ++i) {
       const auto upstream = dattention.absent() ? dattention : dattention.columns(i, 1);
       const auto own_dots = dots.absent() ? dots : dots.rows(i * states.rows(), states.rows());
       if (i == 0)
-        ops::softmax_pool_backward(backend, chunk, h, logits.columns(0, 1), head(states, 0), dembedding, upstream, own_dots,
-                                   dlogits.columns(0, 1), dh);
+        ops::softmax_pool_backward(backend, chunk, h, logits.columns(0, 1), head(states, 0), dembedding, upstream,
+                                   own_dots, dlogits.columns(0, 1), dh);
       else
-        ops::softmax_pool_backward(backend, chunk, H(), logits.columns(1, 1), head(states, 1), Dembedding(), upstream, own_dots,
-                                   dlogits.columns(1, 1), Dh());
+        ops::softmax_pool_backward(backend, chunk, H(), logits.columns(1, 1), head(states, 1), Dembedding(), upstream,
+                                   own_dots, dlogits.columns(1, 1), Dh());
     }
   }
 

@@ -21,10 +21,11 @@ namespace detail {
 using entry_list = std::vector<parameter_entry>;
 
 template <class T>
-void add_weights(data::safetensors_writer& file, const std::string& prefix, const entry_list& entries, vector_view<const T> flat) {
+void add_weights(data::safetensors_writer& file, const std::string& prefix, const entry_list& entries,
+                 vector_view<const T> flat) {
   for (const parameter_entry& entry : entries)
-    file.add_bytes(prefix + entry.name, data::dtype_of<T>(), {entry.shape.extent, entry.shape.extent + entry.shape.rank},
-                   flat.data() + entry.offset);
+    file.add_bytes(prefix + entry.name, data::dtype_of<T>(),
+                   {entry.shape.extent, entry.shape.extent + entry.shape.rank}, flat.data() + entry.offset);
 }
 
 /// Throws io_error naming the file and all tensors that are missing or of another shape.
@@ -35,13 +36,15 @@ inline void expect_weights(const data::safetensors_reader& file, const std::stri
     const std::vector<std::int64_t> want(entry.shape.extent, entry.shape.extent + entry.shape.rank);
     if (!file.contains(name)) wrong += message("\n  ", name, " is missing");
     else if (file.info(name).shape != want)
-      wrong += message("\n  ", name, " is ", data::to_string(file.info(name).shape), ", expected ", data::to_string(want));
+      wrong +=
+          message("\n  ", name, " is ", data::to_string(file.info(name).shape), ", expected ", data::to_string(want));
   }
   if (!wrong.empty()) throw io_error(message(file.name(), ": does not hold the weights of this network:", wrong));
 }
 
 template <class T>
-tensor<T, 1> read_weights(const data::safetensors_reader& file, const std::string& prefix, const entry_list& entries, std::int64_t size) {
+tensor<T, 1> read_weights(const data::safetensors_reader& file, const std::string& prefix, const entry_list& entries,
+                          std::int64_t size) {
   tensor<T, 1> flat(shape<1>{size});
   for (const parameter_entry& entry : entries) {
     const auto values = file.read<T>(prefix + entry.name, data::conversion::nearest);
@@ -52,8 +55,8 @@ tensor<T, 1> read_weights(const data::safetensors_reader& file, const std::strin
 
 }  // namespace detail
 
-/// Writes the weights of a network as one safetensors file, one tensor a parameter under its name, atomically: a full disk
-/// or a kill leaves the old file as it was. Errors: io_error.
+/// Writes the weights of a network as one safetensors file, one tensor a parameter under its name, atomically: a full
+/// disk or a kill leaves the old file as it was. Errors: io_error.
 template <class Network, class T>
 void save_weights(const std::filesystem::path& path, const parameters<Network, T>& weights) {
   data::safetensors_writer file;
@@ -63,8 +66,8 @@ void save_weights(const std::filesystem::path& path, const parameters<Network, T
 }
 
 /// Reads weights by name, from a file of `save_weights` or from any other whose tensors have these names and shapes (a
-/// checkpoint too); other tensors are ignored. Errors: io_error naming every tensor that is missing or misshapen; `weights`
-/// is then as it was.
+/// checkpoint too); other tensors are ignored. Errors: io_error naming every tensor that is missing or misshapen;
+/// `weights` is then as it was.
 template <class Network, class T>
 void load_weights(const std::filesystem::path& path, parameters<Network, T>& weights) {
   const data::safetensors_reader file(path);
@@ -74,8 +77,8 @@ void load_weights(const std::filesystem::path& path, parameters<Network, T>& wei
 }
 
 /// Everything that a training needs to go on as if it had not been stopped: where it is, the weights, the optimizer's
-/// moments, the best weights so far, the schedule and the figures. The random numbers need no state: they are a function of
-/// seed and step.
+/// moments, the best weights so far, the schedule and the figures. The random numbers need no state: they are a
+/// function of seed and step.
 template <class T>
 struct training_state {
   training_state() = default;
@@ -93,12 +96,12 @@ struct training_state {
   train::history history;
 };
 
-/// Writes a training's weights (flat, with their `entries`) and state as one safetensors file, atomically. `settings` says
-/// what the training is (seed, optimizer, ...): `load_checkpoint` refuses to go on with others. `load_weights` reads the file
-/// too. Errors: io_error; the old file is then as it was.
+/// Writes a training's weights (flat, with their `entries`) and state as one safetensors file, atomically. `settings`
+/// says what the training is (seed, optimizer, ...): `load_checkpoint` refuses to go on with others. `load_weights`
+/// reads the file too. Errors: io_error; the old file is then as it was.
 template <class T>
-void save_checkpoint(const std::filesystem::path& path, const std::vector<parameter_entry>& entries, vector_view<const T> weights,
-                     const training_state<T>& state, const std::string& settings) {
+void save_checkpoint(const std::filesystem::path& path, const std::vector<parameter_entry>& entries,
+                     vector_view<const T> weights, const training_state<T>& state, const std::string& settings) {
   data::safetensors_writer file;
   file.set_metadata("format", "milkit checkpoint");
   file.set_metadata("milkit", message(MILKIT_VERSION_MAJOR, ".", MILKIT_VERSION_MINOR, ".", MILKIT_VERSION_PATCH));
@@ -107,7 +110,8 @@ void save_checkpoint(const std::filesystem::path& path, const std::vector<parame
   detail::add_weights<T>(file, "best.", entries, state.best_weights.view());
   for (std::size_t i = 0; i < state.moments.size(); ++i)
     detail::add_weights<T>(file, message("moment", i, "."), entries, state.moments[i].view());
-  const std::array<std::int64_t, 4> progress = {state.epoch, state.step, state.best_epoch, std::bit_cast<std::int64_t>(state.best_score)};
+  const std::array<std::int64_t, 4> progress = {state.epoch, state.step, state.best_epoch,
+                                                std::bit_cast<std::int64_t>(state.best_score)};
   file.add("training.progress", vector_view<const std::int64_t>(progress.data(), {4}));
   const std::array<double, 3> schedule = state.schedule.to_doubles();
   file.add("training.schedule", vector_view<const double>(schedule.data(), {3}));
@@ -136,7 +140,8 @@ inline history read_history(const data::safetensors_reader& file, std::int64_t e
   history all;
   for (std::int64_t epoch = 0; epoch < epochs && !columns.empty(); ++epoch) {
     std::vector<metric> figures;
-    for (const auto& [place, column] : columns) figures.push_back({column.first, column.second[static_cast<std::size_t>(epoch)]});
+    for (const auto& [place, column] : columns)
+      figures.push_back({column.first, column.second[static_cast<std::size_t>(epoch)]});
     all.add(figures);
   }
   return all;
@@ -144,20 +149,23 @@ inline history read_history(const data::safetensors_reader& file, std::int64_t e
 
 }  // namespace detail
 
-/// Reads what `save_checkpoint` wrote. Errors: io_error for a file that is none, that holds another network, or whose settings
-/// differ (both are named); weights and state are then as they were.
+/// Reads what `save_checkpoint` wrote. Errors: io_error for a file that is none, that holds another network, or whose
+/// settings differ (both are named); weights and state are then as they were.
 template <class T>
-void load_checkpoint(const std::filesystem::path& path, const std::vector<parameter_entry>& entries, vector_view<T> weights,
-                     training_state<T>& state, const std::string& settings) {
+void load_checkpoint(const std::filesystem::path& path, const std::vector<parameter_entry>& entries,
+                     vector_view<T> weights, training_state<T>& state, const std::string& settings) {
   const data::safetensors_reader file(path);
   const auto stored = file.metadata().find("settings");
-  if (stored == file.metadata().end()) throw io_error(message(file.name(), ": is no milkit checkpoint: it has no \"settings\""));
+  if (stored == file.metadata().end())
+    throw io_error(message(file.name(), ": is no milkit checkpoint: it has no \"settings\""));
   if (stored->second != settings)
-    throw io_error(message(file.name(), ": is the checkpoint of another training\n  it has:   ", stored->second, "\n  expected: ", settings));
+    throw io_error(message(file.name(), ": is the checkpoint of another training\n  it has:   ", stored->second,
+                           "\n  expected: ", settings));
   training_state<T> fresh(weights.extent(0), static_cast<int>(state.moments.size()));
   detail::expect_weights(file, "", entries);
   detail::expect_weights(file, "best.", entries);
-  for (std::size_t i = 0; i < fresh.moments.size(); ++i) detail::expect_weights(file, message("moment", i, "."), entries);
+  for (std::size_t i = 0; i < fresh.moments.size(); ++i)
+    detail::expect_weights(file, message("moment", i, "."), entries);
   const auto progress = file.read<std::int64_t, 1>("training.progress");
   const auto schedule = file.read<double, 1>("training.schedule");
   if (progress.size() != 4 || schedule.size() != 3 || progress.data()[0] < 0)

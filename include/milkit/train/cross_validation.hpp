@@ -18,7 +18,7 @@ struct cross_validation_options {
   std::int64_t repeats = 1;    ///< each with other folds and other initial weights
   std::int64_t only_fold = 0;  ///< 1 to folds: run this one alone; 0: all
   std::uint64_t seed = 0;
-  int threads = 0;             ///< as many folds are trained at once, each on one thread; a single one on all; 0: all cores
+  int threads = 0;  ///< as many folds are trained at once, each on one thread; a single one on all; 0: all cores
   progress_options progress = {};
 };
 
@@ -30,7 +30,8 @@ struct fold_result {
   train::history history;
 };
 
-/// Mean and standard deviation (n - 1) of a figure over folds; NaN values (an AUROC of a fold with one class) are left out.
+/// Mean and standard deviation (n - 1) of a figure over folds; NaN values (an AUROC of a fold with one class) are left
+/// out.
 struct mean_and_deviation {
   double mean = 0, deviation = 0;
   std::int64_t count = 0;
@@ -53,8 +54,12 @@ inline mean_and_deviation mean_of(std::span<const double> values) {
 struct cross_validation_result {
   std::vector<fold_result> folds;
 
-  mean_and_deviation accuracy() const { return over([](const evaluation& e) { return e.accuracy; }); }
-  mean_and_deviation auroc() const { return over([](const evaluation& e) { return e.auroc; }); }
+  mean_and_deviation accuracy() const {
+    return over([](const evaluation& e) { return e.accuracy; });
+  }
+  mean_and_deviation auroc() const {
+    return over([](const evaluation& e) { return e.auroc; });
+  }
 
  private:
   template <class Figure>
@@ -65,11 +70,11 @@ struct cross_validation_result {
   }
 };
 
-/// Repeated stratified k-fold cross-validation that keeps groups (patients) together; `groups` may be empty. For every fold it
-/// calls `run(cpu&, const fold&, seed) -> std::pair<evaluation, history>`, several at once, each with a single-threaded
-/// backend of its own, so `run` must share nothing that it writes. The seed is a function of `options.seed`, repeat and fold;
-/// results do not depend on `threads`. Errors: as `stratified_k_fold`; value_error for repeats < 1 or a fold that is not
-/// there; the first exception of a fold.
+/// Repeated stratified k-fold cross-validation that keeps groups (patients) together; `groups` may be empty. For every
+/// fold it calls `run(cpu&, const fold&, seed) -> std::pair<evaluation, history>`, several at once, each with a
+/// single-threaded backend of its own, so `run` must share nothing that it writes. The seed is a function of
+/// `options.seed`, repeat and fold; results do not depend on `threads`. Errors: as `stratified_k_fold`; value_error for
+/// repeats < 1 or a fold that is not there; the first exception of a fold.
 template <class Run>
 cross_validation_result cross_validate(std::span<const std::int64_t> labels, std::span<const std::string> groups,
                                        const cross_validation_options& options, Run&& run) {
@@ -83,7 +88,8 @@ cross_validation_result cross_validate(std::span<const std::int64_t> labels, std
   };
   std::vector<task> tasks;
   for (std::int64_t repeat = 0; repeat < options.repeats; ++repeat) {
-    const auto seed = random_stream(options.seed, static_cast<std::uint64_t>(repeat), 0).below(std::uint64_t{1} << 62, 0, 0);
+    const auto seed =
+        random_stream(options.seed, static_cast<std::uint64_t>(repeat), 0).below(std::uint64_t{1} << 62, 0, 0);
     const auto splits = stratified_k_fold(labels, groups, {.folds = options.folds, .seed = seed});
     for (std::int64_t f = 0; f < options.folds; ++f) {
       if (options.only_fold > 0 && f + 1 != options.only_fold) continue;
@@ -106,7 +112,8 @@ cross_validation_result cross_validate(std::span<const std::int64_t> labels, std
     out.fold = t.fold;
     out.test = t.split.test;
     cpu backend{.threads = tasks.size() == 1 ? options.threads : 1};
-    const random_stream seeds(options.seed, static_cast<std::uint64_t>(t.repeat), 1 + static_cast<std::uint64_t>(t.fold));
+    const random_stream seeds(options.seed, static_cast<std::uint64_t>(t.repeat),
+                              1 + static_cast<std::uint64_t>(t.fold));
     std::tie(out.result, out.history) = run(backend, t.split, seeds.below(std::uint64_t{1} << 62, 0, 0));
     const std::lock_guard lock(mutex);
     accuracy_sum += out.result.accuracy;

@@ -18,9 +18,9 @@ struct step_options {
 };
 
 /// An optimizer describes: its hyper-parameters are members, `learning_rate` the one a schedule starts from. It owns no
-/// memory; `moments` says how many buffers of the weights' size the caller keeps for it, zeros at the start. `settings()`
-/// is its name with all of them, by which a checkpoint knows it again.
-/// `step(backend, weights, gradient, moments, options)` runs one update over flat memory.
+/// memory; `moments` says how many buffers of the weights' size the caller keeps for it, zeros at the start.
+/// `settings()` is its name with all of them, by which a checkpoint knows it again. `step(backend, weights, gradient,
+/// moments, options)` runs one update over flat memory.
 template <class O>
 concept optimizer = requires(const O& o, cpu& backend, vector_view<float> weights, vector_view<const float> gradient,
                              const std::array<vector_view<float>, static_cast<std::size_t>(O::moments)>& moments) {
@@ -61,7 +61,8 @@ struct adam {
   double weight_decay = 0;
 
   std::string settings() const {
-    return message("adam, learning rate ", learning_rate, ", betas ", beta1, " ", beta2, ", eps ", eps, ", weight decay ", weight_decay);
+    return message("adam, learning rate ", learning_rate, ", betas ", beta1, " ", beta2, ", eps ", eps,
+                   ", weight decay ", weight_decay);
   }
 
   template <backend Backend, class T, class Space>
@@ -89,7 +90,8 @@ struct adamw {
   double weight_decay = 1e-2;
 
   std::string settings() const {
-    return message("adamw, learning rate ", learning_rate, ", betas ", beta1, " ", beta2, ", eps ", eps, ", weight decay ", weight_decay);
+    return message("adamw, learning rate ", learning_rate, ", betas ", beta1, " ", beta2, ", eps ", eps,
+                   ", weight decay ", weight_decay);
   }
 
   template <backend Backend, class T, class Space>

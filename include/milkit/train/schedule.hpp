@@ -104,7 +104,8 @@ struct reduce_on_plateau {
   double minimum = 0;
 
   std::string settings() const {
-    return message("rate times ", factor, " on a plateau of ", patience, " epochs, threshold ", threshold, ", minimum ", minimum);
+    return message("rate times ", factor, " on a plateau of ", patience, " epochs, threshold ", threshold, ", minimum ",
+                   minimum);
   }
   double rate(double base, std::int64_t epoch, const schedule_state& state) const {
     detail::expect_epoch("reduce_on_plateau", epoch);

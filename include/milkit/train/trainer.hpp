@@ -33,10 +33,10 @@ enum class criterion { loss, accuracy, auroc };
 struct evaluation {
   double loss = 0;
   double accuracy = 0;
-  double auroc = 0;                               ///< macro over the classes (of two classes: the usual one); NaN where it is undefined
-  std::vector<std::int64_t> labels;               ///< [bags]
-  std::vector<std::int64_t> predictions;          ///< [bags]
-  std::vector<double> probabilities;              ///< [bags, classes]
+  double auroc = 0;  ///< macro over the classes (of two classes: the usual one); NaN where it is undefined
+  std::vector<std::int64_t> labels;       ///< [bags]
+  std::vector<std::int64_t> predictions;  ///< [bags]
+  std::vector<double> probabilities;      ///< [bags, classes]
 };
 
 struct epoch_report {
@@ -51,30 +51,37 @@ struct fit_options {
   std::int64_t epochs = 100;
   std::uint64_t seed = 0;
   train::sampling sampling = train::sampling::shuffled;
-  std::int64_t bags_per_step = 1;   ///< the weights change by the loss of so many bags, as of one batch (class weights, too)
-  double clip_norm = 0;             ///< largest L2 norm of the gradient; 0: no clipping
+  std::int64_t bags_per_step =
+      1;                 ///< the weights change by the loss of so many bags, as of one batch (class weights, too)
+  double clip_norm = 0;  ///< largest L2 norm of the gradient; 0: no clipping
   criterion best_by = criterion::loss;
-  std::int64_t patience = 0;        ///< stop after so many epochs without a better validation; 0: never
-  bool restore_best = true;         ///< with validation bags, end with the best epoch's weights
-  std::filesystem::path checkpoint = {};  ///< written after each `checkpoint_every` epochs, and read at the start if it is there
+  std::int64_t patience = 0;  ///< stop after so many epochs without a better validation; 0: never
+  bool restore_best = true;   ///< with validation bags, end with the best epoch's weights
+  std::filesystem::path checkpoint =
+      {};  ///< written after each `checkpoint_every` epochs, and read at the start if it is there
   std::int64_t checkpoint_every = 1;
   std::function<void(const epoch_report&)> on_epoch = {};
   progress_options progress = {};
   std::string label = "training";
 };
 
-/// Trains a network bag by bag. Everything that is drawn (order, dropout, augmentation) is a function of seed, epoch and step,
-/// so that the same seed gives the same weights at any thread count, and a training that was killed and started again with
-/// its checkpoint ends with the same bits as one that was not. A checkpoint of other settings is refused (io_error): seed,
-/// number type and of bags, sampling, bags a step, clipping, criterion, optimizer, schedule and loss. Epochs and patience may
-/// change; options of the network (dropout, chunks) are not in it, and the caller's to keep.
-/// Errors: value_error for an empty data set, a label outside the classes, an AUROC to judge by that is undefined, a loss or
-/// gradient that is not finite (naming the bags; the weights are then those before that step).
-template <backend Backend, class Network, optimizer Optimizer, class Loss = loss::cross_entropy, class Schedule = constant_schedule>
+/// Trains a network bag by bag. Everything that is drawn (order, dropout, augmentation) is a function of seed, epoch
+/// and step, so that the same seed gives the same weights at any thread count, and a training that was killed and
+/// started again with its checkpoint ends with the same bits as one that was not. A checkpoint of other settings is
+/// refused (io_error): seed, number type and of bags, sampling, bags a step, clipping, criterion, optimizer, schedule
+/// and loss. Epochs and patience may change; options of the network (dropout, chunks) are not in it, and the caller's
+/// to keep. Errors: value_error for an empty data set, a label outside the classes, an AUROC to judge by that is
+/// undefined, a loss or gradient that is not finite (naming the bags; the weights are then those before that step).
+template <backend Backend, class Network, optimizer Optimizer, class Loss = loss::cross_entropy,
+          class Schedule = constant_schedule>
 class trainer {
  public:
   trainer(Backend& backend, Network network, Optimizer optimizer, Loss loss = {}, Schedule schedule = {})
-      : backend_(&backend), network_(std::move(network)), optimizer_(optimizer), loss_(std::move(loss)), schedule_(schedule) {}
+      : backend_(&backend),
+        network_(std::move(network)),
+        optimizer_(optimizer),
+        loss_(std::move(loss)),
+        schedule_(schedule) {}
 
   const Network& network() const { return network_; }
 
@@ -83,7 +90,8 @@ class trainer {
     return run<T, Training, Training>(weights, training, nullptr, options);
   }
   template <class T, bag_dataset Training, bag_dataset Validation>
-  history fit(parameters<Network, T>& weights, Training& training, Validation& validation, const fit_options& options = {}) {
+  history fit(parameters<Network, T>& weights, Training& training, Validation& validation,
+              const fit_options& options = {}) {
     return run(weights, training, &validation, options);
   }
 
@@ -127,7 +135,8 @@ class trainer {
     expect_value(options.bags_per_step > 0, op, "bags_per_step is ", options.bags_per_step, ", expected at least 1");
     expect_value(options.clip_norm >= 0, op, "clip_norm is ", options.clip_norm, ", expected at least 0");
     expect_value(options.patience >= 0, op, "patience is ", options.patience, ", expected at least 0");
-    expect_value(options.checkpoint_every > 0, op, "checkpoint_every is ", options.checkpoint_every, ", expected at least 1");
+    expect_value(options.checkpoint_every > 0, op, "checkpoint_every is ", options.checkpoint_every,
+                 ", expected at least 1");
     expect_dataset(training, "");
     if (validation) expect_dataset(*validation, "validation ");
     training_state<T> state(weights.flat().extent(0), Optimizer::moments);
@@ -174,10 +183,12 @@ class trainer {
   }
 
   template <class T, class Training, class State>
-  double train_epoch(parameters<Network, T>& weights, parameters<Network, T>& gradient, Training& training, State& state,
-                     double rate, const fit_options& options, train::progress& progress, const std::vector<metric>& figures) {
+  double train_epoch(parameters<Network, T>& weights, parameters<Network, T>& gradient, Training& training,
+                     State& state, double rate, const fit_options& options, train::progress& progress,
+                     const std::vector<metric>& figures) {
     const auto epoch = static_cast<std::uint64_t>(state.epoch);
-    const std::vector<std::int64_t> order = epoch_order(training, options.sampling, random_stream(options.seed, epoch, order_block));
+    const std::vector<std::int64_t> order =
+        epoch_order(training, options.sampling, random_stream(options.seed, epoch, order_block));
     const auto bags = static_cast<std::int64_t>(order.size());
     double total = 0, total_weight = 0;
     for (std::int64_t first = 0; first < bags; first += options.bags_per_step) {
@@ -191,10 +202,11 @@ class trainer {
         const auto draw = epoch * static_cast<std::uint64_t>(bags) + static_cast<std::uint64_t>(k);
         const pass pass{.training = true, .random = random_stream(options.seed, draw, pass_block)};
         const std::int64_t label = training.label(i);
-        const double loss = network_.train_bags(*backend_, weights.flat(), bag_of(training, i, random_stream(options.seed, draw, bag_block)),
-                                                one(label), loss_, loss_.weight(label) / step_weight, gradient.flat(), pass);
-        expect_value(std::isfinite(loss), "milkit::train::trainer", "the loss of bag ", i, " in epoch ", state.epoch + 1, " is ",
-                     loss, ", expected a finite number");
+        const double loss = network_.train_bags(
+            *backend_, weights.flat(), bag_of(training, i, random_stream(options.seed, draw, bag_block)), one(label),
+            loss_, loss_.weight(label) / step_weight, gradient.flat(), pass);
+        expect_value(std::isfinite(loss), "milkit::train::trainer", "the loss of bag ", i, " in epoch ",
+                     state.epoch + 1, " is ", loss, ", expected a finite number");
         total += loss_.weight(label) * loss;
         total_weight += loss_.weight(label);
         progress.update(state.epoch * bags + k + 1, figures);
@@ -205,8 +217,8 @@ class trainer {
   }
 
   template <class T, class State>
-  void update(parameters<Network, T>& weights, parameters<Network, T>& gradient, State& state, double rate, double clip_norm,
-              std::span<const std::int64_t> bags) {
+  void update(parameters<Network, T>& weights, parameters<Network, T>& gradient, State& state, double rate,
+              double clip_norm, std::span<const std::int64_t> bags) {
     std::array<vector_view<T>, static_cast<std::size_t>(Optimizer::moments)> moments;
     for (std::size_t m = 0; m < moments.size(); ++m) moments[m] = state.moments[m].view();
     const vector_view<const T> flat = gradient.flat();
@@ -221,7 +233,8 @@ class trainer {
     }
     const double scale = clip_factor(norm(0), clip_norm);
     ++state.step;
-    optimizer_.step(*backend_, weights.flat(), flat, moments, {.step = state.step, .learning_rate = rate, .gradient_scale = scale});
+    optimizer_.step(*backend_, weights.flat(), flat, moments,
+                    {.step = state.step, .learning_rate = rate, .gradient_scale = scale});
   }
 
   template <class Dataset>
@@ -250,10 +263,10 @@ class trainer {
   template <class T>
   std::string settings_text(const fit_options& o, std::int64_t bags, std::int64_t validation_bags) const {
     constexpr const char* criteria[] = {"loss", "accuracy", "AUROC"};
-    return message("seed ", o.seed, ", ", 8 * sizeof(T), " bit, ", bags, " bags, ", validation_bags, " validation bags, ",
-                   o.sampling == sampling::balanced ? "balanced" : "shuffled", ", bags per step ", o.bags_per_step, ", clip norm ",
-                   o.clip_norm, ", best by ", criteria[static_cast<int>(o.best_by)], "; ", optimizer_.settings(), "; ",
-                   schedule_.settings(), "; ", loss_.settings());
+    return message("seed ", o.seed, ", ", 8 * sizeof(T), " bit, ", bags, " bags, ", validation_bags,
+                   " validation bags, ", o.sampling == sampling::balanced ? "balanced" : "shuffled", ", bags per step ",
+                   o.bags_per_step, ", clip norm ", o.clip_norm, ", best by ", criteria[static_cast<int>(o.best_by)],
+                   "; ", optimizer_.settings(), "; ", schedule_.settings(), "; ", loss_.settings());
   }
 
   static constexpr std::uint64_t order_block = 1, pass_block = 2, bag_block = 3;
