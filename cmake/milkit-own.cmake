@@ -14,7 +14,9 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LES
     $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict -Wno-stringop-overflow -Wno-maybe-uninitialized>)
 endif()
 if(MILKIT_NATIVE)
-  target_compile_options(milkit_own INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-march=native>)
+  # g++ 12 tunes for AMD's Zen by taking multiply-adds apart where they form chains: a third of the speed of Eigen's products.
+  target_compile_options(milkit_own INTERFACE
+    "$<$<COMPILE_LANGUAGE:CXX>:-march=native;$<$<CXX_COMPILER_ID:GNU>:-mtune=generic>>")
 endif()
 if(MILKIT_SANITIZE)
   set(sanitize -fsanitize=${MILKIT_SANITIZE} -fno-omit-frame-pointer)
