@@ -136,6 +136,23 @@ struct step_on_card {
 };
 }  // namespace
 
+TEST_CASE("cuda: a bag in the host's memory streams to the card, with the same result") {
+  milkit::cuda gpu;
+  step_on_card step(gpu);
+  const auto bag = normals<float>(step.bag.shape(), 1);
+  const std::int64_t label = 2;
+  const auto gradient = [&](const auto& bags, std::size_t saved_bytes) {
+    auto network = step.network;
+    network.embedding.saved_bytes = saved_bytes;
+    ops::fill(gpu, step.gradient.flat(), 0.0f);
+    network.train_bags(gpu, step.weights.flat(), bags, vector_view<const std::int64_t>(&label, {1}), loss::cross_entropy{}, 1.0, step.gradient.flat(), {.training = true});
+    return got(gpu, step.gradient.flat());
+  };
+  const auto resident = gradient(bags_of(std::as_const(step.bag).view()), std::size_t{40} << 20);
+  CHECK(gradient(bags_of(bag.view()), std::size_t{40} << 20) == resident);
+  CHECK(gradient(bags_of(bag.view()), 0) == resident);  // nothing kept: each chunk is read and encoded twice
+}
+
 TEST_CASE("cuda: after the first step nothing is allocated, and a queued step never waits or copies") {
   milkit::cuda gpu;
   step_on_card step(gpu);

@@ -125,7 +125,8 @@ TEST_CASE_TEMPLATE("cuda: max pooling, with ties and NaN", T, float, double) {
   milkit::cuda gpu;
   tensor<T, 2> values = normals<T>(shape<2>{400, 2}, 1);
   values.data()[2 * 300] = values.data()[2 * 399] = std::numeric_limits<T>::quiet_NaN();
-  test::on_card h(gpu, values, 0), states(gpu, tensor<double, 2>(shape<2>{1, 4}), 0);
+  test::on_card h(gpu, values, 0);
+  test::on_card states(gpu, tensor<double, 2>(shape<2>{1, 4}), 0);
   each_chunk(gpu, {0, 400}, 400, [&](const auto& chunk) { ops::max_pool(gpu, chunk, h.view(), states.view()); });
   const auto got = states.back(gpu);
   CHECK(std::isnan(got.data()[0]));

@@ -1,0 +1,92 @@
+#pragma once
+
+#include <milkit/milkit_cuda.cuh>
+
+namespace milkit::test {
+
+/// Calls every op that has a kernel once, on a few elements: a smoke test, and what makes a compiler instantiate all kernels.
+template <class T>
+void launch_everything(milkit::cuda& gpu) {
+  const auto scope = gpu.workspace.scope();
+  const auto matrix = [&](std::int64_t rows, std::int64_t cols) {
+    const auto m = gpu.workspace.template allocate<T>(shape<2>{rows, cols});
+    ops::fill(gpu, m, T(0.5));
+    return m;
+  };
+  const auto doubles = [&](std::int64_t rows, std::int64_t cols) {
+    const auto m = gpu.workspace.template allocate<double>(shape<2>{rows, cols});
+    ops::fill(gpu, m, 1.0);
+    return m;
+  };
+  const std::int64_t host_offsets[] = {0, 2, 4};
+  const auto offsets = to_backend(gpu, vector_view<const std::int64_t>(host_offsets, {3}));
+  const auto as_vector = [](device_matrix<T> m) { return device_vector<T>(m.data(), {m.size()}); };
+  const auto flat = as_vector(matrix(4, 3)), flat2 = as_vector(matrix(4, 3)), flat3 = as_vector(matrix(4, 3));
+  const auto x = matrix(4, 3), y = matrix(4, 3), w = matrix(3, 3);
+  const auto v3 = as_vector(matrix(1, 3)), v4 = as_vector(matrix(1, 4)), db = as_vector(matrix(1, 3));
+
+  ops::copy_rows(gpu, x, y);
+  ops::activate(gpu, ops::tanh_function{}, x, y);
+  ops::activate_backward(gpu, ops::tanh_function{}, y, x, y);
+  const auto mask = gpu.workspace.template allocate<std::uint8_t>(shape<2>{4, 3});
+  ops::dropout_mask(gpu, random_stream(), 0, 0.5, mask);
+  ops::apply_mask(gpu, x, mask, 0.5, y);
+  ops::linear(gpu, x, w, v3, y);
+  ops::linear_backward(gpu, x, w, y, matrix(4, 3), w, db);
+  const ops::gate_shape gate{.width = 2, .branches = 2, .heads = 1};
+  const auto branches = matrix(4, 4), logits = matrix(4, 1);
+  const auto none = device_matrix<std::uint8_t>();
+  ops::gate(gpu, gate, ops::tanh_function{}, branches, v4, matrix(1, 2), as_vector(matrix(1, 1)), none, 1.0, logits);
+  ops::gate_backward(gpu, gate, ops::tanh_function{}, branches, matrix(1, 2), none, 1.0, logits, matrix(1, 2), as_vector(matrix(1, 1)));
+  ops::adam_step(gpu, flat, device_vector<const T>(flat2), flat3, flat, {.learning_rate = 0.1});
+  ops::sgd_step(gpu, flat, device_vector<const T>(flat2), flat3, {.learning_rate = 0.1, .momentum = 0.5});
+  ops::l2_norm(gpu, flat, gpu.workspace.template allocate<double>(1));
+  ops::count_nonfinite(gpu, flat, gpu.workspace.template allocate<std::int64_t>(1));
+  const std::int64_t host_labels[] = {0, 1, 2, 0};
+  const auto labels = to_backend(gpu, vector_view<const std::int64_t>(host_labels, {4}));
+  const auto losses = gpu.workspace.template allocate<double>(4);
+  ops::cross_entropy(gpu, x, labels, device_vector<const double>(), 1, losses, y);
+  ops::binary_cross_entropy(gpu, v4, labels, 1, 1, losses, v4);
+  ops::softmax(gpu, x, y, v4);
+  ops::softmax_backward(gpu, y, x, v4, y);
+  const auto weight = device_images<T>(matrix(2, 12).data(), {2, 3, 2, 2}), image = device_images<T>(matrix(2, 75).data(), {2, 3, 5, 5});
+  const auto convolved = device_images<T>(matrix(2, 32).data(), {2, 2, 4, 4});
+  const auto v2 = as_vector(matrix(1, 2));
+  ops::conv2d(gpu, image, weight, v2, convolved);
+  ops::conv2d_backward(gpu, image, weight, convolved, image, weight, v2);
+  const auto pooled = device_images<T>(matrix(2, 12).data(), {2, 3, 2, 2});
+  const auto position = gpu.workspace.template allocate<ops::window_position>(shape<4>{2, 3, 2, 2});
+  ops::max_pool2d(gpu, image, pooled, position);
+  ops::max_pool2d_backward(gpu, position, pooled, image);
+  ops::avg_pool2d(gpu, image, pooled);
+  ops::avg_pool2d_backward(gpu, pooled, image);
+  ops::global_average_pool(gpu, image, matrix(2, 3));
+  ops::global_average_pool_backward(gpu, matrix(2, 3), image);
+  const auto moments = doubles(4, 2);
+  ops::layer_norm(gpu, x, v3, v3, 1e-5, y, moments);
+  ops::layer_norm_backward(gpu, x, moments, v3, y, y, v3, db);
+
+  const ops::bag_chunk<device_space> chunk{{0, 4}, {0, 2}, offsets};
+  const auto states = doubles(2, 5), part = doubles(2, 5), sums = doubles(2, 3), largest = doubles(2, 6);
+  const auto dots = gpu.workspace.template allocate<double>(2);
+  ops::fill(gpu, dots, 0.0);
+  const auto embedding = matrix(2, 3);
+  ops::softmax_pool(gpu, chunk, x, logits, part);
+  ops::softmax_pool_merge(gpu, part, states);
+  ops::softmax_pool_finish(gpu, states, embedding);
+  ops::softmax_weights(gpu, chunk, logits, states, logits);
+  ops::softmax_dots(gpu, chunk, logits, states, logits, dots);
+  ops::softmax_pool_backward(gpu, chunk, x, logits, states, embedding, logits, dots, logits, y);
+  ops::sum_pool(gpu, chunk, x, sums);
+  ops::sum_pool_merge(gpu, sums, sums);
+  ops::mean_pool_finish(gpu, offsets, sums, embedding);
+  ops::mean_weights(gpu, chunk, logits);
+  ops::mean_pool_backward(gpu, chunk, embedding, y);
+  ops::max_pool(gpu, chunk, x, largest);
+  ops::max_pool_merge(gpu, largest, largest);
+  ops::max_pool_finish(gpu, largest, embedding);
+  ops::max_weights(gpu, chunk, largest, logits);
+  ops::max_pool_backward(gpu, chunk, largest, embedding, y);
+}
+
+}  // namespace milkit::test
