@@ -153,16 +153,16 @@ def main() -> None:
     for text in args.cases:
         case, instances = text.split(":")
         results[text] = measure(program, case, int(instances), args)
-    peak = max(f["peak"] for found in results.values() for f in found.values() if "peak" in f)
-    about |= {"fma_peak": peak, "load_after": os.getloadavg()[0]} | {
-        "torch": f["torch"] for found in results.values() for f in found.values() if "torch" in f}
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps({"about": about, "results": results}, indent=1))
+        found = [each for result in results.values() for each in result.values()]
+        about |= {"fma_peak": max((f["peak"] for f in found if "peak" in f), default=0), "load_after": os.getloadavg()[0],
+                  "torch": next((f["torch"] for f in found if "torch" in f), None)}
+        if args.out:  # after each case, so that nothing is lost when a later one is stopped
+            args.out.parent.mkdir(parents=True, exist_ok=True)
+            args.out.write_text(json.dumps({"about": about, "results": results}, indent=1))
     print(", ".join(f"{key} {value}" for key, value in about.items()), "\n")
-    for text, found in results.items():
+    for text, result in results.items():
         case, instances = text.split(":")
-        print(table(case, int(instances), found, peak))
+        print(table(case, int(instances), result, about["fma_peak"]))
 
 
 if __name__ == "__main__":
