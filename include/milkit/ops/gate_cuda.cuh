@@ -97,6 +97,7 @@ struct gate_backward_impl<cuda> {
   static void run(cuda& backend, device_matrix<double> partial, const gate_shape& gate, Function, device_matrix<T> branches,
                   device_matrix<const T> w, device_matrix<const std::uint8_t> mask, T scale, device_matrix<const T> dlogits,
                   device_matrix<T> dw, device_vector<T> dbias) {
+    if (branches.rows() == 0) return;
     column_sums(backend, partial, branches.rows(), gate_backward_terms<Function, T>{{gate, branches, w, mask, scale}, dlogits});
     for (int h = 0; h < gate.heads; ++h) {
       const device_matrix<double> head = partial.columns(h * (gate.width + 1), gate.width + 1);

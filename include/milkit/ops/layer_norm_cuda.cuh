@@ -97,6 +97,7 @@ struct layer_norm_backward_impl<cuda> {
   template <class T>
   static void run(cuda& backend, device_matrix<double> partial, device_matrix<const T> x, device_matrix<const double> moments,
                   device_vector<const T> weight, device_matrix<const T> dy, device_matrix<T> dx, device_vector<T> dweight, device_vector<T> dbias) {
+    if (x.rows() == 0) return;
     using kernel = layer_norm_backward_kernel<T>;
     const layer_norm_entries<T> at{x, moments, dy};
     column_sums(backend, partial, x.rows(), layer_norm_terms<T>{at});
