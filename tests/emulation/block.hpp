@@ -154,10 +154,6 @@ class block_runner {
     for (unsigned lane = 0; lane < 32; ++lane)
       if (lanes[lane] && lane != self.lane) released.push_back(&threads_[std::size_t{self.warp} * 32 + lane]);
     exchange(lanes);
-#if defined(EMULATION_TSAN)
-    __tsan_release(this);
-    __tsan_acquire(this);
-#endif
     shuffle_(released);
     for (thread* each : released) make_ready(*each);
   }
@@ -261,13 +257,7 @@ class block_runner {
     thread& self = *current_;
     self.is = why;
     self.own = in_;
-#if defined(EMULATION_TSAN)
-    __tsan_release(this);
-#endif
     self.own->switch_to(*main_);
-#if defined(EMULATION_TSAN)
-    __tsan_acquire(this);
-#endif
   }
 
   /// What every fibre does: starts threads of the block as long as there are any; one that waits keeps the fibre.

@@ -1,6 +1,6 @@
 #pragma once
 /// A stack of its own that code can run on, stop in the middle and go on later. Address and thread sanitizer are told of every
-/// switch; with the thread sanitizer each fibre counts as a thread, and a switch orders nothing.
+/// switch; for the thread sanitizer a switch also orders what comes before and after it.
 
 #include <cstddef>
 #include <cstdint>
@@ -101,7 +101,7 @@ class fibre {
     __sanitizer_start_switch_fiber(&fake_stack_, next.bottom_, next.bytes_);
 #endif
 #if defined(EMULATION_TSAN)
-    __tsan_switch_to_fiber(next.sanitizer_, __tsan_switch_to_fiber_no_sync);
+    __tsan_switch_to_fiber(next.sanitizer_, 0);
 #endif
 #if defined(__x86_64__)
     switch_stack(&stack_, next.stack_);
