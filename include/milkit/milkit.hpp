@@ -2,6 +2,7 @@
 /// Everything that needs Eigen alone. Slides, data files and reports have headers of their own: milkit/slide/, data/,
 /// report/. `tests/properties/floors.py --write` writes this file.
 
+#include <milkit/version.hpp>
 #include <milkit/core/backend.hpp>
 #include <milkit/core/cpu.hpp>
 #include <milkit/core/eigen.hpp>
@@ -13,26 +14,6 @@
 #include <milkit/core/tensor.hpp>
 #include <milkit/core/view.hpp>
 #include <milkit/core/workspace.hpp>
-#include <milkit/loss/binary_cross_entropy.hpp>
-#include <milkit/loss/cross_entropy.hpp>
-#include <milkit/loss/loss.hpp>
-#include <milkit/models/bag_classifier.hpp>
-#include <milkit/nn/activation.hpp>
-#include <milkit/nn/avg_pool2d.hpp>
-#include <milkit/nn/conv2d.hpp>
-#include <milkit/nn/dropout.hpp>
-#include <milkit/nn/flatten.hpp>
-#include <milkit/nn/global_average_pool.hpp>
-#include <milkit/nn/identity.hpp>
-#include <milkit/nn/layer.hpp>
-#include <milkit/nn/layer_norm.hpp>
-#include <milkit/nn/linear.hpp>
-#include <milkit/nn/max_pool2d.hpp>
-#include <milkit/nn/memory_plan.hpp>
-#include <milkit/nn/parallel.hpp>
-#include <milkit/nn/parameters.hpp>
-#include <milkit/nn/residual.hpp>
-#include <milkit/nn/sequential.hpp>
 #include <milkit/ops/activation.hpp>
 #include <milkit/ops/activation_cpu.hpp>
 #include <milkit/ops/conv2d.hpp>
@@ -63,6 +44,22 @@
 #include <milkit/ops/softmax.hpp>
 #include <milkit/ops/softmax_cpu.hpp>
 #include <milkit/ops/window.hpp>
+#include <milkit/nn/activation.hpp>
+#include <milkit/nn/avg_pool2d.hpp>
+#include <milkit/nn/conv2d.hpp>
+#include <milkit/nn/dropout.hpp>
+#include <milkit/nn/flatten.hpp>
+#include <milkit/nn/global_average_pool.hpp>
+#include <milkit/nn/identity.hpp>
+#include <milkit/nn/layer.hpp>
+#include <milkit/nn/layer_norm.hpp>
+#include <milkit/nn/linear.hpp>
+#include <milkit/nn/max_pool2d.hpp>
+#include <milkit/nn/memory_plan.hpp>
+#include <milkit/nn/parallel.hpp>
+#include <milkit/nn/parameters.hpp>
+#include <milkit/nn/residual.hpp>
+#include <milkit/nn/sequential.hpp>
 #include <milkit/pooling/attention.hpp>
 #include <milkit/pooling/bag.hpp>
 #include <milkit/pooling/bag_embedding.hpp>
@@ -72,14 +69,14 @@
 #include <milkit/pooling/mean.hpp>
 #include <milkit/pooling/pooler.hpp>
 #include <milkit/pooling/scored_attention.hpp>
+#include <milkit/loss/binary_cross_entropy.hpp>
+#include <milkit/loss/cross_entropy.hpp>
+#include <milkit/loss/loss.hpp>
 #include <milkit/train/checkpoint.hpp>
-#include <milkit/train/cross_validation.hpp>
 #include <milkit/train/dataset.hpp>
 #include <milkit/train/history.hpp>
 #include <milkit/train/metrics.hpp>
 #include <milkit/train/optimizer.hpp>
-#include <milkit/train/progress.hpp>
 #include <milkit/train/schedule.hpp>
 #include <milkit/train/splits.hpp>
-#include <milkit/train/trainer.hpp>
-#include <milkit/version.hpp>
+#include <milkit/models/bag_classifier.hpp>

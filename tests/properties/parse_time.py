@@ -1,4 +1,5 @@
-"""The umbrella parses within the budget. Processor time, and the best of several: the machine may be busy."""
+"""The umbrella parses within the budget. Processor time, and the best of several: the machine may be busy. On a machine
+where Eigen alone takes more than 1.1 s the budget grows with it."""
 import resource
 
 from sources import *
@@ -21,8 +22,9 @@ def main():
             if best[name] <= 0.8 * budget:
                 break
         print(f"{name}: {best[name]:.2f} s")
-    late = best["milkit/milkit.hpp"] > budget
-    finish([f"the umbrella takes more than {budget} s to parse"] if late else [], "parse time")
+    allowed = budget * max(1, best["Eigen/Core"] / 1.1)
+    late = best["milkit/milkit.hpp"] > allowed
+    finish([f"the umbrella takes more than {allowed:.2f} s to parse"] if late else [], "parse time")
 
 
 main()

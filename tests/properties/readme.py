@@ -5,7 +5,7 @@ import random
 
 from sources import *
 
-command, *flags = sys.argv[1:]
+cxx = compiler_from(sys.argv[1:])
 sample = re.search(r"```cpp\n(.*?)```", (root / "README.md").read_text(), re.S)
 problems = []
 with tempfile.TemporaryDirectory() as folder:
@@ -18,7 +18,7 @@ with tempfile.TemporaryDirectory() as folder:
             shift = 2.0 if bag % 2 and instance == 0 else 0.0
             rows.append(",".join([f"b{bag}", str(bag % 2)] + [f"{random.gauss(shift, 1):.4f}" for _ in range(230)]))
     (folder / "bags.csv").write_text("\n".join(rows) + "\n")
-    build = subprocess.run([command, "-std=c++20", "-O1", "-I" + str(include), *flags, "sample.cpp", "-o", "sample"],
+    build = subprocess.run([cxx.command, *cxx.flags, "-O1", "sample.cpp", "-o", "sample"],
                            cwd=folder, capture_output=True, text=True)
     if build.returncode != 0:
         problems.append("the sample does not compile:\n" + build.stderr[:4000])

@@ -168,13 +168,13 @@ template <class T, class Space>
 parameter_cursor(view<T, 1, Space>) -> parameter_cursor<T, Space>;
 
 /// A value that the compiler can use as a layer on inputs of rank `Rank` (see the head of this file).
-template <class L, int Rank>
-concept layer = requires(const L l, shape<Rank> s, detail::parameter_counter counter) {
-  L::in_features;
-  L::out_features;
-  { L::row_wise } -> std::convertible_to<bool>;
-  { L::in_place } -> std::convertible_to<bool>;
-  { L::keeps_output } -> std::convertible_to<bool>;
+template <class Layer, int Rank>
+concept layer = requires(const Layer l, shape<Rank> s, detail::parameter_counter counter) {
+  Layer::in_features;
+  Layer::out_features;
+  { Layer::row_wise } -> std::convertible_to<bool>;
+  { Layer::in_place } -> std::convertible_to<bool>;
+  { Layer::keeps_output } -> std::convertible_to<bool>;
   l.output_shape(s);
   l.describe(counter);
 };

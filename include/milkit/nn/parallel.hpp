@@ -116,11 +116,11 @@ struct parallel {
   template <class Body>
   constexpr void for_each(Body&& body) const {
     std::int64_t at = 0;
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
+    [&]<std::size_t... Index>(std::index_sequence<Index...>) {
       (
           [&] {
-            const auto& branch = std::get<I>(layers);
-            body(std::integral_constant<int, static_cast<int>(I)>(), branch, at);
+            const auto& branch = std::get<Index>(layers);
+            body(std::integral_constant<int, static_cast<int>(Index)>(), branch, at);
             at += parameter_stretch(branch);
           }(),
           ...);

@@ -30,10 +30,11 @@ constexpr std::int64_t features_after() {
 }
 
 /// The name of the I-th child: "0", "1", ...
-template <int I>
+template <int Index>
 struct index_name {
-  static_assert(I < 100);
-  static constexpr char text[3] = {I < 10 ? '0' + I : '0' + I / 10, I < 10 ? '\0' : '0' + I % 10, '\0'};
+  static_assert(Index < 100);
+  static constexpr char text[3] = {Index < 10 ? '0' + Index : '0' + Index / 10, Index < 10 ? '\0' : '0' + Index % 10,
+                                   '\0'};
 };
 
 /// The view that a layer's output is, for an input view.
@@ -70,8 +71,8 @@ struct sequential {
   static_assert(sizeof...(Layers) > 0, "milkit::nn::sequential: at least one layer");
 
   static constexpr int size = sizeof...(Layers);
-  template <int I>
-  using layer_at = std::tuple_element_t<static_cast<std::size_t>(I), std::tuple<Layers...>>;
+  template <int Index>
+  using layer_at = std::tuple_element_t<static_cast<std::size_t>(Index), std::tuple<Layers...>>;
 
   static constexpr std::int64_t in_features = layer_at<0>::in_features;
   static constexpr std::int64_t out_features = detail::features_after<size, Layers...>();
@@ -84,9 +85,9 @@ struct sequential {
   constexpr sequential() = default;
   constexpr explicit sequential(Layers... each) : layers(std::move(each)...) {}
 
-  template <int I>
-  constexpr const layer_at<I>& get() const {
-    return std::get<static_cast<std::size_t>(I)>(layers);
+  template <int Index>
+  constexpr const layer_at<Index>& get() const {
+    return std::get<static_cast<std::size_t>(Index)>(layers);
   }
 
   template <int Rank>
@@ -121,9 +122,10 @@ struct sequential {
   }
 
  private:
-  template <int... I>
-  static constexpr bool widths_fit(std::integer_sequence<int, I...>) {
-    return (detail::neighbours<detail::features_after<I + 1, Layers...>(), layer_at<I + 1>::in_features>::fit && ...);
+  template <int... Index>
+  static constexpr bool widths_fit(std::integer_sequence<int, Index...>) {
+    return (detail::neighbours<detail::features_after<Index + 1, Layers...>(), layer_at<Index + 1>::in_features>::fit &&
+            ...);
   }
 
   template <int Count, int Rank>
@@ -132,19 +134,19 @@ struct sequential {
     else return get<Count - 1>().output_shape(shape_after<Count - 1>(input));
   }
 
-  template <int I, class Visitor>
+  template <int Index, class Visitor>
   constexpr void describe_from(Visitor& v) const {
-    v.child(detail::index_name<I>::text, get<I>());
-    if constexpr (I + 1 < size) describe_from<I + 1>(v);
+    v.child(detail::index_name<Index>::text, get<Index>());
+    if constexpr (Index + 1 < size) describe_from<Index + 1>(v);
   }
 
   /// Child I's part of this layer's stretch.
-  template <int I, class Stretch>
+  template <int Index, class Stretch>
   Stretch stretch_of(Stretch stretch) const {
     std::int64_t first = 0;
-    [&]<int... J>(std::integer_sequence<int, J...>) { ((first += parameter_stretch(get<J>())), ...); }
-    (std::make_integer_sequence<int, I>());
-    return stretch.rows(first, parameter_stretch(get<I>()));
+    [&]<int... Earlier>(std::integer_sequence<int, Earlier...>) { ((first += parameter_stretch(get<Earlier>())), ...); }
+    (std::make_integer_sequence<int, Index>());
+    return stretch.rows(first, parameter_stretch(get<Index>()));
   }
 
   /// True where layers First .. size - 1 all write over their input.
@@ -154,46 +156,47 @@ struct sequential {
     else return layer_at<First>::in_place && !layer_at<First - 1>::keeps_output && rest_in_place<First + 1>();
   }
 
-  template <int I, class Backend, class Weights, class Input, class Own, class Output, class Saved>
+  template <int Index, class Backend, class Weights, class Input, class Own, class Output, class Saved>
   void forward_from(Backend& backend, Weights weights, Input input, Own own_input, Output output, Saved& kept,
                     const pass& pass) const {
     using T = typename Output::value_type;
-    const auto& layer = get<I>();
-    auto& layer_kept = std::get<I>(kept.each);
-    if constexpr (I == size - 1) {
-      layer.forward(backend, stretch_of<I>(weights), input, output, layer_kept, pass.child(I));
+    const auto& layer = get<Index>();
+    auto& layer_kept = std::get<Index>(kept.each);
+    if constexpr (Index == size - 1) {
+      layer.forward(backend, stretch_of<Index>(weights), input, output, layer_kept, pass.child(Index));
     } else {
       const auto shape = layer.output_shape(input.shape());
       const auto target = [&] {
-        if constexpr (rest_in_place<I + 1>()) return output.as_rows_of(shape);
-        else if constexpr (I > 0 && layer_at<I>::in_place && !layer_at<(I > 0 ? I : 1) - 1>::keeps_output)
+        if constexpr (rest_in_place<Index + 1>()) return output.as_rows_of(shape);
+        else if constexpr (Index > 0 && layer_at<Index>::in_place &&
+                           !layer_at<(Index > 0 ? Index : 1) - 1>::keeps_output)
           return own_input.as_rows_of(shape);
         else return backend.kept_memory().template allocate_rows<T>(shape);
       }();
-      layer.forward(backend, stretch_of<I>(weights), input, target, layer_kept, pass.child(I));
+      layer.forward(backend, stretch_of<Index>(weights), input, target, layer_kept, pass.child(Index));
       using next_input = view<const T, decltype(shape)::rank, typename Input::space>;
-      forward_from<I + 1>(backend, weights, next_input(target), target, output, kept, pass);
+      forward_from<Index + 1>(backend, weights, next_input(target), target, output, kept, pass);
     }
   }
 
-  template <int I, class Backend, class Weights, class Saved, class Doutput, class Dinput, class Gradient>
+  template <int Index, class Backend, class Weights, class Saved, class Doutput, class Dinput, class Gradient>
   void backward_from(Backend& backend, Weights weights, const Saved& kept, Doutput doutput, Dinput dinput,
                      Gradient gradient, const pass& pass) const {
     using T = typename Doutput::value_type;
-    const auto& layer_kept = std::get<I>(kept.each);
-    if constexpr (I == 0) {
+    const auto& layer_kept = std::get<Index>(kept.each);
+    if constexpr (Index == 0) {
       get<0>().backward(backend, stretch_of<0>(weights), layer_kept, doutput, dinput, stretch_of<0>(gradient),
                         pass.child(0));
     } else {
       const auto scope = backend.workspace.scope();
-      const auto shape = shape_after<I>(kept.input);
+      const auto shape = shape_after<Index>(kept.input);
       const auto dx = [&] {
-        if constexpr (layer_at<I>::in_place) return doutput.as_rows_of(shape);
+        if constexpr (layer_at<Index>::in_place) return doutput.as_rows_of(shape);
         else return backend.workspace.template allocate_rows<T>(shape);
       }();
-      get<I>().backward(backend, stretch_of<I>(weights), layer_kept, doutput, dx, stretch_of<I>(gradient),
-                        pass.child(I));
-      backward_from<I - 1>(backend, weights, kept, dx, dinput, gradient, pass);
+      get<Index>().backward(backend, stretch_of<Index>(weights), layer_kept, doutput, dx, stretch_of<Index>(gradient),
+                            pass.child(Index));
+      backward_from<Index - 1>(backend, weights, kept, dx, dinput, gradient, pass);
     }
   }
 };

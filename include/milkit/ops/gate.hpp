@@ -43,11 +43,11 @@ void expect_gate(const char* op, const gate_shape& gate, Branches branches, Mask
 /// absent, w [heads, L], bias [heads] or absent, mask as branches or absent (dropout: kept entries of f(v) and of
 /// sigmoid(u) are multiplied by `scale`), logits [n, heads]. On return `branches` holds what the backward pass wants:
 /// sigmoid(u), and f(v), or v where f's slope is not a function of its output (gelu). Cost: O(n L).
-template <backend Backend, class Function, class Branches, class BranchBias, class W, class Bias, class Mask,
+template <backend Backend, class Function, class Branches, class BranchBias, class ScoreWeights, class Bias, class Mask,
           class Logits>
 requires resident_on<Branches, Backend> && resident_on<Logits, Backend>
-void gate(Backend& backend, const gate_shape& gate, Function f, Branches branches, BranchBias branch_bias, W w,
-          Bias bias, Mask mask, double scale, Logits logits) {
+void gate(Backend& backend, const gate_shape& gate, Function f, Branches branches, BranchBias branch_bias,
+          ScoreWeights w, Bias bias, Mask mask, double scale, Logits logits) {
   using T = typename Logits::value_type;
   using Space = typename Backend::space;
   detail::expect_gate<Backend>("milkit::ops::gate", gate, branches, mask);
@@ -62,9 +62,10 @@ void gate(Backend& backend, const gate_shape& gate, Function f, Branches branche
 /// Backward of `gate` from dlogits [n, heads]: overwrites `branches`, as forward left them, by the gradients of v and
 /// u, and adds to dw [heads, L] and dbias [heads] (absent without bias). The gradient of branch_bias is the column sums
 /// of branches.
-template <backend Backend, class Function, class Branches, class W, class Mask, class Dlogits, class Dw, class Dbias>
+template <backend Backend, class Function, class Branches, class ScoreWeights, class Mask, class Dlogits, class Dw,
+          class Dbias>
 requires resident_on<Branches, Backend> && resident_on<Dlogits, Backend>
-void gate_backward(Backend& backend, const gate_shape& gate, Function f, Branches branches, W w, Mask mask,
+void gate_backward(Backend& backend, const gate_shape& gate, Function f, Branches branches, ScoreWeights w, Mask mask,
                    double scale, Dlogits dlogits, Dw dw, Dbias dbias) {
   using T = typename Branches::value_type;
   using Space = typename Backend::space;

@@ -59,8 +59,9 @@ struct max_backward_step {};
 /// with peak = max z_i and mass = sum_i exp(z_i - peak), w = 2 + d; d may be 0, for the normaliser of a softmax alone.
 /// z is one column of logits, [n]; one of -infinity has no mass, +infinity or NaN makes the mass NaN. No rows, or none
 /// with mass: (-infinity, 0, 0), and the embedding of such a bag is NaN.
-template <class Backend, class H, class Logits, class States>
-void softmax_pool(Backend& backend, const bag_chunk<typename Backend::space>& chunk, H h, Logits logits, States part) {
+template <class Backend, class Instances, class Logits, class States>
+void softmax_pool(Backend& backend, const bag_chunk<typename Backend::space>& chunk, Instances h, Logits logits,
+                  States part) {
   using T = typename Logits::value_type;
   expect_extent("milkit::ops::softmax_pool", "columns of the states", part.cols(), h.cols() + 2);
   execute<detail::segment_pool_impl>(backend, detail::softmax_step{}, chunk,
@@ -97,11 +98,11 @@ void softmax_dots(Backend& backend, const bag_chunk<typename Backend::space>& ch
 /// dz_i = a_i (<dg_b, h_i - g_b> + da_i - dots_b) and dh_i = a_i dg_b, where g_b is the embedding as the states have
 /// it. h, dembedding and dh are absent where there is no embedding; dattention is absent where it has no upstream
 /// gradient.
-template <class Backend, class H, class Logits, class States, class Dembedding, class Dattention, class Dots,
+template <class Backend, class Instances, class Logits, class States, class Dembedding, class Dattention, class Dots,
           class Dlogits, class Dh>
-void softmax_pool_backward(Backend& backend, const bag_chunk<typename Backend::space>& chunk, H h, Logits logits,
-                           States states, Dembedding dembedding, Dattention dattention, Dots dots, Dlogits dlogits,
-                           Dh dh) {
+void softmax_pool_backward(Backend& backend, const bag_chunk<typename Backend::space>& chunk, Instances h,
+                           Logits logits, States states, Dembedding dembedding, Dattention dattention, Dots dots,
+                           Dlogits dlogits, Dh dh) {
   using T = typename Dlogits::value_type;
   using matrix = matrix_view<const T, typename Backend::space>;
   execute<detail::segment_pool_impl>(backend, detail::softmax_backward_step{}, chunk, matrix(h), matrix(logits), states,
@@ -109,9 +110,9 @@ void softmax_pool_backward(Backend& backend, const bag_chunk<typename Backend::s
 }
 
 /// Sums of rows, for the mean: the state is sum_i h_i, w = d.
-template <class Backend, class H, class States>
-void sum_pool(Backend& backend, const bag_chunk<typename Backend::space>& chunk, H h, States part) {
-  using T = typename H::value_type;
+template <class Backend, class Instances, class States>
+void sum_pool(Backend& backend, const bag_chunk<typename Backend::space>& chunk, Instances h, States part) {
+  using T = typename Instances::value_type;
   execute<detail::segment_pool_impl>(backend, detail::sum_step{}, chunk,
                                      matrix_view<const T, typename Backend::space>(h), part);
 }
@@ -139,9 +140,9 @@ void mean_pool_backward(Backend& backend, const bag_chunk<typename Backend::spac
 
 /// Maximum over instances, column by column: the state is d values and d indices (1 + the row in the
 /// batch; 0: none yet), w = 2 d. Ties go to the lower index, a NaN is larger than any number.
-template <class Backend, class H, class States>
-void max_pool(Backend& backend, const bag_chunk<typename Backend::space>& chunk, H h, States part) {
-  using T = typename H::value_type;
+template <class Backend, class Instances, class States>
+void max_pool(Backend& backend, const bag_chunk<typename Backend::space>& chunk, Instances h, States part) {
+  using T = typename Instances::value_type;
   execute<detail::segment_pool_impl>(backend, detail::max_step{}, chunk,
                                      matrix_view<const T, typename Backend::space>(h), part);
 }

@@ -24,8 +24,8 @@ concept instance_source = requires(const S s, Backend& backend) {
   { s.read(backend, row_range{}).shape() } -> std::convertible_to<shape<S::rank>>;
 };
 
-/// Instances in memory, [n, d] or images [n, channels, height, width]. Those of the host stream to a GPU chunk by chunk, so that
-/// a bag may be larger than its memory.
+/// Instances in memory, [n, d] or images [n, channels, height, width]. Those of the host stream to a GPU chunk by
+/// chunk, so that a bag may be larger than its memory.
 template <class T, int Rank, class Space = host_space>
 struct bag_view {
   using value_type = T;
@@ -35,8 +35,9 @@ struct bag_view {
 
   milkit::shape<Rank> shape() const { return instances.shape(); }
   template <class Backend>
-    requires(std::is_same_v<Space, typename Backend::space> || std::is_same_v<Space, host_space>)
-  view<const T, Rank, typename Backend::space> read([[maybe_unused]] Backend& backend, row_range rows) const {
+  requires(std::is_same_v<Space, typename Backend::space> || std::is_same_v<Space, host_space>)
+      view<const T, Rank, typename Backend::space> read([[maybe_unused]] Backend& backend, row_range rows)
+  const {
     const auto own = instances.rows(rows.first, rows.count);
     if constexpr (std::is_same_v<Space, typename Backend::space>) {
       return own;

@@ -23,8 +23,8 @@ struct max {
   template <class... Args>
   void score_backward(Args&&...) const {}
 
-  template <class Backend, class Chunk, class H, class Logits, class Part>
-  void pool(Backend& backend, const Chunk& chunk, H h, Logits, Part part) const {
+  template <class Backend, class Chunk, class Instances, class Logits, class Part>
+  void pool(Backend& backend, const Chunk& chunk, Instances h, Logits, Part part) const {
     ops::max_pool(backend, chunk, h, part);
   }
   template <class Backend, class Part, class States>
@@ -41,10 +41,10 @@ struct max {
   }
   template <class... Args>
   void dots(Args&&...) const {}
-  template <class Backend, class Chunk, class H, class Logits, class States, class Dembedding, class Dattention,
+  template <class Backend, class Chunk, class Instances, class Logits, class States, class Dembedding, class Dattention,
             class Dots, class Dlogits, class Dh>
-  void pool_backward(Backend& backend, const Chunk& chunk, H, Logits, States states, Dembedding dembedding, Dattention,
-                     Dots, Dlogits, Dh dh) const {
+  void pool_backward(Backend& backend, const Chunk& chunk, Instances, Logits, States states, Dembedding dembedding,
+                     Dattention, Dots, Dlogits, Dh dh) const {
     ops::max_pool_backward(backend, chunk, states, dembedding, dh);
   }
 };

@@ -22,8 +22,8 @@ struct mean {
   template <class... Args>
   void score_backward(Args&&...) const {}
 
-  template <class Backend, class Chunk, class H, class Logits, class Part>
-  void pool(Backend& backend, const Chunk& chunk, H h, Logits, Part part) const {
+  template <class Backend, class Chunk, class Instances, class Logits, class Part>
+  void pool(Backend& backend, const Chunk& chunk, Instances h, Logits, Part part) const {
     ops::sum_pool(backend, chunk, h, part);
   }
   template <class Backend, class Part, class States>
@@ -40,10 +40,10 @@ struct mean {
   }
   template <class... Args>
   void dots(Args&&...) const {}
-  template <class Backend, class Chunk, class H, class Logits, class States, class Dembedding, class Dattention,
+  template <class Backend, class Chunk, class Instances, class Logits, class States, class Dembedding, class Dattention,
             class Dots, class Dlogits, class Dh>
-  void pool_backward(Backend& backend, const Chunk& chunk, H, Logits, States, Dembedding dembedding, Dattention, Dots,
-                     Dlogits, Dh dh) const {
+  void pool_backward(Backend& backend, const Chunk& chunk, Instances, Logits, States, Dembedding dembedding, Dattention,
+                     Dots, Dlogits, Dh dh) const {
     ops::mean_pool_backward(backend, chunk, dembedding, dh);
   }
 };

@@ -17,7 +17,7 @@ namespace milkit::pooling {
 /// branches in training. Cost: 2 n D L FLOPs a branch; O(n heads) memory beside the branches. NaN in a bag makes its
 /// attention and embedding NaN, and so does a logit of +infinity (an infinite feature under relu or gelu); under tanh
 /// an infinite feature saturates the branches and comes out in its column of the embedding.
-template <std::int64_t D, std::int64_t L, int Branches, int Heads, class Function, bool Bias>
+template <std::int64_t D, std::int64_t Width, int Branches, int Heads, class Function, bool Bias>
 struct scored_attention {
   static_assert(Branches == 1 || Branches == 2, "milkit::pooling: attention has one branch, or two when gated");
   static_assert(Heads == 1 || Heads == 2, "milkit::pooling: attention has one head, or two when dual");
@@ -25,7 +25,7 @@ struct scored_attention {
   static constexpr int scores = Heads, attentions = Heads;
 
   [[no_unique_address]] extent<D> in = {};
-  [[no_unique_address]] extent<L> width = {};
+  [[no_unique_address]] extent<Width> width = {};
   double dropout = 0;
   init scheme = init::torch;
 
@@ -51,8 +51,8 @@ struct scored_attention {
     matrix_view<T, Space> branches;
   };
 
-  template <class Backend, class Weights, class H, class Logits, class Saved>
-  void score(Backend& backend, Weights weights, H h, Logits logits, Saved& kept, const pass& pass) const {
+  template <class Backend, class Weights, class Instances, class Logits, class Saved>
+  void score(Backend& backend, Weights weights, Instances h, Logits logits, Saved& kept, const pass& pass) const {
     using T = typename Logits::value_type;
     const auto p = split(weights);
     kept.branches = backend.kept_memory().template allocate_rows<T>(shape<2>{h.rows(), gate_shape().columns()});
@@ -63,8 +63,8 @@ struct scored_attention {
     });
   }
 
-  template <class Backend, class Weights, class H, class Saved, class Dlogits, class Dh, class Gradient>
-  void score_backward(Backend& backend, Weights weights, H h, const Saved& kept, Dlogits dlogits, Dh dh,
+  template <class Backend, class Weights, class Instances, class Saved, class Dlogits, class Dh, class Gradient>
+  void score_backward(Backend& backend, Weights weights, Instances h, const Saved& kept, Dlogits dlogits, Dh dh,
                       Gradient gradient, const pass& pass) const {
     const auto p = split(weights);
     const auto d = split(gradient);
@@ -79,8 +79,8 @@ struct scored_attention {
     if (!dh.absent()) ops::matmul(backend, kept.branches, p.branches, dh, {.accumulate = true});
   }
 
-  template <class Backend, class Chunk, class H, class Logits, class Part>
-  void pool(Backend& backend, const Chunk& chunk, H h, Logits logits, Part part) const {
+  template <class Backend, class Chunk, class Instances, class Logits, class Part>
+  void pool(Backend& backend, const Chunk& chunk, Instances h, Logits logits, Part part) const {
     ops::softmax_pool(backend, chunk, h, logits.columns(0, 1), head(part, 0));
     if constexpr (Heads == 2) ops::softmax_pool(backend, chunk, h.columns(0, 0), logits.columns(1, 1), head(part, 1));
   }
@@ -104,10 +104,10 @@ struct scored_attention {
       ops::softmax_dots(backend, chunk, logits.columns(h, 1), head(states, h), dattention.columns(h, 1),
                         dots.rows(h * states.rows(), states.rows()));
   }
-  template <class Backend, class Chunk, class H, class Logits, class States, class Dembedding, class Dattention,
+  template <class Backend, class Chunk, class Instances, class Logits, class States, class Dembedding, class Dattention,
             class Dots, class Dlogits, class Dh>
-  void pool_backward(Backend& backend, const Chunk& chunk, H h, Logits logits, States states, Dembedding dembedding,
-                     Dattention dattention, Dots dots, Dlogits dlogits, Dh dh) const {
+  void pool_backward(Backend& backend, const Chunk& chunk, Instances h, Logits logits, States states,
+                     Dembedding dembedding, Dattention dattention, Dots dots, Dlogits dlogits, Dh dh) const {
     for (int i = 0; i < Heads; ++i) {
       const auto upstream = dattention.absent() ? dattention : dattention.columns(i, 1);
       const auto own_dots = dots.absent() ? dots : dots.rows(i * states.rows(), states.rows());
@@ -115,8 +115,8 @@ struct scored_attention {
         ops::softmax_pool_backward(backend, chunk, h, logits.columns(0, 1), head(states, 0), dembedding, upstream,
                                    own_dots, dlogits.columns(0, 1), dh);
       else
-        ops::softmax_pool_backward(backend, chunk, H(), logits.columns(1, 1), head(states, 1), Dembedding(), upstream,
-                                   own_dots, dlogits.columns(1, 1), Dh());
+        ops::softmax_pool_backward(backend, chunk, Instances(), logits.columns(1, 1), head(states, 1), Dembedding(),
+                                   upstream, own_dots, dlogits.columns(1, 1), Dh());
     }
   }
 
