@@ -73,10 +73,13 @@
 #include <milkit/loss/cross_entropy.hpp>
 #include <milkit/loss/loss.hpp>
 #include <milkit/train/checkpoint.hpp>
+#include <milkit/train/cross_validation.hpp>
 #include <milkit/train/dataset.hpp>
 #include <milkit/train/history.hpp>
 #include <milkit/train/metrics.hpp>
 #include <milkit/train/optimizer.hpp>
+#include <milkit/train/progress.hpp>
 #include <milkit/train/schedule.hpp>
 #include <milkit/train/splits.hpp>
+#include <milkit/train/trainer.hpp>
 #include <milkit/models/bag_classifier.hpp>
