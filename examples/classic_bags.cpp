@@ -25,19 +25,20 @@ struct settings {
   std::int64_t epochs = 50;
   double learning_rate = 5e-4, weight_decay = 5e-3, dropout = 0.25;
   train::bag_augmentation augmentation = {};
+  example::device device;
 };
 
-template <class Pooler>
-train::cross_validation_result run(const data::bag_table& bags, const settings& s) {
+template <class Pooler, class Backend>
+train::cross_validation_result run(Backend& device, const data::bag_table& bags, const settings& s) {
   const nn::dropout drop{.rate = s.dropout};
   const encoder layers({.in = {bags.features()}}, {}, drop, {}, {}, drop, {}, {}, drop);
   const network<Pooler> net{.embedding = {.encoder = layers}};
   return train::cross_validate(
-      bags.labels, {}, s.folds, [&](cpu& backend, const train::fold& fold, std::uint64_t seed) {
+      device, bags.labels, {}, s.folds, [&](Backend& backend, const train::fold& fold, std::uint64_t seed) {
         const data::bag_table own = data::standardised(bags, fold.train);  // by the training bags of this fold
         train::augmented_table all(own, s.augmentation);
         train::subset training(all, fold.train), test(all, fold.test);
-        auto weights = initial_parameters<float>(net, {.seed = seed});
+        auto weights = initial_parameters<float>(backend, net, {.seed = seed});
         train::trainer trainer(backend, net,
                                train::adam{.learning_rate = s.learning_rate, .weight_decay = s.weight_decay},
                                loss::cross_entropy{}, train::cosine_schedule{.epochs = s.epochs});
@@ -63,7 +64,7 @@ int main(int argc, char** argv) {
   line.option("--dropout", s.dropout, "rate after each layer");
   line.option("--drop", s.augmentation.drop, "share of a training bag's instances that are left out at random");
   line.option("--noise", s.augmentation.noise, "deviation of the noise on training features");
-  line.option("--threads", s.folds.threads, "folds at once; 0: one a core");
+  line.option(s.device);
   line.option("--out", s.out, "folder for report.html, metrics.json, predictions.csv");
   return example::run("classic_bags", line, argc, argv, [&] {
     s.folds.progress = train::progress_to_stderr();
@@ -74,10 +75,13 @@ int main(int argc, char** argv) {
       std::filesystem::create_directories(out);
       std::cout << file << ": " << bags.bags() << " bags, " << bags.instances.rows() << " instances, "
                 << bags.features() << " features\n";
-      const auto result = s.pooling == "gated"       ? run<pooling::gated_attention<64, 64>>(bags, s)
-                          : s.pooling == "attention" ? run<pooling::attention<64, 64>>(bags, s)
-                          : s.pooling == "mean"      ? run<pooling::mean>(bags, s)
-                                                     : run<pooling::max>(bags, s);
+      train::cross_validation_result result;
+      example::on_device(s.device, [&](auto& device) {
+        result = s.pooling == "gated"       ? run<pooling::gated_attention<64, 64>>(device, bags, s)
+                 : s.pooling == "attention" ? run<pooling::attention<64, 64>>(device, bags, s)
+                 : s.pooling == "mean"      ? run<pooling::mean>(device, bags, s)
+                                            : run<pooling::max>(device, bags, s);
+      });
       example::report(out, name + ", " + s.pooling + " pooling",
                       message(s.folds.folds, " folds, ", s.folds.repeats, " repeats, seed ", s.folds.seed), result,
                       [&](std::int64_t bag) { return bags.names[static_cast<std::size_t>(bag)]; },

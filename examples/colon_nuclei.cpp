@@ -114,6 +114,7 @@ struct settings {
   train::cross_validation_options folds = {.seed = 1};
   std::int64_t epochs = 60;
   double learning_rate = 1e-4, weight_decay = 5e-4;
+  example::device device;
 };
 
 // The picture, its epithelial nuclei, and its patches as bright as their attention.
@@ -133,8 +134,8 @@ rgb_image explain(const tissue_image& image, matrix_view<const float> attention)
   return report::draw_side_by_side(row);
 }
 
-template <class Pooler>
-void run(const std::vector<tissue_image>& images, const settings& s) {
+template <class Pooler, class Backend>
+void run(Backend& device, const std::vector<tissue_image>& images, const settings& s) {
   const network<Pooler> net;
   std::vector<std::int64_t> labels;
   for (const auto& image : images) labels.push_back(image.label);
@@ -142,10 +143,10 @@ void run(const std::vector<tissue_image>& images, const settings& s) {
   std::int64_t explained = -1;  // the lowest positive test image, so that the picture does not depend on timing
   rgb_image picture;
   const auto result =
-      train::cross_validate(labels, {}, s.folds, [&](cpu& backend, const train::fold& fold, std::uint64_t seed) {
+      train::cross_validate(device, labels, {}, s.folds, [&](Backend& backend, const train::fold& fold, std::uint64_t seed) {
         patches all(images);
         train::subset training(all, fold.train), test(all, fold.test);
-        auto weights = initial_parameters<float>(net, {.seed = seed});
+        auto weights = initial_parameters<float>(backend, net, {.seed = seed});
         train::trainer trainer(backend, net,
                                train::adam{.learning_rate = s.learning_rate, .weight_decay = s.weight_decay},
                                loss::cross_entropy{}, train::cosine_schedule{.epochs = s.epochs});
@@ -196,16 +197,18 @@ int main(int argc, char** argv) {
   line.option("--epochs", s.epochs, "passes over the training images", 1);
   line.option("--learning-rate", s.learning_rate, "of Adam, falling to 0 along a cosine");
   line.option("--weight-decay", s.weight_decay, "L2 on the weights");
-  line.option("--threads", s.folds.threads, "threads; 0: one a core");
+  line.option(s.device);
   line.option("--out", s.out, "folder for report.html, metrics.json, predictions.csv, attention.png");
   return example::run("colon_nuclei", line, argc, argv, [&] {
     s.folds.progress = train::progress_to_stderr();
     std::filesystem::create_directories(s.out);
     const auto images = read_images(s.folder);
-    if (s.pooling == "gated") run<pooling::gated_attention<512, 128>>(images, s);
-    else if (s.pooling == "attention") run<pooling::attention<512, 128>>(images, s);
-    else if (s.pooling == "mean") run<pooling::mean>(images, s);
-    else run<pooling::max>(images, s);
+    example::on_device(s.device, [&](auto& device) {
+      if (s.pooling == "gated") run<pooling::gated_attention<512, 128>>(device, images, s);
+      else if (s.pooling == "attention") run<pooling::attention<512, 128>>(device, images, s);
+      else if (s.pooling == "mean") run<pooling::mean>(device, images, s);
+      else run<pooling::max>(device, images, s);
+    });
     return 0;
   });
 }

@@ -39,6 +39,11 @@ void command_line::flag(const std::string& name, bool& value, const std::string&
   app_->add_flag(name, value, help);
 }
 
+void command_line::option(device& where) {
+  option("--device", where.name, "where it trains", {"cpu", "cuda"});
+  option("--threads", where.threads, "threads of the CPU; 0: one a core");
+}
+
 std::optional<int> command_line::parse(int argc, char** argv) {
   try {
     app_->parse(argc, argv);

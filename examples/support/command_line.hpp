@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "device.hpp"
+
 namespace CLI {
 class App;
 }
@@ -33,6 +35,8 @@ class command_line {
   void option(const std::string& name, int& value, const std::string& help);
   void option(const std::string& name, double& value, const std::string& help);
   void flag(const std::string& name, bool& value, const std::string& help);
+  // --device and --threads.
+  void option(device& where);
 
   // The exit code with which to stop: 0 after --help, 2 for wrong usage (the reason is on stderr); nothing to go on.
   std::optional<int> parse(int argc, char** argv);

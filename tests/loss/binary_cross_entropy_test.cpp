@@ -36,10 +36,10 @@ TEST_CASE_TEMPLATE("binary_cross_entropy agrees with the oracle", T, float, doub
       gradient.push_back(want.gradient[0] * 0.5 / static_cast<double>(bags));
     }
     tensor<T, 2> dlogits(logits.shape());
-    const double got = loss.value_and_gradient(backend, logits.view(), view_of_labels(labels), 0.5, dlogits.view());
+    const double got = loss::value_and_gradient(loss, backend, logits.view(), view_of_labels(labels), 0.5, dlogits.view());
     CHECK(test::close(got, sum / static_cast<double>(bags), {0, 1e-13}));
     CHECK(relative_error(dlogits, gradient) <= test::tolerance_of<T>(1e-13, 1e-6));
-    CHECK(loss.value(backend, logits.view(), view_of_labels(labels)) == got);
+    CHECK(loss::value(loss, backend, logits.view(), view_of_labels(labels)) == got);
   }
 }
 
@@ -49,8 +49,8 @@ TEST_CASE("binary_cross_entropy gradients agree with central differences") {
   const labels_list labels{0, 1, 1, 0, 0, 1};
   const loss::binary_cross_entropy loss{.positive_weight = 3};
   tensor<double, 2> dlogits(logits.shape());
-  loss.value_and_gradient(backend, logits.view(), view_of_labels(labels), 1, dlogits.view());
-  const auto value = [&] { return loss.value(backend, logits.view(), view_of_labels(labels)); };
+  loss::value_and_gradient(loss, backend, logits.view(), view_of_labels(labels), 1, dlogits.view());
+  const auto value = [&] { return loss::value(loss, backend, logits.view(), view_of_labels(labels)); };
   CHECK(relative_error(dlogits, test::central_differences(logits.view(), value)) <= 1e-8);
 }
 
@@ -59,8 +59,7 @@ TEST_CASE_TEMPLATE("binary_cross_entropy of extreme logits", T, float, double) {
   const auto outcome = [&](T z, std::int64_t label) {
     T gradient = -9;
     const labels_list labels{label};
-    const double value = loss::binary_cross_entropy{}.value_and_gradient(
-        backend, matrix_view<const T>(&z, {1, 1}), view_of_labels(labels), 1, matrix_view<T>(&gradient, {1, 1}));
+    const double value = loss::value_and_gradient(loss::binary_cross_entropy{}, backend, matrix_view<const T>(&z, {1, 1}), view_of_labels(labels), 1, matrix_view<T>(&gradient, {1, 1}));
     return std::pair(value, gradient);
   };
   for (const T sign : {T(1), T(-1)}) {
@@ -81,12 +80,12 @@ TEST_CASE("binary_cross_entropy refuses other labels and shapes") {
   const tensor<float, 2> logits(shape<2>{2, 1}), wide(shape<2>{2, 2});
   const loss::binary_cross_entropy loss;
   const labels_list good{0, 1}, bad{0, 2}, three{0, 1, 1}, none;
-  CHECK_THROWS_WITH_AS(loss.value(backend, logits.view(), view_of_labels(bad)),
+  CHECK_THROWS_WITH_AS(loss::value(loss, backend, logits.view(), view_of_labels(bad)),
                        "milkit::loss::binary_cross_entropy: label 2 of bag 1 is outside the 2 classes, expected 0 to 1",
                        value_error);
-  CHECK_THROWS_AS(loss.value(backend, logits.view(), view_of_labels(none)), value_error);
-  CHECK_THROWS_AS(loss.value(backend, logits.view(), view_of_labels(three)), shape_error);
-  CHECK_THROWS_WITH_AS(loss.value(backend, wide.view(), view_of_labels(good)),
+  CHECK_THROWS_AS(loss::value(loss, backend, logits.view(), view_of_labels(none)), value_error);
+  CHECK_THROWS_AS(loss::value(loss, backend, logits.view(), view_of_labels(three)), shape_error);
+  CHECK_THROWS_WITH_AS(loss::value(loss, backend, wide.view(), view_of_labels(good)),
                        "milkit::loss::binary_cross_entropy: columns of the logits is 2, expected 1", shape_error);
 }
 
@@ -103,7 +102,7 @@ TEST_CASE_TEMPLATE("binary_cross_entropy agrees with the golden tensors", T, flo
     if (golden.has("positive_weight")) loss.positive_weight = golden.option<double>("positive_weight");
     tensor<T, 2> gradient(column.shape()), probabilities(column.shape());
     const std::vector<double> mean{
-        loss.value_and_gradient(backend, column, view_of_labels(labels), 1, gradient.view())};
+        loss::value_and_gradient(loss, backend, column, view_of_labels(labels), 1, gradient.view())};
     CHECK(golden.error("loss", mean) <= golden_tolerance<T>);
     CHECK(golden.error("grad.logits", gradient) <= golden_tolerance<T>);
     tensor<double, 1> losses(logits.shape());

@@ -41,10 +41,10 @@ TEST_CASE_TEMPLATE("cross_entropy agrees with the oracle", T, float, double) {
       }
       for (double& each : gradient) each *= 0.25 / weights;
       tensor<T, 2> dlogits(logits.shape());
-      const double got = loss.value_and_gradient(backend, logits.view(), view_of_labels(labels), 0.25, dlogits.view());
+      const double got = loss::value_and_gradient(loss, backend, logits.view(), view_of_labels(labels), 0.25, dlogits.view());
       CHECK(test::close(got, sum / weights, {1e-14, 1e-13}));
       CHECK(relative_error(dlogits, gradient) <= test::tolerance_of<T>(1e-13, 1e-6));
-      CHECK(loss.value(backend, logits.view(), view_of_labels(labels)) == got);
+      CHECK(loss::value(loss, backend, logits.view(), view_of_labels(labels)) == got);
     }
 }
 
@@ -54,8 +54,8 @@ TEST_CASE("cross_entropy gradients agree with central differences") {
   const labels_list labels{0, 3, 1, 1, 2};
   const loss::cross_entropy loss{.class_weight = {1, 2, 0, 0.5}};
   tensor<double, 2> dlogits(logits.shape());
-  loss.value_and_gradient(backend, logits.view(), view_of_labels(labels), 1, dlogits.view());
-  const auto value = [&] { return loss.value(backend, logits.view(), view_of_labels(labels)); };
+  loss::value_and_gradient(loss, backend, logits.view(), view_of_labels(labels), 1, dlogits.view());
+  const auto value = [&] { return loss::value(loss, backend, logits.view(), view_of_labels(labels)); };
   CHECK(relative_error(dlogits, test::central_differences(logits.view(), value)) <= 1e-8);
 }
 
@@ -66,8 +66,7 @@ TEST_CASE_TEMPLATE("cross_entropy of extreme logits", T, float, double) {
     const labels_list labels{label};
     std::vector<T> gradient(z.size(), T(-9));
     const shape<2> one{1, static_cast<std::int64_t>(z.size())};
-    const double value = loss::cross_entropy{}.value_and_gradient(
-        backend, matrix_view<const T>(z.data(), one), view_of_labels(labels), 1, matrix_view<T>(gradient.data(), one));
+    const double value = loss::value_and_gradient(loss::cross_entropy{}, backend, matrix_view<const T>(z.data(), one), view_of_labels(labels), 1, matrix_view<T>(gradient.data(), one));
     return std::pair(value, test::elements(gradient));
   };
   using values = std::vector<double>;
@@ -87,7 +86,7 @@ TEST_CASE("cross_entropy refuses labels outside the classes, an empty batch, and
   cpu backend{.threads = 1};
   const tensor<float, 2> logits(shape<2>{3, 2});
   const auto value = [&](const labels_list& labels, const loss::cross_entropy& loss = {}) {
-    return loss.value(backend, logits.view(), view_of_labels(labels));
+    return loss::value(loss, backend, logits.view(), view_of_labels(labels));
   };
   CHECK_THROWS_WITH_AS(value({0, 2, 1}),
                        "milkit::loss::cross_entropy: label 2 of bag 1 is outside the 2 classes, expected 0 to 1",
@@ -119,7 +118,7 @@ TEST_CASE_TEMPLATE("cross_entropy agrees with the golden tensors", T, float, dou
     tensor<T, 2> gradient(logits.shape()), probabilities(logits.shape());
     tensor<double, 1> losses(shape<1>{logits.rows()});
     const std::vector<double> mean{
-        loss.value_and_gradient(backend, logits.view(), view_of_labels(labels), 1, gradient.view())};
+        loss::value_and_gradient(loss, backend, logits.view(), view_of_labels(labels), 1, gradient.view())};
     CHECK(golden.error("loss", mean) <= golden_tolerance<T>);
     CHECK(golden.error("grad.logits", gradient) <= golden_tolerance<T>);
     ops::cross_entropy(backend, logits.view(), view_of_labels(labels), weights, 1, losses.view(), gradient.view());

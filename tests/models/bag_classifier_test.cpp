@@ -137,7 +137,7 @@ step_result<T> step(const Network& net, const parameters<Network, T>& weights, m
   const auto scope = backend.workspace.scope();
   net.forward(backend, weights.flat(), bags, {.logits = out.logits.view()}, kept, how);
   out.loss =
-      loss::cross_entropy{}.value_and_gradient(backend, out.logits.view(), vector_of(labels), 1.0, dlogits.view());
+      loss::value_and_gradient(loss::cross_entropy{}, backend, out.logits.view(), vector_of(labels), 1.0, dlogits.view());
   net.backward(backend, weights.flat(), bags, kept, dlogits.view(), matrix_view<const T>(), out.dx.view(),
                out.gradient.view(), how);
   return out;

@@ -54,11 +54,11 @@ TEST_CASE_TEMPLATE("checkpoint: what was saved comes back bit by bit", T, float,
   fill(state.best_weights.view(), weights.entries(), T(1));
   fill(state.moments[0].view(), weights.entries(), T(2));
   fill(state.moments[1].view(), weights.entries(), T(3));
-  train::save_checkpoint<T>(path, weights.entries(), weights.flat(), state, "these settings");
+  train::save_checkpoint(path, weights, state, "these settings");
 
   auto read = weights.zeros();
   train::training_state<T> got(weights.flat().extent(0), 2);
-  train::load_checkpoint(path, read.entries(), read.flat(), got, "these settings");
+  train::load_checkpoint(path, read, got, "these settings");
   CHECK(test::same_bits(read.flat(), weights.flat()));
   CHECK(got.epoch == 3);
   CHECK(got.step == 1234567890123);
@@ -91,7 +91,7 @@ TEST_CASE("checkpoint of another network: every tensor that is missing or missha
   const test::temporary_directory folder;
   const auto path = folder.path() / "run.safetensors";
   const auto weights = initial_parameters<float>(network{}, {.seed = 1});
-  train::save_checkpoint<float>(path, weights.entries(), weights.flat(), some_state<float>(weights.flat().extent(0)),
+  train::save_checkpoint(path, weights, some_state<float>(weights.flat().extent(0)),
                                 "s");
   auto other = initial_parameters<float>(other_network{}, {.seed = 2});
   const auto before = other.clone();
@@ -99,7 +99,7 @@ TEST_CASE("checkpoint of another network: every tensor that is missing or missha
   for (const bool whole : {true, false}) {
     std::string reported;
     try {
-      if (whole) train::load_checkpoint(path, other.entries(), other.flat(), state, "s");
+      if (whole) train::load_checkpoint(path, other, state, "s");
       else train::load_weights(path, other);
     } catch (const io_error& failure) {
       reported = failure.what();
@@ -121,11 +121,11 @@ TEST_CASE("checkpoint: other settings, weights alone, a wrong element type and b
   const auto path = folder.path() / "run.safetensors", broken = folder.path() / "broken.safetensors";
   const auto weights = initial_parameters<float>(network{}, {.seed = 1});
   const std::int64_t size = weights.flat().extent(0);
-  train::save_checkpoint<float>(path, weights.entries(), weights.flat(), some_state<float>(size), "seed 1");
+  train::save_checkpoint(path, weights, some_state<float>(size), "seed 1");
   auto read = weights.clone();
   train::training_state<float> state(size, 2);
   const auto load = [&](const std::filesystem::path& file, const char* settings = "seed 1") {
-    train::load_checkpoint(file, read.entries(), read.flat(), state, settings);
+    train::load_checkpoint(file, read, state, settings);
   };
   CHECK_THROWS_WITH_AS(
       load(path, "seed 2"),
@@ -165,10 +165,10 @@ TEST_CASE("checkpoint: an absurd number of epochs is no reason to work for ages"
   const auto weights = initial_parameters<float>(network{}, {.seed = 1});
   train::training_state<float> state(weights.flat().extent(0), 0);
   state.epoch = std::int64_t{1} << 62;
-  train::save_checkpoint<float>(path, weights.entries(), weights.flat(), state, "s");
+  train::save_checkpoint(path, weights, state, "s");
   auto read = weights.zeros();
   train::training_state<float> got(weights.flat().extent(0), 0);
-  train::load_checkpoint(path, read.entries(), read.flat(), got, "s");
+  train::load_checkpoint(path, read, got, "s");
   CHECK(got.epoch == std::int64_t{1} << 62);
   CHECK(got.history.epochs() == 0);
 }
@@ -183,7 +183,7 @@ TEST_CASE("checkpoint: a full disk leaves the old file as it was") {
   for (const rlim_t room : {rlim_t{0}, rlim_t{8}, rlim_t{100}, static_cast<rlim_t>(before.size() - 1)}) {
     const test::full_disk full(room);
     CHECK_THROWS_AS(train::save_weights(path, weights), io_error);
-    CHECK_THROWS_AS(train::save_checkpoint<float>(path, weights.entries(), weights.flat(),
+    CHECK_THROWS_AS(train::save_checkpoint(path, weights,
                                                   some_state<float>(weights.flat().extent(0)), "s"),
                     io_error);
   }

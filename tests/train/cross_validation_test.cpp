@@ -22,10 +22,11 @@ std::vector<std::int64_t> alternating(std::int64_t bags) {
 
 /// Trains on the training part, standardised by it alone.
 train::cross_validation_result cross_validate(const data::bag_table& bags,
-                                              const train::cross_validation_options& options,
+                                              const train::cross_validation_options& options, int threads = 1,
                                               std::span<const std::string> groups = {}) {
+  cpu host{.threads = threads};
   return train::cross_validate(
-      bags.labels, groups, options, [&](cpu& backend, const train::fold& fold, std::uint64_t seed) -> run_result {
+      host, bags.labels, groups, options, [&](cpu& backend, const train::fold& fold, std::uint64_t seed) -> run_result {
         const data::bag_table scaled = data::standardised(bags, fold.train);
         train::table_dataset all(scaled);
         train::subset training(all, fold.train), test(all, fold.test);
@@ -40,7 +41,7 @@ train::cross_validation_result cross_validate(const data::bag_table& bags,
 
 TEST_CASE("cross_validate tests every bag once a repeat, and gives the same at any number of threads") {
   const data::bag_table bags = test::needle_bags(30);
-  const auto want = cross_validate(bags, {.folds = 5, .repeats = 2, .seed = 3, .threads = 1});
+  const auto want = cross_validate(bags, {.folds = 5, .repeats = 2, .seed = 3});
   REQUIRE(want.folds.size() == 10);
   std::map<std::int64_t, std::multiset<std::int64_t>> tested;
   for (const auto& fold : want.folds) {
@@ -56,14 +57,14 @@ TEST_CASE("cross_validate tests every bag once a repeat, and gives the same at a
   CHECK(want.accuracy().count == 10);
   CHECK(want.accuracy().mean >= 0.7);
   for (const int threads : {2, 3}) {
-    const auto got = cross_validate(bags, {.folds = 5, .repeats = 2, .seed = 3, .threads = threads});
+    const auto got = cross_validate(bags, {.folds = 5, .repeats = 2, .seed = 3}, threads);
     for (std::size_t f = 0; f < 10; ++f) {
       CHECK(got.folds[f].test == want.folds[f].test);
       CHECK(test::same_bits(got.folds[f].result.probabilities, want.folds[f].result.probabilities));
       CHECK(test::same_bits(got.folds[f].history.column("loss"), want.folds[f].history.column("loss")));
     }
   }
-  const auto alone = cross_validate(bags, {.folds = 5, .only_fold = 4, .seed = 3, .threads = 2});
+  const auto alone = cross_validate(bags, {.folds = 5, .only_fold = 4, .seed = 3}, 2);
   REQUIRE(alone.folds.size() == 1);
   CHECK(test::same_bits(alone.folds[0].result.probabilities, want.folds[3].result.probabilities));
 }
@@ -73,7 +74,8 @@ TEST_CASE("cross_validate leaks nothing: no patient and no feature of a test par
   std::vector<std::string> patients;
   for (int b = 0; b < 24; ++b) patients.push_back(message("patient ", b / 3));
   std::mutex mutex;
-  train::cross_validate(labels, patients, {.folds = 4, .repeats = 3, .threads = 2},
+  cpu host{.threads = 2};
+  train::cross_validate(host, labels, patients, {.folds = 4, .repeats = 3},
                         [&](cpu&, const train::fold& fold, std::uint64_t) -> run_result {
                           const std::lock_guard lock(mutex);
                           std::set<std::string> seen;
@@ -100,7 +102,7 @@ TEST_CASE("cross_validate: a class that is absent from a fold leaves its AUROC u
   data::bag_table bags = test::needle_bags(12);
   std::fill(bags.labels.begin(), bags.labels.end(), 0);
   bags.labels[1] = bags.labels[3] = 1;
-  const auto result = cross_validate(bags, {.folds = 4, .seed = 1, .threads = 2});
+  const auto result = cross_validate(bags, {.folds = 4, .seed = 1}, 2);
   int undefined = 0;
   for (const auto& fold : result.folds) undefined += std::isnan(fold.result.auroc) ? 1 : 0;
   CHECK(undefined == 2);
@@ -118,10 +120,11 @@ TEST_CASE("cross_validate refuses more folds than bags, folds that are not there
   CHECK_THROWS_WITH_AS(cross_validate(bags, {.folds = 3, .only_fold = 4}),
                        "milkit::train::cross_validate: only_fold is 4, expected 1 to 3 or 0 for all", value_error);
   const std::vector<std::string> one_patient(6, "p");
-  CHECK_THROWS_AS(cross_validate(bags, {.folds = 2}, one_patient), value_error);
-  for (const int threads : {1, 2})
+  CHECK_THROWS_AS(cross_validate(bags, {.folds = 2}, 1, one_patient), value_error);
+  for (const int threads : {1, 2}) {
+    cpu host{.threads = threads};
     CHECK_THROWS_WITH_AS(
-        train::cross_validate(bags.labels, {}, {.folds = 3, .threads = threads},
+        train::cross_validate(host, bags.labels, {}, {.folds = 3},
                               [](cpu&, const train::fold& fold, std::uint64_t) -> run_result {
                                 throw io_error(message("bag ", fold.test[0]));
                               }),
@@ -131,6 +134,7 @@ TEST_CASE("cross_validate refuses more folds than bags, folds that are not there
                     .test[0])
             .c_str(),
         io_error);
+  }
 }
 
 TEST_CASE("standardised: mean 0 and deviation 1 over the bags it was fitted on, constant features only shifted") {

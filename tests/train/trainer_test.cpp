@@ -5,6 +5,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <milkit/loss/binary_cross_entropy.hpp>
+
 #include <data/full_disk.hpp>
 #include <support/paths.hpp>
 #include <support/small_training.hpp>
@@ -76,6 +78,31 @@ data::bag_table numbers(const std::vector<float>& values, std::vector<std::int64
 }
 
 }  // namespace
+
+TEST_CASE("trainer learns with one logit and binary cross-entropy; probabilities of both classes come out") {
+  using one_logit = models::bag_classifier<nn::sequential<nn::linear<6, 8>, nn::relu>, pooling::gated_attention<8, 5>, nn::linear<8, 1>>;
+  const data::bag_table bags = test::needle_bags(40), others = test::needle_bags(20, 2);
+  train::table_dataset training(bags), validation(others);
+  cpu backend{.threads = 1};
+  auto weights = initial_parameters<one_logit, float>(backend, {.seed = 1});
+  train::trainer trainer(backend, one_logit{}, train::adam{.learning_rate = 1e-2}, loss::binary_cross_entropy{.positive_weight = 1.5});
+  trainer.fit(weights, training, validation, {.epochs = 30, .best_by = train::criterion::auroc});
+  const auto result = trainer.evaluate(weights, validation);
+  CHECK(result.accuracy >= 0.9);
+  REQUIRE(result.probabilities.size() == 40);
+  for (std::int64_t b = 0; b < 20; ++b) {
+    tensor<float, 2> logit({1, 1});
+    one_logit{}.infer(backend, std::as_const(weights).flat(), validation.bag(b), logit.view());
+    const double p = 1 / (1 + std::exp(-static_cast<double>(logit.data()[0])));
+    CHECK(test::close(result.probabilities[static_cast<std::size_t>(2 * b + 1)], p, {.absolute = 1e-12}));
+    CHECK(test::close(result.probabilities[static_cast<std::size_t>(2 * b)], 1 - p, {.absolute = 1e-12}));
+    CHECK(result.predictions[static_cast<std::size_t>(b)] == (p > 0.5 ? 1 : 0));
+  }
+  data::bag_table three = test::needle_bags(6);
+  three.labels[5] = 2;
+  train::table_dataset too_many(three);
+  CHECK_THROWS_WITH_AS(trainer.fit(weights, too_many), "milkit::loss::binary_cross_entropy: there are 3 classes, expected 2", value_error);
+}
 
 TEST_CASE("trainer learns to find the needle") {
   const outcome out = train_once({.epochs = 60, .seed = 1});
@@ -196,7 +223,7 @@ TEST_CASE("trainer: accumulated gradients are those of a ragged batch of the sam
     CHECK(test::close(history.column("loss")[0], value, {.relative = 1e-6}));
     CHECK(test::close(
         trainer.evaluate(trained, dataset).loss,
-        loss.value(backend,
+        loss::value(loss, backend,
                    models::predict(backend, net, trained, bags_of(bags.instances.view(), offsets)).logits.view(),
                    labels),
         {.relative = 1e-6}));

@@ -57,9 +57,22 @@ struct space_allocator<device_space> {
     expect_cuda(cudaMemsetAsync(data, 0, bytes), "cudaMemset");
     expect_cuda(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
   }
-  static void copy(void* to, const void* from, std::size_t bytes) {
+};
+
+namespace detail {
+template <class From, class To>
+inline constexpr cudaMemcpyKind copy_kind = std::is_same_v<From, host_space> ? cudaMemcpyHostToDevice
+                                            : std::is_same_v<To, host_space> ? cudaMemcpyDeviceToHost
+                                                                             : cudaMemcpyDeviceToDevice;
+}  // namespace detail
+
+/// Waits for everything that the card was given, of any stream, before and after.
+template <class From, class To>
+  requires(!std::is_same_v<From, host_space> || !std::is_same_v<To, host_space>)
+struct space_copy<From, To> {
+  static void run(void* to, const void* from, std::size_t bytes) {
     expect_cuda(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
-    expect_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice), "cudaMemcpy");
+    expect_cuda(cudaMemcpyAsync(to, from, bytes, detail::copy_kind<From, To>), "cudaMemcpyAsync");
     expect_cuda(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
   }
 };
@@ -176,10 +189,6 @@ void queue_copy(cuda& backend, const From& from, const To& to, cudaMemcpyKind ki
                                   static_cast<std::size_t>(from.rows()), kind, backend.stream()),
                 "cudaMemcpy2DAsync");
 }
-template <class From, class To>
-inline constexpr cudaMemcpyKind copy_kind = std::is_same_v<From, host_space> ? cudaMemcpyHostToDevice
-                                            : std::is_same_v<To, host_space> ? cudaMemcpyDeviceToHost
-                                                                             : cudaMemcpyDeviceToDevice;
 }  // namespace detail
 
 /// Copies between host and card, in either direction, views of one shape and any strides. `copy` returns when it is done;

@@ -43,8 +43,27 @@ struct space_allocator<host_space> {
   }
   static void release(void* data) noexcept { ::operator delete (data, std::align_val_t{alignment}); }
   static void clear(void* data, std::size_t bytes) { std::memset(data, 0, bytes); }
-  static void copy(void* to, const void* from, std::size_t bytes) { std::memcpy(to, from, bytes); }
 };
+
+/// Copies bytes from one space to another and waits for it; the host to itself here, the others in core/cuda.cuh.
+template <class From, class To>
+struct space_copy {
+  static_assert(dependent_false<From>, "milkit: no copy between these memory spaces here; include <milkit/core/cuda.cuh>");
+};
+template <>
+struct space_copy<host_space, host_space> {
+  static void run(void* to, const void* from, std::size_t bytes) { std::memcpy(to, from, bytes); }
+};
+
+/// Copies contiguous values into a contiguous view of the same shape, in any space, and waits for it.
+template <class T, class U, int Rank, class From, class To>
+void copy_bytes(view<T, Rank, From> from, view<U, Rank, To> to) {
+  static_assert(std::is_same_v<std::remove_const_t<T>, U>, "milkit::copy_bytes: one element type");
+  expect_shape("milkit::copy_bytes", "to", to, from.shape());
+  if (!from.contiguous() || !to.contiguous()) throw shape_error("milkit::copy_bytes: rows with gaps, expected none");
+  if (from.size() > 0)
+    space_copy<From, To>::run(to.data(), from.data(), static_cast<std::size_t>(from.size()) * sizeof(T));
+}
 
 /// An owning, contiguous, aligned array of zeros; move-only, because a copy of a gigabyte should be written down
 /// (`clone`).
@@ -76,9 +95,12 @@ class tensor {
   milkit::view<T, Rank, Space> view() { return {data(), shape_}; }
   milkit::view<const T, Rank, Space> view() const { return {data(), shape_}; }
 
-  tensor clone() const {
-    tensor copy(shape_);
-    if (size() > 0) space_allocator<Space>::copy(copy.data(), data(), static_cast<std::size_t>(size()) * sizeof(T));
+  tensor clone() const { return to<Space>(); }
+  /// A copy in a space of your choice: `weights.to<device_space>()`.
+  template <class Other>
+  tensor<T, Rank, Other> to() const {
+    tensor<T, Rank, Other> copy(shape_);
+    copy_bytes(view(), copy.view());
     return copy;
   }
 
@@ -89,5 +111,13 @@ class tensor {
   milkit::shape<Rank> shape_ = {};
   std::unique_ptr<T[], releaser> data_;
 };
+
+/// A copy of contiguous values in a space of your choice.
+template <class To, class T, int Rank, class From>
+tensor<std::remove_const_t<T>, Rank, To> copied_to(view<T, Rank, From> from) {
+  tensor<std::remove_const_t<T>, Rank, To> copy(from.shape());
+  copy_bytes(from, copy.view());
+  return copy;
+}
 
 }  // namespace milkit

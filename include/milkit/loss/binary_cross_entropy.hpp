@@ -1,7 +1,5 @@
 #pragma once
 
-#include <string>
-
 #include <milkit/loss/loss.hpp>
 #include <milkit/ops/cross_entropy.hpp>
 
@@ -15,15 +13,13 @@ struct binary_cross_entropy {
   double weight(std::int64_t) const { return 1; }
   std::string settings() const { return message("binary cross-entropy, positive weight ", positive_weight); }
 
-  template <backend Backend, class Logits>
-  double value(Backend& backend, Logits logits, vector_view<const std::int64_t> labels) const {
-    return mean_loss(*this, backend, logits, labels, 0,
-                     matrix_view<typename Logits::value_type, typename Backend::space>());
+  std::int64_t columns(std::int64_t classes) const {
+    expect_value(classes == 2, "milkit::loss::binary_cross_entropy", "there are ", classes, " classes, expected 2");
+    return 1;
   }
-  template <backend Backend, class Logits, class Dlogits>
-  double value_and_gradient(Backend& backend, Logits logits, vector_view<const std::int64_t> labels, double scale,
-                            Dlogits dlogits) const {
-    return mean_loss(*this, backend, logits, labels, scale, dlogits);
+  std::vector<double> probabilities(std::span<const double> logits) const {
+    const double rest = std::exp(-std::abs(logits[0])) / (1 + std::exp(-std::abs(logits[0])));
+    return logits[0] >= 0 ? std::vector{rest, 1 - rest} : std::vector{1 - rest, rest};
   }
 
   template <backend Backend, class Logits, class Losses, class Dlogits>

@@ -1,7 +1,6 @@
 #pragma once
 
-#include <string>
-#include <vector>
+#include <algorithm>
 
 #include <milkit/loss/loss.hpp>
 #include <milkit/ops/cross_entropy.hpp>
@@ -25,15 +24,14 @@ struct cross_entropy {
     return text;
   }
 
-  template <backend Backend, class Logits>
-  double value(Backend& backend, Logits logits, vector_view<const std::int64_t> labels) const {
-    return mean_loss(*this, backend, logits, labels, 0,
-                     matrix_view<typename Logits::value_type, typename Backend::space>());
-  }
-  template <backend Backend, class Logits, class Dlogits>
-  double value_and_gradient(Backend& backend, Logits logits, vector_view<const std::int64_t> labels, double scale,
-                            Dlogits dlogits) const {
-    return mean_loss(*this, backend, logits, labels, scale, dlogits);
+  std::int64_t columns(std::int64_t classes) const { return classes; }
+  std::vector<double> probabilities(std::span<const double> logits) const {
+    const double peak = *std::max_element(logits.begin(), logits.end());
+    std::vector<double> p(logits.size());
+    double mass = 0;
+    for (std::size_t c = 0; c < p.size(); ++c) mass += p[c] = std::exp(logits[c] - peak);
+    for (double& each : p) each /= mass;
+    return p;
   }
 
   template <backend Backend, class Logits, class Losses, class Dlogits>

@@ -145,30 +145,38 @@ struct bag_prediction {
   tensor<T, 2> attention;         ///< [instances, attentions], each column sums to 1 in a bag
 };
 
-/// Inference with everything a user may ask for: `predict(cpu, abmil{}, weights, bags_of(instances))`.
-/// Errors: as forward of the network.
-template <class Encoder, class Pooler, class Classifier, class T, class Source>
-bag_prediction<T> predict(cpu& backend, const bag_classifier<Encoder, Pooler, Classifier>& network,
-                          const parameters<bag_classifier<Encoder, Pooler, Classifier>, T>& weights,
-                          const bag_batch<Source>& bags) {
+/// Inference with everything a user may ask for: `predict(cpu, abmil{}, weights, bags_of(instances))`. The weights lie
+/// where the backend works; what comes back lies in the host's memory. Errors: as forward of the network.
+template <backend Backend, class Encoder, class Pooler, class Classifier, class T, class Source>
+bag_prediction<T> predict(
+    Backend& backend, const bag_classifier<Encoder, Pooler, Classifier>& network,
+    const parameters<bag_classifier<Encoder, Pooler, Classifier>, T, typename Backend::space>& weights,
+    const bag_batch<Source>& bags) {
   using network_type = bag_classifier<Encoder, Pooler, Classifier>;
+  using matrix = tensor<T, 2, typename Backend::space>;
   const std::int64_t count = bags.bags(), rows = bags.instances();
-  bag_prediction<T> p;
-  p.logits = tensor<T, 2>(network.output_shape(bags));
-  p.probabilities = tensor<T, 2>(p.logits.shape());
-  p.embedding = tensor<T, 2>({count, network.embedding.encoder.output_shape(bags.source().shape())[1]});
-  p.attention_logits = tensor<T, 2>({rows, Pooler::scores});
-  p.attention = tensor<T, 2>({rows, Pooler::attentions});
+  matrix logits(network.output_shape(bags)), probabilities(logits.shape()),
+      embedding({count, network.embedding.encoder.output_shape(bags.source().shape())[1]}),
+      attention_logits({rows, Pooler::scores}), attention({rows, Pooler::attentions});
   const auto scope = backend.workspace.scope();
-  typename network_type::template saved<Source, cpu> kept;
+  typename network_type::template saved<Source, Backend> kept;
   network.forward(backend, weights.flat(), bags,
-                  {.logits = p.logits.view(),
-                   .embedding = p.embedding.view(),
-                   .attention_logits = p.attention_logits.view(),
-                   .attention = p.attention.view()},
+                  {.logits = logits.view(),
+                   .embedding = embedding.view(),
+                   .attention_logits = attention_logits.view(),
+                   .attention = attention.view()},
                   kept, {});
-  ops::softmax(backend, std::as_const(p.logits).view(), p.probabilities.view(), vector_view<T>());
-  return p;
+  ops::softmax(backend, std::as_const(logits).view(), probabilities.view(),
+               vector_view<T, typename Backend::space>());
+  const auto on_host = [](matrix&& values) {
+    if constexpr (is_cpu<Backend>) return std::move(values);
+    else return values.template to<host_space>();
+  };
+  return {.logits = on_host(std::move(logits)),
+          .probabilities = on_host(std::move(probabilities)),
+          .embedding = on_host(std::move(embedding)),
+          .attention_logits = on_host(std::move(attention_logits)),
+          .attention = on_host(std::move(attention))};
 }
 
 /// The memory of one training step of a bag classifier on a bag of this shape, counted without computing anything: the

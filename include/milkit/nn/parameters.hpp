@@ -77,17 +77,20 @@ class parameters {
   vector_view<T, Space> operator[](const std::string& name) { return at(flat(), name); }
   vector_view<const T, Space> operator[](const std::string& name) const { return at(flat(), name); }
 
-  parameters clone() const {
-    parameters copy(*this, 0);
-    copy.values_ = values_.clone();
-    return copy;
+  parameters clone() const { return to<Space>(); }
+  /// A copy in a space of your choice: `weights.to<device_space>()`.
+  template <class Other>
+  parameters<Network, T, Other> to() const {
+    return {entries_, values_.template to<Other>(), count_};
   }
   /// The same layout, all zeros: a gradient or a moment.
-  parameters zeros() const { return parameters(*this, 0); }
+  parameters zeros() const { return {entries_, tensor<T, 1, Space>(shape<1>{values_.size()}), count_}; }
 
  private:
-  parameters(const parameters& other, int)
-      : entries_(other.entries_), values_(shape<1>{other.values_.size()}), count_(other.count_) {}
+  template <class, class, class>
+  friend class parameters;
+  parameters(std::vector<parameter_entry> entries, tensor<T, 1, Space> values, std::int64_t count)
+      : entries_(std::move(entries)), values_(std::move(values)), count_(count) {}
 
   template <class Flat>
   Flat at(Flat all, const std::string& name) const {
@@ -153,10 +156,19 @@ parameters<Network, T> initial_parameters(const Network& network, const initial_
   }
   return weights;
 }
+/// The same where a backend works: `initial_parameters<float>(gpu, network, {.seed = 1})`.
+template <class T, backend Backend, class Network>
+parameters<Network, T, typename Backend::space> initial_parameters(Backend&, const Network& network,
+                                                                   const initial_options& options = {}) {
+  auto weights = initial_parameters<T>(network, options);
+  if constexpr (is_cpu<Backend>) return weights;
+  else return weights.template to<typename Backend::space>();
+}
 /// The same for a network whose dimensions are all in its type.
-template <class Network, class T>
-parameters<Network, T> initial_parameters(cpu&, const initial_options& options = {}) {
-  return initial_parameters<T>(Network{}, options);
+template <class Network, class T, backend Backend>
+parameters<Network, T, typename Backend::space> initial_parameters(Backend& backend,
+                                                                   const initial_options& options = {}) {
+  return initial_parameters<T>(backend, Network{}, options);
 }
 
 }  // namespace milkit

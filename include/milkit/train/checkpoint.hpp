@@ -57,33 +57,44 @@ tensor<T, 1> read_weights(const data::safetensors_reader& file, const std::strin
 
 /// Writes the weights of a network as one safetensors file, one tensor a parameter under its name, atomically: a full
 /// disk or a kill leaves the old file as it was. Errors: io_error.
-template <class Network, class T>
-void save_weights(const std::filesystem::path& path, const parameters<Network, T>& weights) {
+template <class Network, class T, class Space>
+void save_weights(const std::filesystem::path& path, const parameters<Network, T, Space>& weights) {
+  const tensor<T, 1> flat = copied_to<host_space>(weights.flat());
   data::safetensors_writer file;
   file.set_metadata("format", "milkit weights");
-  detail::add_weights(file, "", weights.entries(), weights.flat());
+  detail::add_weights<T>(file, "", weights.entries(), flat.view());
   file.write(path);
 }
 
 /// Reads weights by name, from a file of `save_weights` or from any other whose tensors have these names and shapes (a
 /// checkpoint too); other tensors are ignored. Errors: io_error naming every tensor that is missing or misshapen;
 /// `weights` is then as it was.
-template <class Network, class T>
-void load_weights(const std::filesystem::path& path, parameters<Network, T>& weights) {
+template <class Network, class T, class Space>
+void load_weights(const std::filesystem::path& path, parameters<Network, T, Space>& weights) {
   const data::safetensors_reader file(path);
   detail::expect_weights(file, "", weights.entries());
-  const auto fresh = detail::read_weights<T>(file, "", weights.entries(), weights.flat().extent(0));
-  std::copy_n(fresh.data(), fresh.size(), weights.flat().data());
+  const tensor<T, 1> fresh = detail::read_weights<T>(file, "", weights.entries(), weights.flat().extent(0));
+  copy_bytes(fresh.view(), weights.flat());
 }
 
 /// Everything that a training needs to go on as if it had not been stopped: where it is, the weights, the optimizer's
 /// moments, the best weights so far, the schedule and the figures. The random numbers need no state: they are a
 /// function of seed and step.
-template <class T>
+template <class T, class Space = host_space>
 struct training_state {
   training_state() = default;
   training_state(std::int64_t size, int moment_count) : best_weights(shape<1>{size}) {
     for (int i = 0; i < moment_count; ++i) moments.emplace_back(shape<1>{size});
+  }
+
+  template <class Other>
+  training_state<T, Other> to() const {
+    training_state<T, Other> copy;
+    copy.epoch = epoch, copy.step = step, copy.best_epoch = best_epoch, copy.best_score = best_score;
+    copy.schedule = schedule, copy.history = history;
+    copy.best_weights = best_weights.template to<Other>();
+    for (const auto& each : moments) copy.moments.push_back(each.template to<Other>());
+    return copy;
   }
 
   std::int64_t epoch = 0;  ///< finished ones
@@ -91,22 +102,25 @@ struct training_state {
   std::int64_t best_epoch = -1;
   double best_score = 0;
   schedule_state schedule;
-  tensor<T, 1> best_weights;  ///< flat, as the weights
-  std::vector<tensor<T, 1>> moments;
+  tensor<T, 1, Space> best_weights;  ///< flat, as the weights
+  std::vector<tensor<T, 1, Space>> moments;
   train::history history;
 };
 
-/// Writes a training's weights (flat, with their `entries`) and state as one safetensors file, atomically. `settings`
+/// Writes a training's weights and state as one safetensors file, atomically. `settings`
 /// says what the training is (seed, optimizer, ...): `load_checkpoint` refuses to go on with others. `load_weights`
 /// reads the file too. Errors: io_error; the old file is then as it was.
-template <class T>
-void save_checkpoint(const std::filesystem::path& path, const std::vector<parameter_entry>& entries,
-                     vector_view<const T> weights, const training_state<T>& state, const std::string& settings) {
+template <class Network, class T, class Space>
+void save_checkpoint(const std::filesystem::path& path, const parameters<Network, T, Space>& weights,
+                     const training_state<T, Space>& state_anywhere, const std::string& settings) {
+  const auto& entries = weights.entries();
+  const tensor<T, 1> flat = copied_to<host_space>(weights.flat());
+  const training_state<T> state = state_anywhere.template to<host_space>();
   data::safetensors_writer file;
   file.set_metadata("format", "milkit checkpoint");
   file.set_metadata("milkit", message(MILKIT_VERSION_MAJOR, ".", MILKIT_VERSION_MINOR, ".", MILKIT_VERSION_PATCH));
   file.set_metadata("settings", settings);
-  detail::add_weights(file, "", entries, weights);
+  detail::add_weights<T>(file, "", entries, flat.view());
   detail::add_weights<T>(file, "best.", entries, state.best_weights.view());
   for (std::size_t i = 0; i < state.moments.size(); ++i)
     detail::add_weights<T>(file, message("moment", i, "."), entries, state.moments[i].view());
@@ -151,9 +165,11 @@ inline history read_history(const data::safetensors_reader& file, std::int64_t e
 
 /// Reads what `save_checkpoint` wrote. Errors: io_error for a file that is none, that holds another network, or whose
 /// settings differ (both are named); weights and state are then as they were.
-template <class T>
-void load_checkpoint(const std::filesystem::path& path, const std::vector<parameter_entry>& entries,
-                     vector_view<T> weights, training_state<T>& state, const std::string& settings) {
+template <class Network, class T, class Space>
+void load_checkpoint(const std::filesystem::path& path, parameters<Network, T, Space>& weights,
+                     training_state<T, Space>& state, const std::string& settings) {
+  const auto& entries = weights.entries();
+  const std::int64_t size = weights.flat().extent(0);
   const data::safetensors_reader file(path);
   const auto stored = file.metadata().find("settings");
   if (stored == file.metadata().end())
@@ -161,7 +177,7 @@ void load_checkpoint(const std::filesystem::path& path, const std::vector<parame
   if (stored->second != settings)
     throw io_error(message(file.name(), ": is the checkpoint of another training\n  it has:   ", stored->second,
                            "\n  expected: ", settings));
-  training_state<T> fresh(weights.extent(0), static_cast<int>(state.moments.size()));
+  training_state<T> fresh(size, static_cast<int>(state.moments.size()));
   detail::expect_weights(file, "", entries);
   detail::expect_weights(file, "best.", entries);
   for (std::size_t i = 0; i < fresh.moments.size(); ++i)
@@ -177,12 +193,13 @@ void load_checkpoint(const std::filesystem::path& path, const std::vector<parame
   fresh.best_score = std::bit_cast<double>(progress.data()[3]);
   fresh.schedule = schedule_state::from_doubles({schedule.data()[0], schedule.data()[1], schedule.data()[2]});
   fresh.history = detail::read_history(file, fresh.epoch);
-  fresh.best_weights = detail::read_weights<T>(file, "best.", entries, weights.extent(0));
+  fresh.best_weights = detail::read_weights<T>(file, "best.", entries, size);
   for (std::size_t i = 0; i < fresh.moments.size(); ++i)
-    fresh.moments[i] = detail::read_weights<T>(file, message("moment", i, "."), entries, weights.extent(0));
-  const auto fresh_weights = detail::read_weights<T>(file, "", entries, weights.extent(0));
-  std::copy_n(fresh_weights.data(), fresh_weights.size(), weights.data());
-  state = std::move(fresh);
+    fresh.moments[i] = detail::read_weights<T>(file, message("moment", i, "."), entries, size);
+  const tensor<T, 1> fresh_weights = detail::read_weights<T>(file, "", entries, size);
+  training_state<T, Space> arrived = fresh.template to<Space>();
+  copy_bytes(fresh_weights.view(), weights.flat());
+  state = std::move(arrived);
 }
 
 }  // namespace milkit::train

@@ -18,7 +18,6 @@ struct cross_validation_options {
   std::int64_t repeats = 1;    ///< each with other folds and other initial weights
   std::int64_t only_fold = 0;  ///< 1 to folds: run this one alone; 0: all
   std::uint64_t seed = 0;
-  int threads = 0;  ///< as many folds are trained at once, each on one thread; a single one on all; 0: all cores
   progress_options progress = {};
 };
 
@@ -70,13 +69,29 @@ struct cross_validation_result {
   }
 };
 
+namespace detail {
+/// `body(backend, i)` for each fold: on a CPU as many at once as it has threads, each on a single-threaded worker; a fold
+/// alone has them all.
+template <class Body>
+void each_fold(cpu& backend, std::int64_t count, Body&& body) {
+  if (count == 1) return body(backend, std::int64_t{0});
+  for (int t = 0; t < backend.thread_count(); ++t) backend.worker(t);
+  parallel_for(backend, count, 1, [&](row_range one, int thread) { body(backend.worker(thread), one.first); });
+}
+/// Elsewhere one after the other.
+template <backend Backend, class Body>
+void each_fold(Backend& backend, std::int64_t count, Body&& body) {
+  for (std::int64_t i = 0; i < count; ++i) body(backend, i);
+}
+}  // namespace detail
+
 /// Repeated stratified k-fold cross-validation that keeps groups (patients) together; `groups` may be empty. For every
-/// fold it calls `run(cpu&, const fold&, seed) -> std::pair<evaluation, history>`, several at once, each with a
-/// single-threaded backend of its own, so `run` must share nothing that it writes. The seed is a function of
-/// `options.seed`, repeat and fold; results do not depend on `threads`. Errors: as `stratified_k_fold`; value_error for
+/// fold it calls `run(backend, const fold&, seed) -> std::pair<evaluation, history>`, on a CPU several at once, each with
+/// a single-threaded backend of its own, so `run` must share nothing that it writes. The seed is a function of
+/// `options.seed`, repeat and fold; results do not depend on the number of threads. Errors: as `stratified_k_fold`; value_error for
 /// repeats < 1 or a fold that is not there; the first exception of a fold.
-template <class Run>
-cross_validation_result cross_validate(std::span<const std::int64_t> labels, std::span<const std::string> groups,
+template <backend Backend, class Run>
+cross_validation_result cross_validate(Backend& backend, std::span<const std::int64_t> labels, std::span<const std::string> groups,
                                        const cross_validation_options& options, Run&& run) {
   constexpr const char* op = "milkit::train::cross_validate";
   expect_value(options.repeats >= 1, op, "repeats is ", options.repeats, ", expected at least 1");
@@ -104,17 +119,15 @@ cross_validation_result cross_validate(std::span<const std::int64_t> labels, std
   std::mutex mutex;
   std::int64_t done = 0;
   double accuracy_sum = 0;
-  cpu pool{.threads = options.threads};
-  parallel_for(pool, static_cast<std::int64_t>(tasks.size()), 1, [&](row_range one) {
-    const task& t = tasks[static_cast<std::size_t>(one.first)];
-    fold_result& out = all.folds[static_cast<std::size_t>(one.first)];
+  detail::each_fold(backend, static_cast<std::int64_t>(tasks.size()), [&](Backend& own, std::int64_t i) {
+    const task& t = tasks[static_cast<std::size_t>(i)];
+    fold_result& out = all.folds[static_cast<std::size_t>(i)];
     out.repeat = t.repeat;
     out.fold = t.fold;
     out.test = t.split.test;
-    cpu backend{.threads = tasks.size() == 1 ? options.threads : 1};
     const random_stream seeds(options.seed, static_cast<std::uint64_t>(t.repeat),
                               1 + static_cast<std::uint64_t>(t.fold));
-    std::tie(out.result, out.history) = run(backend, t.split, seeds.below(std::uint64_t{1} << 62, 0, 0));
+    std::tie(out.result, out.history) = run(own, t.split, seeds.below(std::uint64_t{1} << 62, 0, 0));
     const std::lock_guard lock(mutex);
     accuracy_sum += out.result.accuracy;
     ++done;

@@ -51,18 +51,19 @@ struct sgd {
   }
 };
 
-/// Adam with L2: the decay is added to the gradient, before the moments; see `ops::adam_step`.
-struct adam {
+/// Adam (Kingma & Ba 2015) or, with `Decoupled`, AdamW (Loshchilov & Hutter 2019); see `ops::adam_step`.
+template <bool Decoupled>
+struct adaptive_moments {
   static constexpr int moments = 2;
   double learning_rate = 1e-3;
   double beta1 = 0.9;
   double beta2 = 0.999;
   double eps = 1e-8;
-  double weight_decay = 0;
+  double weight_decay = Decoupled ? 1e-2 : 0.0;
 
   std::string settings() const {
-    return message("adam, learning rate ", learning_rate, ", betas ", beta1, " ", beta2, ", eps ", eps,
-                   ", weight decay ", weight_decay);
+    return message(Decoupled ? "adamw" : "adam", ", learning rate ", learning_rate, ", betas ", beta1, " ", beta2,
+                   ", eps ", eps, ", weight decay ", weight_decay);
   }
 
   template <backend Backend, class T, class Space>
@@ -75,39 +76,14 @@ struct adam {
                     .beta2 = beta2,
                     .eps = eps,
                     .weight_decay = weight_decay,
-                    .decoupled = false,
+                    .decoupled = Decoupled,
                     .gradient_scale = now.gradient_scale});
   }
 };
-
-/// AdamW: the decay shrinks the weights and leaves the gradient alone; see `ops::adam_step`.
-struct adamw {
-  static constexpr int moments = 2;
-  double learning_rate = 1e-3;
-  double beta1 = 0.9;
-  double beta2 = 0.999;
-  double eps = 1e-8;
-  double weight_decay = 1e-2;
-
-  std::string settings() const {
-    return message("adamw, learning rate ", learning_rate, ", betas ", beta1, " ", beta2, ", eps ", eps,
-                   ", weight decay ", weight_decay);
-  }
-
-  template <backend Backend, class T, class Space>
-  void step(Backend& backend, vector_view<T, Space> weights, vector_view<const std::type_identity_t<T>, Space> gradient,
-            const std::array<vector_view<T, Space>, 2>& moment, const step_options& now) const {
-    ops::adam_step(backend, weights, gradient, moment[0], moment[1],
-                   {.step = now.step,
-                    .learning_rate = now.learning_rate,
-                    .beta1 = beta1,
-                    .beta2 = beta2,
-                    .eps = eps,
-                    .weight_decay = weight_decay,
-                    .decoupled = true,
-                    .gradient_scale = now.gradient_scale});
-  }
-};
+/// The decay is added to the gradient, before the moments: L2.
+using adam = adaptive_moments<false>;
+/// The decay shrinks the weights and leaves the gradient alone.
+using adamw = adaptive_moments<true>;
 
 /// The factor that shortens a gradient of this norm to `limit`: min(1, limit / norm); a limit of 0 means no clipping.
 /// Errors: value_error for a norm that is not finite (before any weight is touched) and for a limit below 0.

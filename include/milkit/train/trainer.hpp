@@ -21,7 +21,7 @@
 /// A network that a trainer can train has
 ///
 ///     double train_bags(backend, weights, bags, labels, loss, scale, gradient, pass) const;  // adds scale * gradient
-///     void infer(backend, weights, bags, logits) const;                                      // logits [bags, classes]
+///     void infer(backend, weights, bags, logits) const;     // logits [bags, columns], as many as the loss asks for
 ///
 /// where `bags` is what the data set's `bag(i)` gives, and `labels` is a host vector of one label a bag.
 namespace milkit::train {
@@ -65,7 +65,8 @@ struct fit_options {
   std::string label = "training";
 };
 
-/// Trains a network bag by bag. Everything that is drawn (order, dropout, augmentation) is a function of seed, epoch
+/// Trains a network bag by bag, where the backend works: the weights must be there (`initial_parameters<T>(backend,
+/// network)`), bags may be in the host's memory. Everything that is drawn (order, dropout, augmentation) is a function of seed, epoch
 /// and step, so that the same seed gives the same weights at any thread count, and a training that was killed and
 /// started again with its checkpoint ends with the same bits as one that was not. A checkpoint of other settings is
 /// refused (io_error): seed, number type and of bags, sampling, bags a step, clipping, criterion, optimizer, schedule
@@ -85,41 +86,39 @@ class trainer {
 
   const Network& network() const { return network_; }
 
-  template <class T, bag_dataset Training>
-  history fit(parameters<Network, T>& weights, Training& training, const fit_options& options = {}) {
-    return run<T, Training, Training>(weights, training, nullptr, options);
+  template <class T, class Space, bag_dataset Training>
+  history fit(parameters<Network, T, Space>& weights, Training& training, const fit_options& options = {}) {
+    return run(weights, training, static_cast<Training*>(nullptr), options);
   }
-  template <class T, bag_dataset Training, bag_dataset Validation>
-  history fit(parameters<Network, T>& weights, Training& training, Validation& validation,
+  template <class T, class Space, bag_dataset Training, bag_dataset Validation>
+  history fit(parameters<Network, T, Space>& weights, Training& training, Validation& validation,
               const fit_options& options = {}) {
     return run(weights, training, &validation, options);
   }
 
   /// Loss, metrics and probabilities over a data set, without dropout and augmentation.
-  template <class T, bag_dataset Dataset>
-  evaluation evaluate(const parameters<Network, T>& weights, Dataset& dataset) {
-    const std::int64_t size = dataset.size(), classes = dataset.classes();
+  template <class T, class Space, bag_dataset Dataset>
+  evaluation evaluate(const parameters<Network, T, Space>& weights, Dataset& dataset) {
+    expect_resident<Space>();
+    const std::int64_t size = dataset.size(), classes = dataset.classes(), columns = loss_.columns(classes);
     expect_value(size > 0, "milkit::train::trainer", "there are no bags to evaluate");
     evaluation result;
     confusion_matrix confusion(classes);
     double total = 0, total_weight = 0;
     for (std::int64_t i = 0; i < size; ++i) {
       const auto scope = backend_->workspace.scope();
-      const auto logits = backend_->workspace.template allocate<T>(shape<2>{1, classes});
+      const auto logits = backend_->workspace.template allocate<T>(shape<2>{1, columns});
       network_.infer(*backend_, weights.flat(), dataset.bag(i), logits);
       const std::int64_t label = dataset.label(i);
-      total += loss_.weight(label) * loss_.value(*backend_, logits, one(label));
+      total += loss_.weight(label) * loss::value(loss_, *backend_, logits, one(label));
       total_weight += loss_.weight(label);
-      const T* row = logits.data();
-      const double peak = static_cast<double>(*std::max_element(row, row + classes));
-      double mass = 0;
-      for (std::int64_t c = 0; c < classes; ++c) mass += std::exp(static_cast<double>(row[c]) - peak);
-      for (std::int64_t c = 0; c < classes; ++c)
-        result.probabilities.push_back(std::exp(static_cast<double>(row[c]) - peak) / mass);
-      const std::int64_t prediction = std::max_element(row, row + classes) - row;
+      const auto row = to_host(*backend_, vector_view<const T, Space>(logits.data(), {columns}));
+      const std::vector<double> p = loss_.probabilities(std::vector<double>(row.data(), row.data() + columns));
+      const std::int64_t prediction = std::max_element(p.begin(), p.end()) - p.begin();
       confusion.add(label, prediction);
       result.labels.push_back(label);
       result.predictions.push_back(prediction);
+      result.probabilities.insert(result.probabilities.end(), p.begin(), p.end());
     }
     result.loss = total / total_weight;
     result.accuracy = accuracy(confusion);
@@ -128,9 +127,11 @@ class trainer {
   }
 
  private:
-  template <class T, class Training, class Validation>
-  history run(parameters<Network, T>& weights, Training& training, Validation* validation, const fit_options& options) {
+  template <class T, class Space, class Training, class Validation>
+  history run(parameters<Network, T, Space>& weights, Training& training, Validation* validation,
+              const fit_options& options) {
     constexpr const char* op = "milkit::train::trainer";
+    expect_resident<Space>();
     expect_value(options.epochs > 0, op, "epochs is ", options.epochs, ", expected at least 1");
     expect_value(options.bags_per_step > 0, op, "bags_per_step is ", options.bags_per_step, ", expected at least 1");
     expect_value(options.clip_norm >= 0, op, "clip_norm is ", options.clip_norm, ", expected at least 0");
@@ -139,11 +140,11 @@ class trainer {
                  ", expected at least 1");
     expect_dataset(training, "");
     if (validation) expect_dataset(*validation, "validation ");
-    training_state<T> state(weights.flat().extent(0), Optimizer::moments);
-    parameters<Network, T> gradient = weights.zeros();
+    training_state<T, Space> state(weights.flat().extent(0), Optimizer::moments);
+    parameters<Network, T, Space> gradient = weights.zeros();
     const std::string settings = settings_text<T>(options, training.size(), validation ? validation->size() : 0);
     if (!options.checkpoint.empty() && std::filesystem::exists(options.checkpoint))
-      load_checkpoint(options.checkpoint, weights.entries(), weights.flat(), state, settings);
+      load_checkpoint(options.checkpoint, weights, state, settings);
 
     progress_options bar = options.progress;
     bar.already_done = state.epoch * training.size();
@@ -169,22 +170,22 @@ class trainer {
       if (state.best_epoch < 0 ? !std::isnan(score) : score > state.best_score) {
         state.best_epoch = state.epoch;
         state.best_score = score;
-        std::copy_n(weights.flat().data(), weights.flat().extent(0), state.best_weights.data());
+        ops::copy_rows(*backend_, std::as_const(weights).flat(), state.best_weights.view());
       }
       const bool last = state.epoch == options.epochs || stopped(state, options);
       if (!options.checkpoint.empty() && (state.epoch % options.checkpoint_every == 0 || last))
-        save_checkpoint<T>(options.checkpoint, weights.entries(), weights.flat(), state, settings);
+        save_checkpoint(options.checkpoint, weights, state, settings);
       if (options.on_epoch)
         options.on_epoch({state.epoch, options.epochs, rate, train_loss, validation ? &result : nullptr});
     }
     if (validation && options.restore_best && state.best_epoch > 0)
-      std::copy_n(state.best_weights.data(), weights.flat().extent(0), weights.flat().data());
+      ops::copy_rows(*backend_, std::as_const(state.best_weights).view(), weights.flat());
     return state.history;
   }
 
-  template <class T, class Training, class State>
-  double train_epoch(parameters<Network, T>& weights, parameters<Network, T>& gradient, Training& training,
-                     State& state, double rate, const fit_options& options, train::progress& progress,
+  template <class T, class Space, class Training, class State>
+  double train_epoch(parameters<Network, T, Space>& weights, parameters<Network, T, Space>& gradient,
+                     Training& training, State& state, double rate, const fit_options& options, train::progress& progress,
                      const std::vector<metric>& figures) {
     const auto epoch = static_cast<std::uint64_t>(state.epoch);
     const std::vector<std::int64_t> order =
@@ -216,27 +217,34 @@ class trainer {
     return total / total_weight;
   }
 
-  template <class T, class State>
-  void update(parameters<Network, T>& weights, parameters<Network, T>& gradient, State& state, double rate,
-              double clip_norm, std::span<const std::int64_t> bags) {
-    std::array<vector_view<T>, static_cast<std::size_t>(Optimizer::moments)> moments;
+  template <class T, class Space, class State>
+  void update(parameters<Network, T, Space>& weights, parameters<Network, T, Space>& gradient, State& state,
+              double rate, double clip_norm, std::span<const std::int64_t> bags) {
+    std::array<vector_view<T, Space>, static_cast<std::size_t>(Optimizer::moments)> moments;
     for (std::size_t m = 0; m < moments.size(); ++m) moments[m] = state.moments[m].view();
-    const vector_view<const T> flat = gradient.flat();
+    const vector_view<const T, Space> flat = gradient.flat();
     const auto scope = backend_->workspace.scope();
-    const auto norm = backend_->workspace.template allocate<double>(1);
-    ops::l2_norm(*backend_, flat, norm);
-    if (!std::isfinite(norm(0))) {
+    const auto result = backend_->workspace.template allocate<double>(1);
+    ops::l2_norm(*backend_, flat, result);
+    const double norm = to_host(*backend_, vector_view<const double, Space>(result))(0);
+    if (!std::isfinite(norm)) {
       std::string names;
       for (const std::int64_t i : bags) names += message(names.empty() ? "" : ", ", i);
       throw value_error(message("milkit::train::trainer: the gradient of bag ", names, " in epoch ", state.epoch + 1,
-                                " has the norm ", norm(0), ", expected a finite number"));
+                                " has the norm ", norm, ", expected a finite number"));
     }
-    const double scale = clip_factor(norm(0), clip_norm);
+    const double scale = clip_factor(norm, clip_norm);
     ++state.step;
     optimizer_.step(*backend_, weights.flat(), flat, moments,
                     {.step = state.step, .learning_rate = rate, .gradient_scale = scale});
   }
 
+  template <class Space>
+  static void expect_resident() {
+    static_assert(std::is_same_v<Space, typename Backend::space>,
+                  "milkit::train::trainer: the weights are in another memory space than the backend; make them with "
+                  "initial_parameters<T>(backend, network), or copy them: weights.to<Space>()");
+  }
   template <class Dataset>
   static auto bag_of(Dataset& dataset, std::int64_t i, const random_stream& random) {
     if constexpr (requires { dataset.bag(i, random); }) return dataset.bag(i, random);
@@ -252,9 +260,10 @@ class trainer {
     return how == criterion::loss ? -e.loss : how == criterion::accuracy ? e.accuracy : e.auroc;
   }
   template <class Dataset>
-  static void expect_dataset(Dataset& dataset, const char* which) {
+  void expect_dataset(Dataset& dataset, const char* which) const {
     constexpr const char* op = "milkit::train::trainer";
     expect_value(dataset.size() > 0, op, "there are no ", which, "bags");
+    static_cast<void>(loss_.columns(dataset.classes()));  // it throws for classes that it cannot tell
     for (std::int64_t i = 0; i < dataset.size(); ++i)
       expect_value(dataset.label(i) >= 0 && dataset.label(i) < dataset.classes(), op, which, "bag ", i, " has label ",
                    dataset.label(i), ", expected 0 to ", dataset.classes() - 1);
