@@ -123,6 +123,9 @@ TEST_CASE("cuda: a bias is added by the product in float32, by a pass of its own
   };
   CHECK(kernels(float()) == 0);
   CHECK(kernels(double()) == 1);
+  emulation::the_matmul_library().biases = false;
+  CHECK(kernels(float()) == 1);
+  emulation::the_matmul_library().biases = true;
   agree(0, [](auto& b, auto x, auto w, auto bias, auto y) { ops::linear(b, x, w, bias, y); }, tensor<float, 2>(shape{3, 0}), tensor<float, 2>(shape{4, 0}),
         normals<float>(shape{4}, 1), normals<float>(shape{3, 4}, 2));  // no terms
 }
