@@ -37,13 +37,8 @@ struct bag_view {
     requires(std::is_same_v<Space, typename Backend::space> || std::is_same_v<Space, host_space>)
   view<const T, Rank, typename Backend::space> read([[maybe_unused]] Backend& backend, row_range rows) const {
     const auto own = instances.rows(rows.first, rows.count);
-    if constexpr (std::is_same_v<Space, typename Backend::space>) {
-      return own;
-    } else {
-      const auto resident = backend.kept_memory().template allocate<T>(own.shape());
-      if (!backend.workspace.planning()) copy_async(backend, own, resident);
-      return resident;
-    }
+    if constexpr (std::is_same_v<Space, typename Backend::space>) return own;
+    else return resident(backend, own);
   }
 };
 template <class T, int Rank, class Space>
