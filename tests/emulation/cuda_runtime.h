@@ -88,6 +88,7 @@ inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   return error;
 }
 inline cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  emulation::the_card().capturing.erase(stream);
   delete stream;
   return cudaSuccess;
 }
@@ -95,13 +96,16 @@ inline cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 inline cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   if (!stream || stream->captured) return emulation::answer(cudaErrorStreamCaptureUnsupported);
   stream->captured = new emulation::work_list;
-  ++emulation::the_card().capturing;
+  stream->invalidated = false;
+  emulation::the_card().capturing.insert(stream);
   return emulation::answer(cudaSuccess);
 }
 inline cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   *graph = std::exchange(stream->captured, nullptr);
-  --emulation::the_card().capturing;
-  return emulation::answer(cudaSuccess);
+  emulation::the_card().capturing.erase(stream);
+  if (!std::exchange(stream->invalidated, false)) return emulation::answer(cudaSuccess);
+  delete std::exchange(*graph, nullptr);
+  return emulation::answer(cudaErrorStreamCaptureInvalidated);
 }
 inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t* instance, cudaGraph_t graph, unsigned long long = 0) {
   *instance = new emulation::work_list(*graph);
@@ -153,6 +157,7 @@ inline const char* cudaGetErrorName(cudaError_t error) {
     case cudaErrorNotReady: return "cudaErrorNotReady";
     case cudaErrorIllegalAddress: return "cudaErrorIllegalAddress";
     case cudaErrorStreamCaptureUnsupported: return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorStreamCaptureInvalidated: return "cudaErrorStreamCaptureInvalidated";
     case cudaErrorUnknown: break;
   }
   return "cudaErrorUnknown";
