@@ -84,7 +84,7 @@ inline cudaError_t cudaStreamSynchronize(cudaStream_t) {
 inline cudaError_t cudaDeviceSynchronize() { return cudaStreamSynchronize(nullptr); }
 inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   const cudaError_t error = emulation::answer(cudaSuccess);
-  *stream = error ? nullptr : new emulation::stream;
+  *stream = error ? nullptr : new emulation::stream{emulation::the_card().current};
   return error;
 }
 inline cudaError_t cudaStreamDestroy(cudaStream_t stream) {
@@ -131,10 +131,12 @@ inline cudaError_t cudaGetDeviceCount(int* count) {
   return error;
 }
 inline cudaError_t cudaSetDevice(int device) {
-  return emulation::answer(device >= 0 && device < emulation::the_card().count ? cudaSuccess : cudaErrorInvalidDevice);
+  if (device < 0 || device >= emulation::the_card().count) return emulation::answer(cudaErrorInvalidDevice);
+  emulation::the_card().current = device;
+  return cudaSuccess;
 }
 inline cudaError_t cudaGetDevice(int* device) {
-  *device = 0;
+  *device = emulation::the_card().current;
   return emulation::answer(cudaSuccess);
 }
 inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr which, int) {
@@ -154,6 +156,7 @@ inline const char* cudaGetErrorName(cudaError_t error) {
     case cudaErrorInsufficientDriver: return "cudaErrorInsufficientDriver";
     case cudaErrorNoDevice: return "cudaErrorNoDevice";
     case cudaErrorInvalidDevice: return "cudaErrorInvalidDevice";
+    case cudaErrorInvalidResourceHandle: return "cudaErrorInvalidResourceHandle";
     case cudaErrorNotReady: return "cudaErrorNotReady";
     case cudaErrorIllegalAddress: return "cudaErrorIllegalAddress";
     case cudaErrorStreamCaptureUnsupported: return "cudaErrorStreamCaptureUnsupported";
