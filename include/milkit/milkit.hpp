@@ -78,6 +78,7 @@
 #include <milkit/train/history.hpp>
 #include <milkit/train/metrics.hpp>
 #include <milkit/train/optimizer.hpp>
+#include <milkit/train/predictions.hpp>
 #include <milkit/train/progress.hpp>
 #include <milkit/train/schedule.hpp>
 #include <milkit/train/splits.hpp>

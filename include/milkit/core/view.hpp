@@ -150,4 +150,12 @@ void expect_shape(std::string_view op, std::string_view what, const view<T, Rank
     throw shape_error(message(op, ": ", what, " is ", to_string(got.shape()), ", expected ", to_string(want)));
 }
 
+/// Throws shape_error unless the view's rows follow one another without gaps.
+template <class T, int Rank, class Space>
+void expect_contiguous(std::string_view op, std::string_view what, const view<T, Rank, Space>& got) {
+  if (!got.contiguous())
+    throw shape_error(message(op, ": rows of ", what, " lie ", got.stride(), " elements apart, expected ",
+                              got.row_size()));
+}
+
 }  // namespace milkit

@@ -147,7 +147,7 @@ class csv_lines {
 
 /// Parses comma-separated text (RFC 4180: quoted fields may hold commas, line ends and doubled quotes; LF or CRLF; a
 /// byte order mark and empty lines are skipped). `file` is for messages. A line with another number of fields than the
-/// first one, or a quote that does not end: io_error with file and line.
+/// first one: io_error with file, line and column; a quote that does not end: with file and line.
 inline csv_table parse_csv(std::string_view text, const std::string& file, bool header) {
   csv_table table;
   table.file = file;
@@ -157,7 +157,10 @@ inline csv_table parse_csv(std::string_view text, const std::string& file, bool 
   while (lines.next(fields)) {
     if (wanted == 0) wanted = fields.size();
     if (fields.size() != wanted)
-      throw io_error(message(file, ", line ", lines.line(), ": has ", fields.size(), " fields, expected ", wanted));
+      throw io_error(message(file, ", line ", lines.line(), ": has ", fields.size(), " fields, expected ", wanted,
+                             fields.size() < wanted ? "; the first that is missing is column "
+                                                    : "; the first that is too many is column ",
+                             (std::min)(fields.size(), wanted) + 1));
     if (header && table.header.empty()) {
       table.header = std::move(fields);
     } else {

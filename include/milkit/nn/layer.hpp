@@ -72,6 +72,8 @@ enum class init { torch, xavier_uniform, xavier_normal, kaiming_uniform, kaiming
 struct dims {
   static constexpr int max_rank = 4;
   constexpr dims(std::initializer_list<std::int64_t> list) {
+    if (list.size() > max_rank)
+      throw shape_error(message("milkit: a parameter has ", list.size(), " extents, expected at most ", max_rank));
     for (const std::int64_t e : list) extent[rank++] = e;
   }
   constexpr std::int64_t size() const {
@@ -136,11 +138,14 @@ constexpr std::int64_t parameter_stretch(const Layer& layer) {
 }
 
 /// Takes views off a layer's stretch one after the other, in the order in which the layer describes them. A stretch of
-/// length 0 (absent) gives absent views.
+/// length 0 (absent) gives absent views. Errors: shape_error past the end, and for a stretch whose elements lie apart.
 template <class T, class Space>
 class parameter_cursor {
  public:
-  explicit parameter_cursor(vector_view<T, Space> stretch) : rest_(stretch) {}
+  explicit parameter_cursor(vector_view<T, Space> stretch) : rest_(stretch) {
+    if (!stretch.contiguous())
+      throw shape_error(message("milkit: a layer's parameters lie ", stretch.stride(), " elements apart, expected 1"));
+  }
   matrix_view<T, Space> matrix(std::int64_t rows, std::int64_t cols) { return {take(rows * cols), {rows, cols}}; }
   vector_view<T, Space> vector(std::int64_t count) { return {take(count), {count}}; }
   template <class Layer>

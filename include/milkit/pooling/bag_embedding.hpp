@@ -84,8 +84,13 @@ struct bag_embedding {
     if (!logits.absent()) expect_shape(op, "logits", logits, shape<2>{rows, Pooler::scores});
     if (!attention.absent()) expect_shape(op, "attention", attention, shape<2>{rows, Pooler::attentions});
 
-    kept.offsets = offsets;
-    kept.backend_offsets = to_backend(backend, offsets);
+    // Copied, because backward reads them when the caller's batch of one bag, which holds its offsets, may be gone.
+    const auto own_offsets = backend.workspace.template allocate_on_host<std::int64_t>(offsets.extent(0));
+    const bool planning = backend.workspace.planning();
+    for (std::int64_t b = 0; b <= bags && !planning; ++b) own_offsets(b) = offsets(b);
+    kept.offsets = planning ? offsets : vector_view<const std::int64_t>(own_offsets);
+    kept.backend_offsets = to_backend(backend, kept.offsets);
+    kept.chunks = {};
     kept.chunk_rows = chunk_rows > 0 ? chunk_rows : default_chunk_rows(backend, weights, source, pass);
     kept.logits = logits.absent() ? backend.workspace.template allocate<T>(shape<2>{rows, Pooler::scores}) : logits;
     kept.states = backend.workspace.template allocate<double>(shape<2>{bags, pooler.state_width(features)});
