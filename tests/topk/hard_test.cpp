@@ -3,24 +3,28 @@
 #include <support/topk_check.hpp>
 
 using namespace milkit;
-using test::run_topk;
 
 namespace {
 
 template <class T>
 reference::indices hard(const std::vector<T>& scores, std::int64_t k) {
-  const auto rows = static_cast<std::size_t>((std::min)(k, static_cast<std::int64_t>(scores.size())));
-  const auto got = run_topk(topk::hard{k}, scores, reference::zeros(rows, scores.size()));
-  reference::indices selected;
-  for (std::size_t row = 0; row < rows; ++row)
-    for (std::size_t n = 0; n < scores.size(); ++n)
-      if (got.indicator(row, n) != 0) {
-        CHECK(got.indicator(row, n) == 1);
-        selected.push_back(static_cast<std::int64_t>(n));
-      }
-  CHECK(selected.size() == rows);
-  CHECK(test::elements(got.dscores) == std::vector<double>(scores.size(), 0.0));
-  return selected;
+  cpu backend{.threads = 2};
+  const auto scope = backend.workspace.scope();
+  const auto selected = topk::hard{k}.select(backend, test::vector_of(scores), pass{});
+  CHECK(selected.rows() == (std::min)(k, static_cast<std::int64_t>(scores.size())));
+  CHECK(selected.single);
+  bool ones = true;
+  for (std::int64_t row = 0; row < selected.rows(); ++row)
+    ones = ones && selected.offsets(row) == row && selected.weights(row) == 1;
+  CHECK(ones);
+  CHECK(selected.offsets(selected.rows()) == selected.rows());
+  std::vector<T> dscores(scores.size(), T(7));
+  topk::hard{k}.select_backward(backend, test::vector_of(scores), selected, vector_view<const T>(),
+                                vector_view<T>(dscores.data(), {static_cast<std::int64_t>(scores.size())}), pass{});
+  CHECK(dscores == std::vector<T>(scores.size(), T(0)));
+  reference::indices columns;
+  for (std::int64_t row = 0; row < selected.rows(); ++row) columns.push_back(selected.columns(row));
+  return columns;
 }
 
 }  // namespace
