@@ -154,14 +154,14 @@ struct bag_embedding {
                     dattention.rows(chunk.rows.first, chunk.rows.count), dots);
       }
     }
-    // Chunks that follow each other on one stream add to the gradient themselves, in their order.
-    const bool direct = chunks == 1 || !is_cpu<Backend>;
+    // The first chunk adds to the gradient itself, and so do all that follow each other on one stream.
+    const auto direct = [](std::int64_t i) { return i == 0 || !is_cpu<Backend>; };
     parallel_in_order(
         backend, chunks,
         [&](Backend& worker, std::int64_t i) {
           const auto chunk = chunk_at(kept, rows, i);
-          const auto part = direct ? gradient : worker.workspace.template allocate<T>(gradient.extent(0));
-          if (!direct) ops::fill(worker, part, T(0));
+          const auto part = direct(i) ? gradient : worker.workspace.template allocate<T>(gradient.extent(0));
+          if (!direct(i)) ops::fill(worker, part, T(0));
           chunk_saved<Source, Backend> own;
           if (i >= kept.chunks.extent(0)) encode(worker, weights, source, chunk.rows, own, kept.logits, pass);
           else if (worker.workspace.planning()) plan_encode(worker, weights, source, chunk.rows, own, pass);
@@ -174,8 +174,8 @@ struct bag_embedding {
                  pass.from_row(chunk.rows.first));
           return part;
         },
-        [&](Backend& worker, std::int64_t, vector_view<T, Space> part) {
-          if (!direct) ops::copy_rows(worker, part, gradient, true);
+        [&](Backend& worker, std::int64_t i, vector_view<T, Space> part) {
+          if (!direct(i)) ops::copy_rows(worker, part, gradient, true);
         });
   }
 
