@@ -209,6 +209,12 @@ template <class T, class U, int Rank, class From, class To>
 void copy_async(cuda& backend, view<T, Rank, From> from, view<U, Rank, To> to) {
   detail::queue_copy(backend, from, to, detail::copy_kind<From, To>);
 }
+template <class T, int Rank>
+view<const T, Rank, device_space> resident(cuda& backend, view<const T, Rank> host) {
+  const auto device = backend.kept_memory().template allocate<T>(host.shape());
+  if (!backend.workspace.planning()) copy_async(backend, host, device);
+  return device;
+}
 template <class T, class U, int Rank, class From, class To>
   requires(!std::is_same_v<From, host_space> || !std::is_same_v<To, host_space>)
 void copy(cuda& backend, view<T, Rank, From> from, view<U, Rank, To> to) {

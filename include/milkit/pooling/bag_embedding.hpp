@@ -84,8 +84,13 @@ struct bag_embedding {
     if (!logits.absent()) expect_shape(op, "logits", logits, shape<2>{rows, Pooler::scores});
     if (!attention.absent()) expect_shape(op, "attention", attention, shape<2>{rows, Pooler::attentions});
 
-    kept.offsets = offsets;
-    kept.backend_offsets = to_backend(backend, offsets);
+    // Copied, because backward reads them when the caller's batch of one bag, which holds its offsets, may be gone.
+    const auto own_offsets = backend.workspace.template allocate_on_host<std::int64_t>(offsets.extent(0));
+    const bool planning = backend.workspace.planning();
+    for (std::int64_t b = 0; b <= bags && !planning; ++b) own_offsets(b) = offsets(b);
+    kept.offsets = planning ? offsets : vector_view<const std::int64_t>(own_offsets);
+    kept.backend_offsets = to_backend(backend, kept.offsets);
+    kept.chunks = {};
     kept.chunk_rows = chunk_rows > 0 ? chunk_rows : default_chunk_rows(backend, weights, source, pass);
     kept.logits = logits.absent() ? backend.workspace.template allocate<T>(shape<2>{rows, Pooler::scores}) : logits;
     kept.states = backend.workspace.template allocate<double>(shape<2>{bags, pooler.state_width(features)});
@@ -149,14 +154,14 @@ struct bag_embedding {
                     dattention.rows(chunk.rows.first, chunk.rows.count), dots);
       }
     }
-    // Chunks that follow each other on one stream add to the gradient themselves, in their order.
-    const bool direct = chunks == 1 || !is_cpu<Backend>;
+    // The first chunk adds to the gradient itself, and so do all that follow each other on one stream.
+    const auto direct = [](std::int64_t i) { return i == 0 || !is_cpu<Backend>; };
     parallel_in_order(
         backend, chunks,
         [&](Backend& worker, std::int64_t i) {
           const auto chunk = chunk_at(kept, rows, i);
-          const auto part = direct ? gradient : worker.workspace.template allocate<T>(gradient.extent(0));
-          if (!direct) ops::fill(worker, part, T(0));
+          const auto part = direct(i) ? gradient : worker.workspace.template allocate<T>(gradient.extent(0));
+          if (!direct(i)) ops::fill(worker, part, T(0));
           chunk_saved<Source, Backend> own;
           if (i >= kept.chunks.extent(0)) encode(worker, weights, source, chunk.rows, own, kept.logits, pass);
           else if (worker.workspace.planning()) plan_encode(worker, weights, source, chunk.rows, own, pass);
@@ -169,8 +174,8 @@ struct bag_embedding {
                  pass.from_row(chunk.rows.first));
           return part;
         },
-        [&](Backend& worker, std::int64_t, vector_view<T, Space> part) {
-          if (!direct) ops::copy_rows(worker, part, gradient, true);
+        [&](Backend& worker, std::int64_t i, vector_view<T, Space> part) {
+          if (!direct(i)) ops::copy_rows(worker, part, gradient, true);
         });
   }
 
