@@ -76,9 +76,8 @@ class view {
 
   /// A view of mutable elements is a view of constant ones.
   template <class U>
-  requires(std::is_const_v<T>&& std::is_same_v<std::remove_const_t<T>, U>) MILKIT_HD
-      constexpr view(view<U, Rank, Space> other)
-      : view(other.data(), other.shape(), other.stride()) {}
+    requires(std::is_const_v<T> && std::is_same_v<std::remove_const_t<T>, U>)
+  MILKIT_HD constexpr view(view<U, Rank, Space> other) : view(other.data(), other.shape(), other.stride()) {}
 
   MILKIT_HD constexpr T* data() const { return data_; }
   MILKIT_HD constexpr const milkit::shape<Rank>& shape() const { return shape_; }

@@ -178,7 +178,8 @@ inline csv_table read_csv(const std::filesystem::path& path, bool header = true)
 
 /// A number as the shortest text that reads back as the same number (`nan`, `inf` and `-inf` where it is not finite).
 template <class T>
-requires std::integral<T> || std::floating_point<T> std::string number_text(T value) {
+  requires std::integral<T> || std::floating_point<T>
+std::string number_text(T value) {
   char buffer[64];
   return {buffer, std::to_chars(buffer, buffer + sizeof(buffer), value).ptr};
 }
@@ -204,7 +205,10 @@ class csv_writer {
     if (text_.size() > (std::size_t{1} << 16)) flush();
   }
   template <class... Fields>
-  requires(sizeof...(Fields) > 1) void row(const Fields&... fields) { row(std::vector<std::string>{field(fields)...}); }
+    requires(sizeof...(Fields) > 1)
+  void row(const Fields&... fields) {
+    row(std::vector<std::string>{field(fields)...});
+  }
 
   void commit() {
     flush();

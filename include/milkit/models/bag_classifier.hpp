@@ -13,9 +13,8 @@ namespace milkit::models {
 /// The classic network of multiple-instance learning: encoder (instance by instance), pooler (bag to embedding),
 /// classifier (embedding to class logits). With `pooling::gated_attention` it is AB-MIL (Ilse, Tomczak & Welling 2018):
 ///
-///     using abmil = bag_classifier<nn::sequential<nn::linear<1024, 512>, nn::relu>, pooling::gated_attention<512,
-///     256>,
-///                                  nn::linear<512, 2>>;
+///     using abmil = bag_classifier<nn::sequential<nn::linear<1024, 512>, nn::relu>,
+///                                  pooling::gated_attention<512, 256>, nn::linear<512, 2>>;
 ///
 /// Takes ragged batches of bags; each bag has attention for its instances and logits [classes]. Parameters:
 /// `encoder.*`, `pooler.*`, `classifier.*`. Memory and chunks: see pooling::bag_embedding.

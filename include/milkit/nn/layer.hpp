@@ -9,17 +9,16 @@
 /// Layers. A layer is a small value that describes: its dimensions are its type, its options its members; it owns no
 /// weights. It has
 ///
-///     static constexpr std::int64_t in_features, out_features;   // `any_features`: takes and gives what comes;
-///                                                                // `dynamic_extent`: known at run time. Images:
-///                                                                channels
-///     static constexpr bool row_wise;      // a row of the output depends on that row of the input alone
-///     static constexpr bool in_place;      // output may be the input's memory
-///     static constexpr bool keeps_output;  // backward reads the values of the output
-///     shape<R'> output_shape(shape<R>) const;                    // checks, shape_error
-///     void describe(Visitor&) const;                             // its parameters and children, in order: see
-///     parameters.hpp template <class Input> using saved = ...;                  // what backward needs: views,
-///     trivially copyable void forward(backend, weights, input, output, saved&, pass) const; void backward(backend,
-///     weights, saved, doutput, dinput, gradient, pass) const;
+///     static constexpr std::int64_t in_features, out_features;  // `any_features`: takes and gives what comes;
+///                                                               // `dynamic_extent`: a member; images: channels
+///     static constexpr bool row_wise;             // a row of the output depends on that row of the input alone
+///     static constexpr bool in_place;             // output may be the input's memory
+///     static constexpr bool keeps_output;         // backward reads the values of the output
+///     shape<R'> output_shape(shape<R>) const;     // checks, shape_error
+///     void describe(Visitor&) const;              // its parameters and children, in order: see parameters.hpp
+///     template <class Input> using saved = ...;   // what backward needs: views, trivially copyable
+///     void forward(backend, weights, input, output, saved&, pass) const;
+///     void backward(backend, weights, saved, doutput, dinput, gradient, pass) const;
 ///
 /// `weights` and `gradient` are the layer's own stretch of the flat parameters. forward writes `output`, takes memory
 /// for what it saves from `backend.kept_memory()` and leaves it there: the caller opens that scope and ends it after
@@ -28,7 +27,7 @@
 /// nobody wants it) and adds to `gradient`. Both work on any number of rows, 0 included.
 namespace milkit {
 
-/// A dimension that is known at run time: `linear<dynamic_extent, 512>{.in = 166}`.
+/// A dimension that is known at run time: `linear<dynamic_extent, 512>{.in = {166}}`.
 inline constexpr std::int64_t dynamic_extent = -1;
 /// A layer that works on any number of features and keeps it.
 inline constexpr std::int64_t any_features = -2;

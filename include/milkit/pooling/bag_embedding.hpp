@@ -154,12 +154,14 @@ struct bag_embedding {
                     dattention.rows(chunk.rows.first, chunk.rows.count), dots);
       }
     }
+    // The first chunk adds to the gradient itself, and so do all that follow each other on one stream.
+    const auto direct = [](std::int64_t i) { return i == 0 || !is_cpu<Backend>; };
     parallel_in_order(
         backend, chunks,
         [&](Backend& worker, std::int64_t i) {
           const auto chunk = chunk_at(kept, rows, i);
-          const auto part = chunks == 1 ? gradient : worker.workspace.template allocate<T>(gradient.extent(0));
-          if (chunks > 1) ops::fill(worker, part, T(0));
+          const auto part = direct(i) ? gradient : worker.workspace.template allocate<T>(gradient.extent(0));
+          if (!direct(i)) ops::fill(worker, part, T(0));
           chunk_saved<Source, Backend> own;
           if (i >= kept.chunks.extent(0)) encode(worker, weights, source, chunk.rows, own, kept.logits, pass);
           else if (worker.workspace.planning()) plan_encode(worker, weights, source, chunk.rows, own, pass);
@@ -172,8 +174,8 @@ struct bag_embedding {
                  pass.from_row(chunk.rows.first));
           return part;
         },
-        [&](Backend& worker, std::int64_t, vector_view<T, Space> part) {
-          if (chunks > 1) ops::copy_rows(worker, part, gradient, true);
+        [&](Backend& worker, std::int64_t i, vector_view<T, Space> part) {
+          if (!direct(i)) ops::copy_rows(worker, part, gradient, true);
         });
   }
 
@@ -265,16 +267,16 @@ struct bag_embedding {
   }
 
   /// Rows whose values take about the backend's `chunk_bytes`, so that they stay in cache, but within its bounds, so
-  /// that matrix products are large and each chunk's gradient is worth its sum; then chunks of equal size, and an even
-  /// number of them, to keep threads busy.
+  /// that matrix products are large and each chunk's gradient is worth its sum; then chunks of equal size, and for
+  /// threads an even number of them.
   template <class Backend, class Weights, class Source>
   std::int64_t default_chunk_rows(Backend& backend, Weights weights, const Source& source, const pass& pass) const {
     const std::int64_t rows = source.shape()[0];
     const std::size_t row_bytes = (std::max)(kept_bytes(backend, weights, source, 1, pass), std::size_t{1});
     const auto most = std::clamp(Backend::chunk_bytes / static_cast<std::int64_t>(row_bytes), Backend::least_chunk_rows,
                                  Backend::most_chunk_rows);
-    const std::int64_t chunks = chunk_count(rows, most);
-    return chunk_count(rows, chunks > 1 ? chunks + chunks % 2 : 1);
+    const std::int64_t chunks = (std::max)(chunk_count(rows, most), std::int64_t{1});
+    return chunk_count(rows, is_cpu<Backend> && chunks > 1 ? chunks + chunks % 2 : chunks);
   }
 
   /// Memory for the values of as many chunks as `saved_bytes` holds, one row a chunk.

@@ -24,8 +24,8 @@ struct sampling {
 };
 
 struct open_options {
-  std::optional<mpp> given_mpp =
-      {};  ///< the user's word on the size of a level-0 pixel; used where the slide does not know
+  /// The user's word on the size of a level-0 pixel; used where the slide does not know.
+  std::optional<mpp> given_mpp = {};
 };
 
 struct sampling_options {

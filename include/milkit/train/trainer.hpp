@@ -52,14 +52,14 @@ struct fit_options {
   std::int64_t epochs = 100;
   std::uint64_t seed = 0;
   train::sampling sampling = train::sampling::shuffled;
-  std::int64_t bags_per_step =
-      1;                 ///< the weights change by the loss of so many bags, as of one batch (class weights, too)
+  /// The weights change by the loss of so many bags, as of one batch (class weights, too).
+  std::int64_t bags_per_step = 1;
   double clip_norm = 0;  ///< largest L2 norm of the gradient; 0: no clipping
   criterion best_by = criterion::loss;
   std::int64_t patience = 0;  ///< stop after so many epochs without a better validation; 0: never
   bool restore_best = true;   ///< with validation bags, end with the best epoch's weights
-  std::filesystem::path checkpoint =
-      {};  ///< written after each `checkpoint_every` epochs, and read at the start if it is there
+  /// Written after each `checkpoint_every` epochs, and read at the start if it is there.
+  std::filesystem::path checkpoint = {};
   std::int64_t checkpoint_every = 1;
   std::function<void(const epoch_report&)> on_epoch = {};
   progress_options progress = {};
