@@ -42,7 +42,7 @@ for each in "${MILKIT_CUDNN_DIR:-}" "$(dirname "$NVCC")/.." /usr \
   library=$(ls "$each"/lib64/libcudnn.so* "$each"/lib/libcudnn.so* "$each"/lib/x86_64-linux-gnu/libcudnn.so* 2>/dev/null | head -n 1)
   [ -n "$library" ] && cudnn="-DMILKIT_BENCH_CUDNN -I$each/include $library -Xlinker -rpath=$(dirname "$library")"
 done
-[ -n "$cudnn" ] || echo "There is no cuDNN: convolutions are measured by milkit's own kernels alone."
+[ -n "$cudnn" ] || echo "There is no cuDNN: convolutions are those of milkit's own kernels alone."
 
 say "Building for the card into build/cuda"
 mkdir -p build/cuda
@@ -54,7 +54,12 @@ build() {
 tests=
 jobs=
 for source in tests/cuda/*.cu; do
-  build "$source" "" & jobs="$jobs $!"
+  flags=
+  if grep -q cudnn "$source"; then
+    [ -n "$cudnn" ] || continue
+    flags=$cudnn
+  fi
+  build "$source" "$flags" & jobs="$jobs $!"
   tests="$tests build/cuda/$(basename "$source" .cu)"
 done
 program=benchmarks/cuda/cuda_bench.cu

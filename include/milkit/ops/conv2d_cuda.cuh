@@ -78,11 +78,35 @@ struct conv2d_dbias_terms {
   __device__ T operator()(std::int64_t pixel, std::int64_t o) const { return dy.row(pixel / of.out_pixels())[o * of.out_pixels() + pixel % of.out_pixels()]; }
 };
 
+/// Scratch memory of the backend's convolution library, for float; none for double, or without a library.
+template <class T>
+device_vector<std::byte> convolution_scratch(cuda& backend) {
+  if (sizeof(T) != sizeof(float) || backend.convolution.scratch_bytes == 0) return {};
+  return backend.workspace.template allocate<std::byte>(static_cast<std::int64_t>(backend.convolution.scratch_bytes));
+}
+/// Asks the library, if there is one for T, whether it queues a product; `ask(library)` calls it.
+template <class T, class Ask>
+bool by_library(const cuda& backend, Ask&& ask) {
+  if constexpr (std::is_same_v<T, float>) return ask(backend.convolution);
+  else return false;
+}
+
 template <>
 struct conv2d_impl<cuda> {
   template <class T>
-  static void run(cuda& backend, device_images<const T> x, device_images<const T> weight, device_vector<const T> bias, device_images<T> y,
+  static device_vector<std::byte> scratch(cuda& backend, device_images<const T>, device_images<const T>,
+                                          device_vector<const T>, device_images<T>, const conv2d_options&) {
+    return convolution_scratch<T>(backend);
+  }
+  template <class T>
+  static void run(cuda& backend, device_vector<std::byte> memory, device_images<const T> x,
+                  device_images<const T> weight, device_vector<const T> bias, device_images<T> y,
                   const conv2d_options& options) {
+    if (by_library<T>(backend, [&](const auto& library) {
+          return library.forward &&
+                 library.forward(backend, memory, x, weight, bias, y, options.stride, options.padding);
+        }))
+      return;
     const conv2d_geometry<T> of(x.shape(), weight.shape(), y.shape(), options);
     tile_gemm<T>(backend, of.out, y.extent(0) * y.extent(2) * y.extent(3), weight.row_size(), 1,
                  conv2d_product<T>{of, x, weight, bias, y});
@@ -92,36 +116,58 @@ struct conv2d_impl<cuda> {
 template <>
 struct conv2d_backward_impl<cuda> {
   static constexpr std::int64_t part_pixels = 4096, most_parts = 64;
-  static std::int64_t parts(std::int64_t pixels) { return (std::min)((std::max)(chunk_count(pixels, part_pixels), std::int64_t{1}), most_parts); }
+  static std::int64_t parts(std::int64_t pixels) {
+    return (std::min)((std::max)(chunk_count(pixels, part_pixels), std::int64_t{1}), most_parts);
+  }
 
   struct memory {
     device_matrix<double> weight, bias;
+    device_vector<std::byte> library;
   };
   template <class T>
-  static memory scratch(cuda& backend, device_images<const T>, device_images<const T> weight, device_images<const T> dy, auto&&...) {
+  static memory scratch(cuda& backend, device_images<const T>, device_images<const T> weight,
+                        device_images<const T> dy, auto&&...) {
     const std::int64_t pixels = dy.extent(0) * dy.extent(2) * dy.extent(3);
-    return {backend.workspace.template allocate<double>(shape<2>{parts(pixels), weight.size()}), column_sums_scratch(backend, pixels, weight.extent(0))};
+    return {backend.workspace.template allocate<double>(shape<2>{parts(pixels), weight.size()}),
+            column_sums_scratch(backend, pixels, weight.extent(0)), convolution_scratch<T>(backend)};
   }
 
   template <class T>
-  static void run(cuda& backend, const memory& partial, device_images<const T> x, device_images<const T> weight, device_images<const T> dy,
-                  device_images<T> dx, device_images<T> dweight, device_vector<T> dbias, const conv2d_options& options) {
+  static void run(cuda& backend, const memory& partial, device_images<const T> x, device_images<const T> weight,
+                  device_images<const T> dy, device_images<T> dx, device_images<T> dweight, device_vector<T> dbias,
+                  const conv2d_options& options) {
     const conv2d_geometry<T> of(x.shape(), weight.shape(), dy.shape(), options);
-    const std::int64_t pixels = dy.extent(0) * dy.extent(2) * dy.extent(3), terms = weight.row_size();
+    const std::int64_t pixels = dy.extent(0) * dy.extent(2) * dy.extent(3);
     if (pixels > 0) {
-      tile_gemm<T>(backend, of.out, terms, pixels, partial.weight.rows(), conv2d_dweight_product<T>{of, x, dy, partial.weight, terms});
-      for (std::int64_t o = 0; o < (dweight.contiguous() ? 1 : of.out); ++o) {
-        const std::int64_t count = dweight.contiguous() ? dweight.size() : terms;
-        add_partial(backend, partial.weight.columns(o * terms, count), device_vector<T>(dweight.row(o), {count}));
-      }
+      if (!by_library<T>(backend, [&](const auto& library) {
+            return library.dweight &&
+                   library.dweight(backend, partial.library, x, dy, dweight, options.stride, options.padding);
+          }))
+        add_dweight(backend, of, partial.weight, x, dy, dweight);
       if (!dbias.absent()) {
         column_sums(backend, partial.bias, pixels, conv2d_dbias_terms<T>{of, dy});
         add_partial(backend, partial.bias, dbias);
       }
     }
-    if (!dx.absent())
+    if (!dx.absent() && !by_library<T>(backend, [&](const auto& library) {
+          return library.dx &&
+                 library.dx(backend, partial.library, weight, dy, dx, options.stride, options.padding);
+        }))
       tile_gemm<T>(backend, of.in, dx.extent(0) * of.height * of.width, of.out * of.kernel_height * of.kernel_width, 1,
                    conv2d_dx_product<T>{of, weight, dy, dx});
+  }
+
+ private:
+  template <class T>
+  static void add_dweight(cuda& backend, const conv2d_geometry<T>& of, device_matrix<double> partial,
+                          device_images<const T> x, device_images<const T> dy, device_images<T> dweight) {
+    const std::int64_t terms = dweight.row_size();
+    tile_gemm<T>(backend, of.out, terms, of.batch * of.out_height * of.out_width, partial.rows(),
+                 conv2d_dweight_product<T>{of, x, dy, partial, terms});
+    for (std::int64_t o = 0; o < (dweight.contiguous() ? 1 : of.out); ++o) {
+      const std::int64_t count = dweight.contiguous() ? dweight.size() : terms;
+      add_partial(backend, partial.columns(o * terms, count), device_vector<T>(dweight.row(o), {count}));
+    }
   }
 };
 
