@@ -10,7 +10,7 @@
 using namespace milkit;
 using test::normals;
 
-// The same network, weights and random numbers on the CPU and on the emulated card.
+// The same network, weights and random numbers on the CPU and on the card.
 namespace {
 
 template <class Backend>
@@ -171,20 +171,35 @@ TEST_CASE("cuda: after the first step nothing is allocated, and a queued step ne
 TEST_CASE("cuda: a step captured into a graph does what the step does") {
   milkit::cuda gpu;
   step_on_card plain(gpu), captured(gpu);
-  for (int i = 0; i < 3; ++i) plain.queue();
-  captured.queue();  // memory and plans are there before the capture
+  for (int i = 0; i < 4; ++i) plain.queue();
+  for (int i = 0; i < 2; ++i) captured.queue();  // memory and plans are there before the capture
   cudaGraph_t graph;
   cudaGraphExec_t run;
   expect_cuda(cudaStreamBeginCapture(gpu.stream(), cudaStreamCaptureModeGlobal), "cudaStreamBeginCapture");
   captured.queue();
-  CHECK_THROWS_AS(gpu.synchronize(), cuda_error);
   expect_cuda(cudaStreamEndCapture(gpu.stream(), &graph), "cudaStreamEndCapture");
   expect_cuda(cudaGraphInstantiate(&run, graph), "cudaGraphInstantiate");
   for (int i = 0; i < 2; ++i) expect_cuda(cudaGraphLaunch(run, gpu.stream()), "cudaGraphLaunch");
   CHECK(got(gpu, captured.weights.flat()) == got(gpu, plain.weights.flat()));
-  CHECK(test::host_values(gpu, captured.losses) == test::host_values(gpu, plain.losses));
+  CHECK(got(gpu, captured.losses.view()) == got(gpu, plain.losses.view()));
   static_cast<void>(cudaGraphExecDestroy(run));
   static_cast<void>(cudaGraphDestroy(graph));
+}
+
+TEST_CASE("cuda: waiting while a step is captured is refused, and spoils that capture alone") {
+  milkit::cuda gpu;
+  step_on_card step(gpu);
+  step.queue();
+  cudaGraph_t graph = nullptr;
+  expect_cuda(cudaStreamBeginCapture(gpu.stream(), cudaStreamCaptureModeGlobal), "cudaStreamBeginCapture");
+  step.queue();
+  CHECK_THROWS_AS(gpu.synchronize(), cuda_error);
+  CHECK(cudaStreamEndCapture(gpu.stream(), &graph) == cudaErrorStreamCaptureInvalidated);
+  CHECK(graph == nullptr);
+  static_cast<void>(cudaGetLastError());
+  const auto before = got(gpu, step.weights.flat());
+  step.queue();
+  CHECK(got(gpu, step.weights.flat()) != before);
 }
 
 TEST_CASE("cuda: the memory of a step is counted before it runs") {
@@ -202,13 +217,25 @@ TEST_CASE("cuda: a bag larger than the card is an error that names the bytes, an
   milkit::cuda gpu;
   step_on_card step(gpu);
   const auto before = got(gpu, step.weights.flat());
+  std::size_t free = 0, total = 0;
+  expect_cuda(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  const auto rows = static_cast<std::int64_t>(total / 80 + 1);
+  CHECK_THROWS_WITH_AS((device_tensor<float, 2>(shape{rows, std::int64_t{20}})),
+                       doctest::Contains(message("cudaMalloc of ", rows * 80, " bytes failed: cudaErrorMemoryAllocation; the card has ").c_str()),
+                       cuda_error);
+  CHECK(got(gpu, step.weights.flat()) == before);
+  step.queue();
+  CHECK(got(gpu, step.weights.flat()) != before);
+}
+
+TEST_CASE("cuda: a step whose workspace does not fit is an error, and the next one that fits works") {
+  milkit::cuda gpu;
+  step_on_card step(gpu);
+  const auto before = got(gpu, step.weights.flat());
   auto& card = emulation::the_card();
   const std::size_t memory = card.memory;
-  card.memory = card.used + 1000000;
-  CHECK_THROWS_WITH_AS((device_tensor<float, 2>(shape{std::int64_t{1000000}, std::int64_t{20}})),
-                       doctest::Contains("cudaMalloc of 80000000 bytes failed: cudaErrorMemoryAllocation; the card has 1000000 of"),
-                       cuda_error);
-  CHECK_THROWS_AS(step.queue(), cuda_error);  // the workspace does not fit either: cuBLASLt's alone is 8 MiB
+  card.memory = card.used + 1000000;  // cuBLASLt's workspace alone is 8 MiB
+  CHECK_THROWS_WITH_AS(step.queue(), doctest::Contains("the card has 1000000 of"), cuda_error);
   card.memory = memory;
   CHECK(got(gpu, step.weights.flat()) == before);
   CHECK(gpu.workspace.bytes_in_use() == 0);

@@ -23,9 +23,10 @@ void launch_everything(milkit::cuda& gpu) {
   const auto as_vector = [](device_matrix<T> m) { return device_vector<T>(m.data(), {m.size()}); };
   const auto flat = as_vector(matrix(4, 3)), flat2 = as_vector(matrix(4, 3)), flat3 = as_vector(matrix(4, 3));
   const auto x = matrix(4, 3), y = matrix(4, 3), w = matrix(3, 3);
-  const auto v3 = as_vector(matrix(1, 3)), v4 = as_vector(matrix(1, 4)), db = as_vector(matrix(1, 3));
+  const auto v2 = as_vector(matrix(1, 2)), v3 = as_vector(matrix(1, 3)), v4 = as_vector(matrix(1, 4)), db = as_vector(matrix(1, 3));
 
   ops::copy_rows(gpu, x, y);
+  ops::copy_rows(gpu, x.columns(0, 2), y.columns(0, 2));  // with gaps
   ops::activate(gpu, ops::tanh_function{}, x, y);
   ops::activate_backward(gpu, ops::tanh_function{}, y, x, y);
   const auto mask = gpu.workspace.template allocate<std::uint8_t>(shape<2>{4, 3});
@@ -49,9 +50,13 @@ void launch_everything(milkit::cuda& gpu) {
   ops::binary_cross_entropy(gpu, v4, labels, 1, 1, losses, v4);
   ops::softmax(gpu, x, y, v4);
   ops::softmax_backward(gpu, y, x, v4, y);
+  const auto wide = matrix(1, 1025);
+  ops::softmax(gpu, wide, wide, device_vector<T>());
+  ops::softmax_backward(gpu, wide, wide, device_vector<T>(), wide);
+  ops::segment_softmax(gpu, offsets, v4, v4, v2);
+  ops::segment_softmax_backward(gpu, offsets, v4, v4, v2, v4);
   const auto weight = device_images<T>(matrix(2, 12).data(), {2, 3, 2, 2}), image = device_images<T>(matrix(2, 75).data(), {2, 3, 5, 5});
   const auto convolved = device_images<T>(matrix(2, 32).data(), {2, 2, 4, 4});
-  const auto v2 = as_vector(matrix(1, 2));
   ops::conv2d(gpu, image, weight, v2, convolved);
   ops::conv2d_backward(gpu, image, weight, convolved, image, weight, v2);
   const auto pooled = device_images<T>(matrix(2, 12).data(), {2, 3, 2, 2});

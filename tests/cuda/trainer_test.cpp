@@ -11,7 +11,7 @@
 
 using namespace milkit;
 
-// A whole training on the CPU and on the emulated card, by the backend argument alone.
+// A whole training on the CPU and on the card, by the backend argument alone.
 namespace {
 
 template <class Backend, class Loss = loss::cross_entropy, class Network = test::small_network>

@@ -85,10 +85,11 @@ inline cudaError_t cudaStreamSynchronize(cudaStream_t) {
 inline cudaError_t cudaDeviceSynchronize() { return cudaStreamSynchronize(nullptr); }
 inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   const cudaError_t error = emulation::answer(cudaSuccess);
-  *stream = error ? nullptr : new emulation::stream;
+  *stream = error ? nullptr : new emulation::stream{emulation::the_card().current};
   return error;
 }
 inline cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  emulation::the_card().capturing.erase(stream);
   delete stream;
   return cudaSuccess;
 }
@@ -96,13 +97,16 @@ inline cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 inline cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   if (!stream || stream->captured) return emulation::answer(cudaErrorStreamCaptureUnsupported);
   stream->captured = new emulation::work_list;
-  ++emulation::the_card().capturing;
+  stream->invalidated = false;
+  emulation::the_card().capturing.insert(stream);
   return emulation::answer(cudaSuccess);
 }
 inline cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   *graph = std::exchange(stream->captured, nullptr);
-  --emulation::the_card().capturing;
-  return emulation::answer(cudaSuccess);
+  emulation::the_card().capturing.erase(stream);
+  if (!std::exchange(stream->invalidated, false)) return emulation::answer(cudaSuccess);
+  delete std::exchange(*graph, nullptr);
+  return emulation::answer(cudaErrorStreamCaptureInvalidated);
 }
 inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t* instance, cudaGraph_t graph, unsigned long long = 0) {
   *instance = new emulation::work_list(*graph);
@@ -128,10 +132,12 @@ inline cudaError_t cudaGetDeviceCount(int* count) {
   return error;
 }
 inline cudaError_t cudaSetDevice(int device) {
-  return emulation::answer(device >= 0 && device < emulation::the_card().count ? cudaSuccess : cudaErrorInvalidDevice);
+  if (device < 0 || device >= emulation::the_card().count) return emulation::answer(cudaErrorInvalidDevice);
+  emulation::the_card().current = device;
+  return cudaSuccess;
 }
 inline cudaError_t cudaGetDevice(int* device) {
-  *device = 0;
+  *device = emulation::the_card().current;
   return emulation::answer(cudaSuccess);
 }
 inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr which, int) {
@@ -151,9 +157,11 @@ inline const char* cudaGetErrorName(cudaError_t error) {
     case cudaErrorInsufficientDriver: return "cudaErrorInsufficientDriver";
     case cudaErrorNoDevice: return "cudaErrorNoDevice";
     case cudaErrorInvalidDevice: return "cudaErrorInvalidDevice";
+    case cudaErrorInvalidResourceHandle: return "cudaErrorInvalidResourceHandle";
     case cudaErrorNotReady: return "cudaErrorNotReady";
     case cudaErrorIllegalAddress: return "cudaErrorIllegalAddress";
     case cudaErrorStreamCaptureUnsupported: return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorStreamCaptureInvalidated: return "cudaErrorStreamCaptureInvalidated";
     case cudaErrorUnknown: break;
   }
   return "cudaErrorUnknown";

@@ -19,9 +19,11 @@ enum cudaError_t {
   cudaErrorInsufficientDriver = 35,
   cudaErrorNoDevice = 100,
   cudaErrorInvalidDevice = 101,
+  cudaErrorInvalidResourceHandle = 400,
   cudaErrorNotReady = 600,
   cudaErrorIllegalAddress = 700,
   cudaErrorStreamCaptureUnsupported = 900,
+  cudaErrorStreamCaptureInvalidated = 901,
   cudaErrorUnknown = 999,
 };
 enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice, cudaMemcpyDefault };
@@ -31,18 +33,21 @@ namespace emulation {
 using work_list = std::vector<std::function<void()>>;
 
 struct stream {
+  int device = 0;
   work_list* captured = nullptr;
+  bool invalidated = false;  ///< something was refused while it was captured: the capture is lost
 };
 
 struct card {
-  int count = 1;                                    ///< cards that the machine has
+  int count = 1;                                    ///< cards that the machine has; of one memory, here
+  int current = 0, allocated_on = 0;                ///< the thread's card; where the last allocation came from
   cudaError_t driver = cudaSuccess;                 ///< what the first call of the runtime answers
   cudaError_t sticky = cudaSuccess;                 ///< an earlier kernel failed: every call says so
   cudaError_t last = cudaSuccess;
   std::size_t memory = std::size_t{4} << 30;        ///< bytes
   int processors = 3;                               ///< few, so that grid-stride loops go round
   std::size_t used = 0, allocations = 0, launches = 0, copies = 0, synchronisations = 0;
-  int capturing = 0;
+  std::set<stream*> capturing;
   std::map<std::uintptr_t, std::size_t> device, pinned;  ///< address and bytes
   std::map<std::string, std::size_t> kernels;            ///< how often each was launched, by its type
   block_runner runner;
@@ -61,8 +66,12 @@ inline cudaError_t answer(cudaError_t error) {
   if (error != cudaSuccess) c.last = error;
   return error;
 }
-/// Calls that wait or allocate are refused while a stream is captured.
-inline cudaError_t outside_capture() { return answer(the_card().capturing > 0 ? cudaErrorStreamCaptureUnsupported : cudaSuccess); }
+inline cudaError_t refuse_in_capture() {
+  for (stream* each : the_card().capturing) each->invalidated = true;
+  return answer(cudaErrorStreamCaptureUnsupported);
+}
+/// Calls that wait or allocate are refused while a stream is captured, and lose the capture.
+inline cudaError_t outside_capture() { return the_card().capturing.empty() ? answer(cudaSuccess) : refuse_in_capture(); }
 
 /// True if [data, data + bytes) lies within one allocation.
 inline bool within(const std::map<std::uintptr_t, std::size_t>& pieces, const void* data, std::size_t bytes) {
@@ -89,11 +98,13 @@ struct opened_memory {
 
 inline cudaError_t submit(stream* s, std::function<void()> work) {
   if (const cudaError_t error = answer(cudaSuccess)) return error;
+  if (s && s->device != the_card().current) return answer(cudaErrorInvalidResourceHandle);
   if (s && s->captured) {
+    if (s->invalidated) return answer(cudaErrorStreamCaptureInvalidated);
     s->captured->push_back(std::move(work));
     return cudaSuccess;
   }
-  if (the_card().capturing > 0 && !s) return answer(cudaErrorStreamCaptureUnsupported);
+  if (!the_card().capturing.empty() && !s) return refuse_in_capture();
   work();
   return answer(cudaSuccess);
 }
@@ -125,7 +136,7 @@ inline cudaError_t copy(void* to, const void* from, std::size_t bytes, cudaMemcp
     if (to_device ? !is_device(to) : starts_in_device(to)) return answer(cudaErrorInvalidValue);
     if (from_device ? !is_device(from) : starts_in_device(from)) return answer(cudaErrorInvalidValue);
     const bool pageable = (!to_device && !within(c.pinned, to, bytes)) || (!from_device && !within(c.pinned, from, bytes));
-    if (s && s->captured && pageable) return answer(cudaErrorStreamCaptureUnsupported);
+    if (s && s->captured && pageable) return refuse_in_capture();
   }
   return submit(s, [=] {
     const std::lock_guard lock(the_card().mutex);
@@ -149,6 +160,7 @@ inline cudaError_t allocate(void** data, std::size_t bytes, std::map<std::uintpt
   if (on_device) {
     c.used += bytes;
     ++c.allocations;
+    c.allocated_on = c.current;
     open_memory(false);
   }
   return cudaSuccess;

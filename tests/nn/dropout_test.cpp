@@ -1,11 +1,7 @@
-#include <doctest/doctest.h>
-
-#include <milkit/nn/dropout.hpp>
 #include <milkit/ops/dropout_cpu.hpp>
 #include <milkit/ops/fill_cpu.hpp>
 
-#include <support/golden.hpp>
-#include <support/layer_check.hpp>
+#include "dropout_cases.hpp"
 
 using namespace milkit;
 
@@ -25,35 +21,6 @@ double kept_share(const tensor<std::uint8_t, 2>& mask) {
 }
 
 }  // namespace
-
-TEST_CASE("dropout keeps the contract of a layer, on rows and images") {
-  test::layer_check(nn::dropout{0.25}, shape<2>{33, 7}).all();
-  test::layer_check(nn::dropout{0}, shape<2>{3, 5}).all();
-  test::layer_check(nn::dropout{0.9}, shape<4>{3, 2, 3, 5}).all();
-  test::layer_check inference(nn::dropout{0.5}, shape<2>{9, 5});
-  inference.how.training = false;
-  inference.all();
-}
-
-TEST_CASE("dropout is the identity in inference, and scales what it keeps in training") {
-  cpu backend{.threads = 1};
-  const auto x = test::normals<double>(shape<2>{64, 33}, 1);
-  const nn::dropout layer{0.75};
-  const auto run = [&](const pass& how) {
-    return test::run_layer<double>(backend, layer, tensor<double, 1>(), x.view(), x.view(), how);
-  };
-  CHECK(test::same_bits(run({.training = false}).output, x));
-  const auto got = run({.training = true, .random = random_stream(1, 2, 3)});
-  std::int64_t kept = 0;
-  for (std::int64_t i = 0; i < x.size(); ++i) {
-    const double y = got.output.data()[i];
-    CHECK((y == 0 || y == 4 * x.data()[i]));
-    CHECK(got.dinput.data()[i] == y);  // the upstream gradient was x too
-    kept += y != 0;
-  }
-  CHECK(kept > 64 * 33 / 5);
-  CHECK(kept < 64 * 33 / 3);
-}
 
 TEST_CASE("dropout masks keep 1 - rate of all entries, each alike") {
   cpu backend{.threads = 2};
@@ -95,19 +62,4 @@ TEST_CASE("dropout refuses a rate outside [0, 1)") {
                        "milkit::ops::dropout_mask: the rate is 1, expected 0 <= rate < 1", value_error);
   test::layer_check wrong(nn::dropout{1.5}, shape<2>{2, 2});
   CHECK_THROWS_AS(wrong.gradients(), value_error);
-}
-
-TEST_CASE_TEMPLATE("apply_mask agrees with the golden tensors", T, float, double) {
-  cpu backend{.threads = 2};
-  const test::golden_case golden("core_dropout");
-  const auto x = golden.get<T, 2>("x"), dy = golden.get<T, 2>("grad_output");
-  const auto stored = golden.file().read<std::int64_t>("mask").values;
-  tensor<std::uint8_t, 2> mask(x.shape());
-  for (std::int64_t i = 0; i < mask.size(); ++i) mask.data()[i] = stored[static_cast<std::size_t>(i)] != 0;
-  tensor<T, 2> y(x.shape()), dx(x.shape());
-  const auto p = golden.option<double>("p");
-  ops::apply_mask(backend, x.view(), mask.view(), p, y.view());
-  ops::apply_mask(backend, dy.view(), mask.view(), p, dx.view());
-  CHECK(golden.error("output", y) <= test::golden_tolerance<T>);
-  CHECK(golden.error("grad.x", dx) <= test::golden_tolerance<T>);
 }

@@ -1,50 +1,11 @@
-#include <doctest/doctest.h>
-
-#include <milkit/nn/activation.hpp>
-#include <milkit/nn/dropout.hpp>
-#include <milkit/nn/flatten.hpp>
-#include <milkit/nn/identity.hpp>
-#include <milkit/nn/linear.hpp>
-#include <milkit/nn/parallel.hpp>
-#include <milkit/nn/sequential.hpp>
 #include <milkit/ops/activation_cpu.hpp>
 #include <milkit/ops/dropout_cpu.hpp>
 #include <milkit/ops/fill_cpu.hpp>
 #include <milkit/ops/linear_cpu.hpp>
 
-#include <support/layer_check.hpp>
+#include "parallel_cases.hpp"
 
 using namespace milkit;
-
-TEST_CASE("parallel keeps the contract of a layer") {
-  test::layer_check(nn::parallel(nn::linear<5, 3>{}, nn::identity{}, nn::linear<5, 2, false>{}), shape<2>{9, 5}).all();
-  test::layer_check(
-      nn::parallel(nn::sequential(nn::linear<4, 3>{}, nn::tanh{}), nn::sequential(nn::gelu{}, nn::dropout{0.5})),
-      shape<2>{17, 4})
-      .all();
-  test::layer_check(nn::parallel(nn::flatten{}, nn::sequential(nn::flatten{}, nn::linear<12, 2>{})),
-                    shape<4>{5, 3, 2, 2})
-      .all();
-  test::layer_check(nn::sequential(nn::parallel(nn::linear<4, 3>{}, nn::identity{}), nn::linear<7, 2>{}),
-                    shape<2>{5, 4})
-      .all();
-  test::layer_check(nn::parallel(nn::tanh{}), shape<2>{5, 4}).all();
-}
-
-TEST_CASE("parallel puts outputs side by side and adds gradients") {
-  cpu backend{.threads = 1};
-  const auto x = test::normals<double>(shape<2>{2, 2}, 1);
-  const auto dy = test::normals<double>(shape<2>{2, 4}, 2);
-  const auto got = test::run_layer<double>(backend, nn::parallel(nn::identity{}, nn::relu{}), tensor<double, 1>(),
-                                           x.view(), dy.view(), pass{});
-  for (std::int64_t i = 0; i < 2; ++i)
-    for (std::int64_t j = 0; j < 2; ++j) {
-      const double value = x.view()(i, j);
-      CHECK(got.output.view()(i, j) == value);
-      CHECK(got.output.view()(i, 2 + j) == (value > 0 ? value : 0));
-      CHECK(got.dinput.view()(i, j) == dy.view()(i, j) + (value > 0 ? dy.view()(i, 2 + j) : 0));
-    }
-}
 
 TEST_CASE("parallel knows its widths and names its branches") {
   using both = nn::parallel<nn::linear<4, 3>, nn::identity, nn::linear<4, 2>>;

@@ -65,10 +65,10 @@ TEST_CASE_TEMPLATE("conv2d and its gradients agree with plain loops", T, float, 
   const double tolerance = sizeof(T) == 8 ? 1e-12 : 1e-5;
   for (const geometry& g : geometries) {
     CAPTURE(to_string(g.x));
-    const auto x = test::normal_tensor<T>(g.x, 1);
-    const auto weight = test::normal_tensor<T>(shape<4>{g.out, g.x[1], g.kernel_height, g.kernel_width}, 2);
-    const auto bias = test::normal_tensor<T>(shape<1>{g.out}, 3);
-    const auto dy = test::normal_tensor<T>(ops::conv2d_shape(g.x, weight.shape(), g.options), 4);
+    const auto x = test::normals<T>(g.x, 1);
+    const auto weight = test::normals<T>(shape<4>{g.out, g.x[1], g.kernel_height, g.kernel_width}, 2);
+    const auto bias = test::normals<T>(shape<1>{g.out}, 3);
+    const auto dy = test::normals<T>(ops::conv2d_shape(g.x, weight.shape(), g.options), 4);
     const auto got = convolve<T>(backend, x.view(), weight, bias, dy, g.options);
     const auto y = reference::conv2d(test::plain(x), test::plain(weight), test::elements(bias), steps_of(g.options));
     const auto want =
@@ -83,10 +83,10 @@ TEST_CASE_TEMPLATE("conv2d and its gradients agree with plain loops", T, float, 
 TEST_CASE("conv2d gradients agree with central differences") {
   cpu backend{.threads = 2};
   const ops::conv2d_options options{.stride = {2, 1}, .padding = {1, 2}};
-  auto x = test::normal_tensor<double>(shape<4>{2, 2, 6, 5}, 1),
-       weight = test::normal_tensor<double>(shape<4>{3, 2, 3, 2}, 2);
-  auto bias = test::normal_tensor<double>(shape<1>{3}, 3);
-  const auto dy = test::normal_tensor<double>(ops::conv2d_shape(x.shape(), weight.shape(), options), 4);
+  auto x = test::normals<double>(shape<4>{2, 2, 6, 5}, 1),
+       weight = test::normals<double>(shape<4>{3, 2, 3, 2}, 2);
+  auto bias = test::normals<double>(shape<1>{3}, 3);
+  const auto dy = test::normals<double>(ops::conv2d_shape(x.shape(), weight.shape(), options), 4);
   const auto got = convolve<double>(backend, x.view(), weight, bias, dy, options);
   const auto loss = [&] {
     tensor<double, 4> y(dy.shape());
@@ -140,10 +140,10 @@ TEST_CASE_TEMPLATE("conv2d agrees with the golden cases", T, float, double) {
 TEST_CASE_TEMPLATE("conv2d gives the same bits with 1, 2 and 5 threads, and allocates once", T, float, double) {
   for (const geometry& g : geometries) {
     CAPTURE(to_string(g.x));
-    const auto x = test::normal_tensor<T>(g.x.with_rows(g.x[0] * 9), 1);
-    const auto weight = test::normal_tensor<T>(shape<4>{g.out, g.x[1], g.kernel_height, g.kernel_width}, 2);
-    const auto bias = test::normal_tensor<T>(shape<1>{g.out}, 3);
-    const auto dy = test::normal_tensor<T>(ops::conv2d_shape(x.shape(), weight.shape(), g.options), 4);
+    const auto x = test::normals<T>(g.x.with_rows(g.x[0] * 9), 1);
+    const auto weight = test::normals<T>(shape<4>{g.out, g.x[1], g.kernel_height, g.kernel_width}, 2);
+    const auto bias = test::normals<T>(shape<1>{g.out}, 3);
+    const auto dy = test::normals<T>(ops::conv2d_shape(x.shape(), weight.shape(), g.options), 4);
     cpu one{.threads = 1};
     const auto want = convolve<T>(one, x.view(), weight, bias, dy, g.options);
     for (const int threads : {2, 5}) {
@@ -166,9 +166,9 @@ TEST_CASE_TEMPLATE("conv2d takes images that lie apart, adds to weight gradients
   cpu backend{.threads = 2};
   const ops::conv2d_options options{.padding = {1, 1}};
   const shape<4> xs{5, 2, 6, 7};
-  const auto x = test::normal_tensor<T>(xs, 1), weight = test::normal_tensor<T>(shape<4>{3, 2, 3, 3}, 2);
-  const auto bias = test::normal_tensor<T>(shape<1>{3}, 3);
-  const auto dy = test::normal_tensor<T>(ops::conv2d_shape(xs, weight.shape(), options), 4);
+  const auto x = test::normals<T>(xs, 1), weight = test::normals<T>(shape<4>{3, 2, 3, 3}, 2);
+  const auto bias = test::normals<T>(shape<1>{3}, 3);
+  const auto dy = test::normals<T>(ops::conv2d_shape(xs, weight.shape(), options), 4);
   const auto want = convolve<T>(backend, x.view(), weight, bias, dy, options);
 
   const std::int64_t gap = 11;
@@ -193,8 +193,8 @@ TEST_CASE_TEMPLATE("conv2d takes images that lie apart, adds to weight gradients
 
 TEST_CASE("conv2d: a NaN stays within the windows that see it") {
   cpu backend{.threads = 1};
-  auto x = test::normal_tensor<float>(shape<4>{2, 1, 6, 6}, 1);
-  const auto weight = test::normal_tensor<float>(shape<4>{1, 1, 3, 3}, 2);
+  auto x = test::normals<float>(shape<4>{2, 1, 6, 6}, 1);
+  const auto weight = test::normals<float>(shape<4>{1, 1, 3, 3}, 2);
   x.view()(0, 0, 0, 0) = std::numeric_limits<float>::quiet_NaN();
   tensor<float, 4> y(shape<4>{2, 1, 4, 4});
   ops::conv2d(backend, x.view(), weight.view(), vector_view<const float>(), y.view());
@@ -229,4 +229,24 @@ TEST_CASE("conv2d refuses what does not fit") {
       "milkit::ops::conv2d: an image's extent is 4 and its padding 0, expected at least 5 together on both sides, the "
       "kernel's extent",
       shape_error);
+}
+
+TEST_CASE("conv2d refuses kernels that lie apart: they are read as one matrix") {
+  cpu backend{.threads = 1};
+  const tensor<float, 4> x(shape<4>{1, 1, 4, 4});
+  tensor<float, 2> memory({2, 10});
+  const view<float, 4> apart(memory.data(), {2, 1, 3, 3}, 10), packed(memory.data(), {2, 1, 3, 3});
+  tensor<float, 4> y(shape<4>{1, 2, 2, 2});
+  const vector_view<const float> none;
+  CHECK_NOTHROW(ops::conv2d(backend, x.view(), packed, none, y.view()));
+  CHECK_THROWS_WITH_AS(ops::conv2d(backend, x.view(), apart, none, y.view()),
+                       "milkit::ops::conv2d: rows of weight lie 10 elements apart, expected 9", shape_error);
+  const auto backward = [&](view<float, 4> weight, view<float, 4> dweight) {
+    ops::conv2d_backward(backend, x.view(), weight, std::as_const(y).view(), view<float, 4>(), dweight,
+                         vector_view<float>());
+  };
+  CHECK_THROWS_WITH_AS(backward(apart, packed),
+                       "milkit::ops::conv2d_backward: rows of weight lie 10 elements apart, expected 9", shape_error);
+  CHECK_THROWS_WITH_AS(backward(packed, apart),
+                       "milkit::ops::conv2d_backward: rows of dweight lie 10 elements apart, expected 9", shape_error);
 }

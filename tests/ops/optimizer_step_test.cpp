@@ -3,23 +3,15 @@
 #include <cstring>
 
 #include <milkit/core/cpu.hpp>
-#include <milkit/core/random.hpp>
 #include <milkit/ops/optimizer_step_cpu.hpp>
 
 #include <reference/optimizer.hpp>
 #include <support/close.hpp>
+#include <support/normals.hpp>
 
 using namespace milkit;
 
 namespace {
-
-template <class T>
-tensor<T, 1> normals(std::int64_t n, std::uint64_t seed) {
-  tensor<T, 1> values(shape<1>{n});
-  const random_stream stream(seed, 0, 0);
-  for (std::int64_t i = 0; i < n; ++i) values.view()(i) = stream.normal<T>(static_cast<std::uint64_t>(i), 0);
-  return values;
-}
 
 template <class T>
 vector_view<const T> constant(const tensor<T, 1>& x) {
@@ -35,11 +27,11 @@ TEST_CASE_TEMPLATE("sgd_step agrees with plain loops", T, float, double) {
   cpu backend{.threads = 2};
   for (const std::int64_t n : {0, 1, 2, 31, 33, 257, 1000, 1025, 16385, 40000})
     for (const double momentum : {0.0, 0.9}) {
-      tensor<T, 1> weights = normals<T>(n, 1), velocity(shape<1>{n});
+      tensor<T, 1> weights = test::normals<T>(shape<1>{n}, 1), velocity(shape<1>{n});
       auto theta = test::elements(weights);
       reference::numbers v(static_cast<std::size_t>(n));
       for (int t = 1; t <= 4; ++t) {
-        const tensor<T, 1> gradient = normals<T>(n, 10 + static_cast<std::uint64_t>(t));
+        const tensor<T, 1> gradient = test::normals<T>(shape<1>{n}, 10 + static_cast<std::uint64_t>(t));
         ops::sgd_step(backend, weights.view(), constant(gradient), velocity.view(),
                       {.learning_rate = 0.03, .momentum = momentum, .weight_decay = 0.01, .gradient_scale = 0.25});
         reference::sgd_step(theta, test::elements(gradient), v, 0.03, momentum, 0.01, 0.25);
@@ -53,11 +45,11 @@ TEST_CASE_TEMPLATE("adam_step agrees with plain loops", T, float, double) {
   cpu backend{.threads = 2};
   for (const std::int64_t n : {0, 1, 2, 31, 33, 257, 1000, 1025, 16385, 40000})
     for (const bool decoupled : {false, true}) {
-      tensor<T, 1> weights = normals<T>(n, 1), m(shape<1>{n}), v(shape<1>{n});
+      tensor<T, 1> weights = test::normals<T>(shape<1>{n}, 1), m(shape<1>{n}), v(shape<1>{n});
       auto theta = test::elements(weights);
       reference::numbers m_want(theta.size()), v_want(theta.size());
       for (int t = 1; t <= 5; ++t) {
-        const tensor<T, 1> gradient = normals<T>(n, 10 + static_cast<std::uint64_t>(t));
+        const tensor<T, 1> gradient = test::normals<T>(shape<1>{n}, 10 + static_cast<std::uint64_t>(t));
         ops::adam_step(backend, weights.view(), constant(gradient), m.view(), v.view(),
                        {.step = t,
                         .learning_rate = 0.01,
@@ -78,10 +70,10 @@ TEST_CASE_TEMPLATE("adam_step agrees with plain loops", T, float, double) {
 
 TEST_CASE_TEMPLATE("optimizer steps give the same bits at any thread count", T, float, double) {
   constexpr std::int64_t n = 100003;
-  const tensor<T, 1> gradient = normals<T>(n, 2);
+  const tensor<T, 1> gradient = test::normals<T>(shape<1>{n}, 2);
   const auto run = [&](int threads) {
     cpu backend{.threads = threads};
-    tensor<T, 1> weights = normals<T>(n, 1), velocity(shape<1>{n}), m(shape<1>{n}), v(shape<1>{n});
+    tensor<T, 1> weights = test::normals<T>(shape<1>{n}, 1), velocity(shape<1>{n}), m(shape<1>{n}), v(shape<1>{n});
     for (int t = 1; t <= 2; ++t) {
       ops::sgd_step(backend, weights.view(), constant(gradient), velocity.view(),
                     {.learning_rate = 0.1, .momentum = 0.9});
@@ -97,8 +89,8 @@ TEST_CASE_TEMPLATE("optimizer steps give the same bits at any thread count", T, 
 
 TEST_CASE("optimizer steps take no workspace") {
   cpu backend{.threads = 1};
-  tensor<float, 1> weights = normals<float>(100, 1), m(shape<1>{100}), v(shape<1>{100});
-  const tensor<float, 1> gradient = normals<float>(100, 2);
+  tensor<float, 1> weights = test::normals<float>(shape<1>{100}, 1), m(shape<1>{100}), v(shape<1>{100});
+  const tensor<float, 1> gradient = test::normals<float>(shape<1>{100}, 2);
   ops::adam_step(backend, weights.view(), constant(gradient), m.view(), v.view(), {.learning_rate = 0.1});
   CHECK(backend.workspace.peak_bytes() == 0);
 }
@@ -124,7 +116,7 @@ TEST_CASE("NaN in the gradient stays in its element") {
 
 TEST_CASE("optimizer steps refuse bad sizes and rates, and change nothing") {
   cpu backend{.threads = 1};
-  tensor<double, 1> weights = normals<double>(3, 1), gradient = normals<double>(3, 2), m(shape<1>{3}), v(shape<1>{3});
+  tensor<double, 1> weights = test::normals<double>(shape<1>{3}, 1), gradient = test::normals<double>(shape<1>{3}, 2), m(shape<1>{3}), v(shape<1>{3});
   const auto before = test::elements(weights);
   tensor<double, 1> shorter(shape<1>{2});
   const vector_view<const double> g = gradient.view();

@@ -33,7 +33,7 @@ const pooling cases[] = {
 
 template <class T>
 tensor<T, 4> with_ties(shape<4> s) {
-  auto x = test::normal_tensor<T>(s, 1);
+  auto x = test::normals<T>(s, 1);
   for (std::int64_t i = 0; i < x.size(); ++i) x.data()[i] = std::round(x.data()[i]);
   return x;
 }
@@ -61,8 +61,8 @@ TEST_CASE_TEMPLATE("max_pool2d agrees with plain loops, ties to the first, at an
       for (const int threads : {1, 3}) {
         CAPTURE(to_string(pool.size));
         cpu backend{.threads = threads};
-        const auto x = ties ? with_ties<T>(pool.size) : test::normal_tensor<T>(pool.size, 1);
-        const auto dy = test::normal_tensor<T>(ops::pool2d_shape(pool.size, pool.options), 2);
+        const auto x = ties ? with_ties<T>(pool.size) : test::normals<T>(pool.size, 1);
+        const auto dy = test::normals<T>(ops::pool2d_shape(pool.size, pool.options), 2);
         const auto got = max_pooled(backend, x, dy, pool.options);
         const auto want =
             reference::max_pool2d(test::plain(x), test::plain(dy), static_cast<int>(pool.options.kernel),
@@ -77,8 +77,8 @@ TEST_CASE_TEMPLATE("avg_pool2d agrees with plain loops at any thread count", T, 
     for (const int threads : {1, 3}) {
       CAPTURE(to_string(pool.size));
       cpu backend{.threads = threads};
-      const auto x = test::normal_tensor<T>(pool.size, 1);
-      const auto dy = test::normal_tensor<T>(ops::pool2d_shape(pool.size, pool.options), 2);
+      const auto x = test::normals<T>(pool.size, 1);
+      const auto dy = test::normals<T>(ops::pool2d_shape(pool.size, pool.options), 2);
       tensor<T, 4> y(dy.shape()), dx(pool.size);
       std::fill_n(dx.data(), dx.size(), T(9));
       ops::avg_pool2d(backend, x.view(), y.view(), pool.options);
@@ -140,9 +140,9 @@ TEST_CASE_TEMPLATE("max_pool2d: NaN propagates, infinities are ordered, a plane 
   for (const ops::pool2d_options options :
        {ops::pool2d_options{}, ops::pool2d_options{.kernel = 3, .stride = 2, .padding = 1}})
     for (std::int64_t at = 0; at < 16; ++at) {
-      auto x = test::normal_tensor<T>(shape<4>{1, 1, 4, 4}, 1);
+      auto x = test::normals<T>(shape<4>{1, 1, 4, 4}, 1);
       x.data()[at] = nan;
-      const auto dy = test::normal_tensor<T>(ops::pool2d_shape(x.shape(), options), 2);
+      const auto dy = test::normals<T>(ops::pool2d_shape(x.shape(), options), 2);
       const auto got = max_pooled(backend, x, dy, options);
       for (std::int64_t i = 0; i < 2; ++i)
         for (std::int64_t j = 0; j < 2; ++j) {
@@ -165,9 +165,9 @@ TEST_CASE("pooling gradients agree with central differences, and images may lie 
   const shape<4> s{2, 2, 7, 6};
   tensor<double, 2> rows(shape<2>{2, s.row_size() + 5});
   const view<double, 4> x(rows.data(), s, rows.view().stride());
-  const auto values = test::normal_tensor<double>(s, 1);
+  const auto values = test::normals<double>(s, 1);
   for (std::int64_t i = 0; i < 2; ++i) std::copy_n(values.view().row(i), s.row_size(), x.row(i));
-  const auto dy = test::normal_tensor<double>(ops::pool2d_shape(s, options), 2);
+  const auto dy = test::normals<double>(ops::pool2d_shape(s, options), 2);
   tensor<double, 4> y(dy.shape()), dmax(s), davg(s);
   tensor<ops::window_position, 4> position(dy.shape());
   const auto loss = [&](bool maximum) {

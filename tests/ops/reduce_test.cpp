@@ -3,10 +3,10 @@
 #include <bit>
 
 #include <milkit/core/cpu.hpp>
-#include <milkit/core/random.hpp>
 #include <milkit/ops/reduce_cpu.hpp>
 
 #include <support/close.hpp>
+#include <support/normals.hpp>
 
 using namespace milkit;
 
@@ -26,20 +26,12 @@ std::int64_t nonfinite_of(cpu& backend, const tensor<T, 1>& x) {
   return count;
 }
 
-template <class T>
-tensor<T, 1> normals(std::int64_t n) {
-  tensor<T, 1> x(shape<1>{n});
-  const random_stream stream(7, 0, 0);
-  for (std::int64_t i = 0; i < n; ++i) x.view()(i) = stream.normal<T>(static_cast<std::uint64_t>(i), 0);
-  return x;
-}
-
 }  // namespace
 
 TEST_CASE_TEMPLATE("l2_norm agrees with a plain loop at odd sizes", T, float, double) {
   cpu backend{.threads = 2};
   for (const std::int64_t n : {0, 1, 2, 31, 33, 257, 1000, 16383, 16384, 16385, 65537}) {
-    const tensor<T, 1> x = normals<T>(n);
+    const tensor<T, 1> x = test::normals<T>(shape<1>{n}, 7);
     long double sum = 0;
     for (const double each : test::elements(x)) sum += static_cast<long double>(each) * each;
     CHECK(test::close(norm_of(backend, x), static_cast<double>(std::sqrt(sum)), {0, 1e-13}));
@@ -58,7 +50,7 @@ TEST_CASE("l2_norm sums floats in double") {
 }
 
 TEST_CASE_TEMPLATE("reductions give the same bits at any thread count", T, float, double) {
-  const tensor<T, 1> x = normals<T>(200003);
+  const tensor<T, 1> x = test::normals<T>(shape<1>{200003}, 7);
   cpu one{.threads = 1}, three{.threads = 3}, eight{.threads = 8};
   const auto want = std::bit_cast<std::uint64_t>(norm_of(one, x));
   CHECK(std::bit_cast<std::uint64_t>(norm_of(three, x)) == want);
@@ -70,7 +62,7 @@ TEST_CASE_TEMPLATE("count_nonfinite counts NaN and both infinities, and no large
   using limits = std::numeric_limits<T>;
   cpu backend{.threads = 2};
   CHECK(nonfinite_of(backend, tensor<T, 1>()) == 0);
-  tensor<T, 1> x = normals<T>(50001);
+  tensor<T, 1> x = test::normals<T>(shape<1>{50001}, 7);
   x.view()(0) = limits::max(), x.view()(1) = limits::lowest(), x.view()(2) = limits::denorm_min(), x.view()(3) = -T(0);
   CHECK(nonfinite_of(backend, x) == 0);
   x.view()(7) = limits::quiet_NaN(), x.view()(20000) = limits::infinity(), x.view()(50000) = -limits::infinity();
@@ -85,6 +77,6 @@ TEST_CASE("reductions refuse strided input and outputs of another size") {
   double norms[2] = {};
   CHECK_THROWS_WITH_AS(ops::l2_norm(backend, column, vector_view<double>(norms, shape<1>{1})),
                        "l2_norm: x has stride 2, expected 1", shape_error);
-  CHECK_THROWS_AS(ops::l2_norm(backend, normals<float>(3).view(), vector_view<double>(norms, shape<1>{2})),
+  CHECK_THROWS_AS(ops::l2_norm(backend, test::normals<float>(shape<1>{3}, 7).view(), vector_view<double>(norms, shape<1>{2})),
                   shape_error);
 }

@@ -1,38 +1,13 @@
-#include <doctest/doctest.h>
+#include <milkit/ops/dropout_cpu.hpp>
+#include <milkit/ops/fill_cpu.hpp>
+#include <milkit/ops/gate_cpu.hpp>
+#include <milkit/ops/linear_cpu.hpp>
+#include <milkit/ops/matmul_cpu.hpp>
+#include <milkit/ops/segment_pool_cpu.hpp>
 
-#include <milkit/pooling/attention.hpp>
-
-#include <support/attention_check.hpp>
+#include "attention_cases.hpp"
 
 using namespace milkit;
-using pooling::attention;
-
-TEST_CASE_TEMPLATE("attention agrees with the oracle", T, float, double) {
-  test::attention_agrees<T>(attention<7, 5>{}, reference::tanh_branch);
-  test::attention_agrees<T>(attention<1, 33, ops::gelu_function>{}, reference::gelu_branch);
-}
-
-TEST_CASE("attention: central differences") {
-  test::attention_gradients(attention<5, 3>{.dropout = 0.3});
-  test::attention_gradients(attention<5, 3, ops::gelu_function>{.dropout = 0.3});
-}
-
-TEST_CASE_TEMPLATE("attention: invariants", T, float, double) {
-  test::pooling_check<attention<7, 5>, T>(attention<7, 5>{.dropout = 0.25}, 7).same_bits_however_it_runs();
-  test::pooling_check<attention<7, 5>, T>(attention<7, 5>{}, 7).all();
-  test::attention_feels_no_shift<T>(attention<7, 5>{});
-}
-
-TEST_CASE_TEMPLATE("attention: bag of one, equal and far apart logits, NaN and infinity", T, float, double) {
-  test::attention_extremes<T>(attention<7, 5>{});
-}
-
-TEST_CASE_TEMPLATE("attention agrees with the golden tensors", T, float, double) {
-  for (const char* name : {"pooling_attention_one", "pooling_attention", "pooling_ragged_attention"})
-    test::attention_golden<T>(name, attention<16, 8>{});
-  test::attention_golden<T>("pooling_attention_no_bias", attention<16, 8, ops::tanh_function, false>{});
-  test::attention_golden<T>("pooling_relu_attention", attention<16, 8, ops::relu_function, false>{});
-}
 
 TEST_CASE("softmax pooling: logits of -infinity have no mass, wherever the chunks begin") {
   constexpr double none = -std::numeric_limits<double>::infinity();

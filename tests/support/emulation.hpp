@@ -4,7 +4,11 @@
 
 #include <milkit/core/cuda.cuh>
 
+/// What the emulator can do and a card cannot. For a program that runs on a real card, tests/card/support/emulation.hpp comes
+/// first on the include path.
 namespace milkit::test {
+
+inline constexpr bool emulated = true;
 
 /// Runs `body` with the threads of a block in the order that `seed` says: 0 ascending, 1 descending, others shuffled.
 template <class Body>

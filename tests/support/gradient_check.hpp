@@ -4,9 +4,8 @@
 #include <cstring>
 #include <vector>
 
-#include <milkit/core/random.hpp>
-
 #include <support/close.hpp>
+#include <support/normals.hpp>
 
 namespace milkit::test {
 
@@ -27,16 +26,6 @@ std::vector<double> central_differences(view<double, Rank> x, Loss&& loss, doubl
       gradient.push_back((above - below) / (up - down));
     }
   return gradient;
-}
-
-/// Standard normal numbers; each `seed` gives others.
-template <class T, int Rank>
-tensor<T, Rank> normals(const shape<Rank>& extents, std::uint64_t seed, double scale = 1) {
-  tensor<T, Rank> x(extents);
-  const random_stream stream(seed, 0, 0x74657374);
-  for (std::int64_t i = 0; i < x.size(); ++i)
-    x.data()[i] = static_cast<T>(scale * stream.normal<double>(static_cast<std::uint64_t>(i), 0));
-  return x;
 }
 
 /// sum_i a_i b_i in double: the loss whose gradient in `a` is `b`.

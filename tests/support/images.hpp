@@ -1,19 +1,9 @@
 #pragma once
 
-#include <milkit/core/random.hpp>
-#include <milkit/core/tensor.hpp>
-
 #include <reference/images.hpp>
+#include <support/normals.hpp>
 
 namespace milkit::test {
-
-template <class T, int Rank>
-tensor<T, Rank> normal_tensor(shape<Rank> shape, std::uint64_t seed) {
-  tensor<T, Rank> x(shape);
-  const random_stream stream(seed, 0, 0);
-  for (std::int64_t i = 0; i < x.size(); ++i) x.data()[i] = stream.normal<T>(static_cast<std::uint64_t>(i), 0);
-  return x;
-}
 
 template <class T>
 reference::images plain(const view<T, 4>& x) {

@@ -1,16 +1,31 @@
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <iostream>
 #include <set>
 #include <string>
 #include <string_view>
 
+#if defined(MILKIT_TESTS_NEED_CARD)
+#include <cuda_runtime_api.h>
+#endif
+
 #include <support/paths.hpp>
 
 namespace milkit::test {
 namespace {
+
+/// Why no case of this program can run here; empty where they can.
+std::string obstacle() {
+#if defined(MILKIT_TESTS_NEED_CARD)
+  int cards = 0;
+  if (const cudaError_t error = cudaGetDeviceCount(&cards); error != cudaSuccess)
+    return std::string("there is no card: ") + cudaGetErrorName(error) + " (" + cudaGetErrorString(error) + ")";
+#endif
+  return "";
+}
 
 std::filesystem::path folder(const char* variable, const char* fallback) {
   const char* said = std::getenv(variable);
@@ -111,6 +126,11 @@ DOCTEST_REGISTER_LISTENER("counts", 1, milkit::test::run_counts);
 int main(int argc, char** argv) {
   using counts = milkit::test::run_counts;
   doctest::Context context(argc, argv);
+  const bool lists = std::any_of(argv, argv + argc, [](std::string_view each) { return each == "--list-test-cases"; });
+  if (const std::string reason = lists ? "" : milkit::test::obstacle(); !reason.empty()) {
+    std::cout << "skipped: " << reason << "\n";
+    return 77;
+  }
   const int result = context.run();
   if (counts::nothing_ran) return 1;
   return !counts::failed_assert && counts::skipped_cases > 0 && counts::failed_cases == counts::skipped_cases ? 77 : result;

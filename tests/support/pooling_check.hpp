@@ -1,20 +1,15 @@
 #pragma once
 
-#include <doctest/doctest.h>
-
 #include <functional>
 #include <limits>
 #include <numeric>
 
-#include <milkit/core/cpu.hpp>
 #include <milkit/nn/parameters.hpp>
-#include <milkit/ops/fill_cpu.hpp>
-#include <milkit/ops/segment_pool_cpu.hpp>
 #include <milkit/pooling/bag_embedding.hpp>
 
 #include <reference/pooling.hpp>
 #include <support/golden.hpp>
-#include <support/gradient_check.hpp>
+#include <support/on_backend.hpp>
 
 namespace milkit::test {
 
@@ -43,10 +38,13 @@ ragged<T> random_bags(const std::vector<std::int64_t>& sizes, std::int64_t d, in
   return bags;
 }
 
+/// Bags alone and together, of sizes around the limits of warps, blocks and chunks.
+inline const std::vector<std::vector<std::int64_t>> bag_sizes{
+    {1}, {2}, {31}, {32}, {33}, {255}, {257}, {1000}, {65537}, {31, 1, 257, 2, 33, 1, 1, 32}};
+
 struct pooling_setup {
   std::int64_t chunk_rows = 0;
   std::size_t saved_bytes = std::size_t{40} << 20;
-  int threads = 1;
   milkit::pass how = {.training = true};
 };
 
@@ -69,25 +67,33 @@ double relative_error(const pooling_result<T>& got, const pooling_result<U>& wan
                      relative_error(got.gradient, want.gradient)});
 }
 
-/// One forward and backward pass.
+/// One forward and backward pass, from the host to the host.
+template <class T, class Pooler>
+pooling_result<T> run_pooling(backend_type& backend, const Pooler& pooler,
+                              vector_view<const std::type_identity_t<T>> weights, const ragged<T>& bags,
+                              const pooling_setup& setup = {}) {
+  const pooling_of<Pooler> network{.pooler = pooler, .chunk_rows = setup.chunk_rows, .saved_bytes = setup.saved_bytes};
+  const std::int64_t n = bags.x.rows();
+  const auto w = put(weights);
+  const auto x = put(bags.x), dembedding = put(bags.dembedding), dattention = put(bags.dattention);
+  resident<T, 2> embedding({bags.bags(), bags.x.extent(1)}), logits({n, Pooler::scores}),
+      attention({n, Pooler::attentions}), dx(bags.x.shape());
+  resident<T, 1> gradient(w.shape());
+  const bag_view<T, 2, backend_space> source{x.view()};
+  typename pooling_of<Pooler>::template saved<bag_view<T, 2, backend_space>, backend_type> kept;
+  const auto scope = backend.workspace.scope();
+  network.forward(backend, w.view(), source, bags.bounds(), embedding.view(), logits.view(), attention.view(), kept,
+                  setup.how);
+  network.backward(backend, w.view(), source, kept, dembedding.view(),
+                   dattention.size() > 0 ? dattention.view() : matrix_view<const T, backend_space>(), dx.view(),
+                   gradient.view(), setup.how);
+  return {fetch(embedding), fetch(logits), fetch(attention), fetch(dx), fetch(gradient)};
+}
 template <class T, class Pooler>
 pooling_result<T> run_pooling(const Pooler& pooler, vector_view<const std::type_identity_t<T>> weights,
                               const ragged<T>& bags, const pooling_setup& setup = {}) {
-  cpu backend{.threads = setup.threads};
-  const pooling_of<Pooler> network{.pooler = pooler, .chunk_rows = setup.chunk_rows, .saved_bytes = setup.saved_bytes};
-  const std::int64_t n = bags.x.rows();
-  const bag_view<T, 2> source{bags.x.view()};
-  pooling_result<T> out{tensor<T, 2>({bags.bags(), bags.x.extent(1)}), tensor<T, 2>({n, Pooler::scores}),
-                        tensor<T, 2>({n, Pooler::attentions}), tensor<T, 2>(bags.x.shape()),
-                        tensor<T, 1>(weights.shape())};
-  typename pooling_of<Pooler>::template saved<bag_view<T, 2>, cpu> kept;
-  const auto scope = backend.workspace.scope();
-  network.forward(backend, weights, source, bags.bounds(), out.embedding.view(), out.logits.view(),
-                  out.attention.view(), kept, setup.how);
-  const auto dattention = bags.dattention.size() > 0 ? bags.dattention.view() : matrix_view<const T>();
-  network.backward(backend, weights, source, kept, bags.dembedding.view(), dattention, out.dx.view(),
-                   out.gradient.view(), setup.how);
-  return out;
+  backend_type backend = make_backend();
+  return run_pooling<T>(backend, pooler, weights, bags, setup);
 }
 
 /// A row of a table as a bag of the oracle.
@@ -198,23 +204,28 @@ class pooling_check {
     adds_to_the_gradient();
   }
 
+  pooling_result<T> run(backend_type& backend, const ragged<T>& bags, const pooling_setup& setup = {}) const {
+    return run_pooling<T>(backend, pooler_, weights_.flat(), bags, setup);
+  }
   pooling_result<T> run(const ragged<T>& bags, const pooling_setup& setup = {}) const {
-    return run_pooling<T>(pooler_, weights_.flat(), bags, setup);
+    backend_type backend = make_backend();
+    return run(backend, bags, setup);
   }
 
-  /// Threads and what is kept for the backward pass change no bit, with dropout where there is some.
+  /// How it runs and what is kept for the backward pass change no bit, with dropout where there is some.
   void same_bits_however_it_runs() const {
     const pass how{.training = true, .random = random_stream(7, 5, 3)};
     const auto bags = random_bags<T>({33, 1, 100, 31}, d_, Pooler::attentions);
     for (const std::int64_t chunk_rows : {0, 16, 13}) {
       CAPTURE(chunk_rows);
-      const auto want = run(bags, {.chunk_rows = chunk_rows, .how = how});
-      for (const int threads : {1, 2, 3, 8})
+      backend_type one = make_backend(1);
+      const auto want = run(one, bags, {.chunk_rows = chunk_rows, .how = how});
+      in_every_way([&](backend_type& backend) {
         for (const std::size_t saved_bytes : {std::size_t{0}, std::size_t{20000}, std::size_t{1} << 30}) {
-          CAPTURE(threads);
           CAPTURE(saved_bytes);
-          CHECK(same_bits(run(bags, {chunk_rows, saved_bytes, threads, how}), want));
+          CHECK(same_bits(run(backend, bags, {chunk_rows, saved_bytes, how}), want));
         }
+      });
     }
   }
 
@@ -225,7 +236,7 @@ class pooling_check {
     const auto want = run(bags, {.chunk_rows = 1000, .how = how});
     for (const std::int64_t chunk_rows : {1, 2, 31, 32, 33, 34, 35, 165, 166, 167}) {
       CAPTURE(chunk_rows);
-      CHECK(relative_error(run(bags, {.chunk_rows = chunk_rows, .threads = 2, .how = how}), want) <= rounding);
+      CHECK(relative_error(run(bags, {.chunk_rows = chunk_rows, .how = how}), want) <= rounding);
     }
   }
 
@@ -286,19 +297,23 @@ class pooling_check {
   void adds_to_the_gradient() const {
     const auto bags = random_bags<T>({40, 3}, d_, Pooler::attentions);
     const pooling_of<Pooler> network{.pooler = pooler_};
-    const bag_view<T, 2> source{bags.x.view()};
-    cpu backend{.threads = 2};
-    tensor<T, 1> gradient(weights_.flat().shape());
+    backend_type backend = make_backend();
+    const auto weights = put(weights_.flat());
+    const auto x = put(bags.x), dembedding = put(bags.dembedding), dattention = put(bags.dattention);
+    tensor<T, 1> gradient(weights.shape());
     std::fill_n(gradient.data(), gradient.size(), T(1));
-    tensor<T, 2> embedding(bags.dembedding.shape());
-    typename pooling_of<Pooler>::template saved<bag_view<T, 2>, cpu> kept;
+    auto sum = put(gradient);
+    resident<T, 2> embedding(bags.dembedding.shape());
+    const bag_view<T, 2, backend_space> source{x.view()};
+    typename pooling_of<Pooler>::template saved<bag_view<T, 2, backend_space>, backend_type> kept;
     const auto scope = backend.workspace.scope();
-    network.forward(backend, weights_.flat(), source, bags.bounds(), embedding.view(), matrix_view<T>(),
-                    matrix_view<T>(), kept, pass{});
-    network.backward(backend, weights_.flat(), source, kept, bags.dembedding.view(), bags.dattention.view(),
-                     matrix_view<T>(), gradient.view(), pass{});
+    using none = matrix_view<T, backend_space>;
+    network.forward(backend, weights.view(), source, bags.bounds(), embedding.view(), none(), none(), kept, pass{});
+    network.backward(backend, weights.view(), source, kept, dembedding.view(), dattention.view(), none(), sum.view(),
+                     pass{});
     const auto want = run(bags);
-    CHECK(same_bits(embedding, want.embedding));
+    CHECK(same_bits(fetch(embedding), want.embedding));
+    gradient = fetch(sum);
     for (std::int64_t i = 0; i < gradient.size(); ++i) gradient.data()[i] -= T(1);
     CHECK(relative_error(gradient, want.gradient) <= 10 * rounding);
   }
@@ -337,9 +352,10 @@ void check_pooling_gradients(const Pooler& pooler, std::int64_t d, int attention
                              double tolerance = 1e-7) {
   auto weights = initial_parameters<double>(pooling_of<Pooler>{.pooler = pooler}, {.seed = 9});
   auto bags = random_bags<double>({3, 1, 6}, d, attentions);
-  const auto got = run_pooling<double>(pooler, weights.flat(), bags, setup);
+  backend_type backend = make_backend(1);
+  const auto got = run_pooling<double>(backend, pooler, weights.flat(), bags, setup);
   const auto loss = [&] {
-    const auto now = run_pooling<double>(pooler, weights.flat(), bags, setup);
+    const auto now = run_pooling<double>(backend, pooler, weights.flat(), bags, setup);
     return inner(now.embedding, bags.dembedding) + (attentions > 0 ? inner(now.attention, bags.dattention) : 0.0);
   };
   CHECK(relative_error(got.dx, central_differences(bags.x.view(), loss)) <= tolerance);

@@ -16,9 +16,15 @@ concept backend = requires(B& b) {
   { b.workspace } -> std::same_as<workspace<typename B::space>&>;
 };
 
+namespace detail {
+/// A concept of its own because compilers print its name, which is the reason.
+template <class View, class Backend>
+concept lives_where_the_backend_works = std::same_as<typename View::space, typename Backend::space>;
+}  // namespace detail
+
 /// A view that lives where the backend works. A device view handed to `cpu`, or the reverse, fails here.
 template <class View, class Backend>
-concept resident_on = is_view<View> && std::same_as<typename View::space, typename Backend::space>;
+concept resident_on = is_view<View> && detail::lives_where_the_backend_works<View, Backend>;
 
 namespace detail {
 /// A concept of its own, because nvcc 13 takes the same `requires` inside `execute` for false where a function of a

@@ -1,0 +1,6 @@
+// labels: emulated
+#include <support/on_card.hpp>
+
+#include <nn/parallel_cases.hpp>
+#include <nn/residual_cases.hpp>
+#include <nn/sequential_cases.hpp>

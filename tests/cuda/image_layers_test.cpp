@@ -1,0 +1,7 @@
+// labels: emulated
+#include <support/on_card.hpp>
+
+#include <nn/avg_pool2d_cases.hpp>
+#include <nn/conv2d_cases.hpp>
+#include <nn/global_average_pool_cases.hpp>
+#include <nn/max_pool2d_cases.hpp>

@@ -1,0 +1,9 @@
+// labels: emulated
+#include <support/on_card.hpp>
+
+#include <nn/activation_cases.hpp>
+#include <nn/dropout_cases.hpp>
+#include <nn/flatten_cases.hpp>
+#include <nn/identity_cases.hpp>
+#include <nn/layer_norm_cases.hpp>
+#include <nn/linear_cases.hpp>

@@ -1,0 +1,7 @@
+// labels: emulated
+#include <support/on_card.hpp>
+
+#include <loss/binary_cross_entropy_cases.hpp>
+#include <loss/cross_entropy_cases.hpp>
+#include <models/bag_classifier_cases.hpp>
+#include <train/optimizer_cases.hpp>

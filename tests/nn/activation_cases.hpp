@@ -1,0 +1,118 @@
+#pragma once
+
+#include <milkit/nn/activation.hpp>
+
+#include <support/golden.hpp>
+#include <support/layer_check.hpp>
+
+namespace milkit::test::activation_cases {
+
+/// f and f' in long double.
+inline long double sigmoid_of(long double x) { return 1 / (1 + std::exp(-x)); }
+struct curve {
+  long double (*value)(long double);
+  long double (*slope)(long double);
+};
+template <class Layer>
+curve curve_of();
+template <>
+inline curve curve_of<nn::relu>() {
+  return {[](long double x) { return x > 0 ? x : 0.0L; }, [](long double x) { return x > 0 ? 1.0L : 0.0L; }};
+}
+template <>
+inline curve curve_of<nn::tanh>() {
+  return {[](long double x) { return std::tanh(x); }, [](long double x) { return 1 - std::tanh(x) * std::tanh(x); }};
+}
+template <>
+inline curve curve_of<nn::sigmoid>() {
+  return {sigmoid_of, [](long double x) { return sigmoid_of(x) * (1 - sigmoid_of(x)); }};
+}
+template <>
+inline curve curve_of<nn::gelu>() {
+  return {[](long double x) { return x * std::erfc(-x / std::sqrt(2.0L)) / 2; },
+          [](long double x) {
+            return std::erfc(-x / std::sqrt(2.0L)) / 2 +
+                   x * std::exp(-x * x / 2) / std::sqrt(2 * 3.14159265358979323846L);
+          }};
+}
+
+template <class T, class Layer>
+auto run(const Layer& layer, const tensor<T, 2>& x, const tensor<T, 2>& dy) {
+  backend_type backend = make_backend();
+  return run_layer<T>(backend, layer, tensor<T, 1>(), x.view(), dy.view(), pass{});
+}
+
+TEST_CASE_TEMPLATE("activations keep the contract of a layer, on rows and images", Layer, nn::relu, nn::tanh,
+                   nn::sigmoid, nn::gelu) {
+  layer_check(Layer{}, shape<2>{33, 7}).all();
+  layer_check(Layer{}, shape<2>{1, 31}).all();
+  layer_check(Layer{}, shape<4>{3, 2, 5, 3}).all();
+}
+
+TEST_CASE_TEMPLATE("activations agree with their formulas", Layer, nn::relu, nn::tanh, nn::sigmoid, nn::gelu) {
+  const auto check = [](auto zero, std::int64_t rows) {
+    using T = decltype(zero);
+    CAPTURE(rows);
+    tensor<T, 2> x = normals<T>(shape<2>{rows, 3}, 1, 3), dy = normals<T>(shape<2>{rows, 3}, 2);
+    x.data()[0] = 0;
+    const auto got = run(Layer{}, x, dy);
+    std::vector<double> y, dx;
+    for (std::int64_t i = 0; i < x.size(); ++i) {
+      const auto at = static_cast<long double>(x.data()[i]);
+      y.push_back(static_cast<double>(curve_of<Layer>().value(at)));
+      dx.push_back(static_cast<double>(curve_of<Layer>().slope(at) * static_cast<long double>(dy.data()[i])));
+    }
+    CHECK(relative_error(got.output, y) <= tolerance_of<T>(1e-14, 1e-6));
+    CHECK(relative_error(got.dinput, dx) <= tolerance_of<T>(1e-14, 1e-6));
+  };
+  for (const std::int64_t rows : row_counts) {
+    check(0.0, rows);
+    check(0.0f, rows);
+  }
+}
+
+TEST_CASE_TEMPLATE("activations of extreme arguments and NaN", T, float, double) {
+  const T infinity = std::numeric_limits<T>::infinity(), nan = std::numeric_limits<T>::quiet_NaN();
+  tensor<T, 2> x(shape<2>{1, 17}), dy(shape<2>{1, 17});  // more than a vector register, and a rest
+  const auto outcome = [&](const auto& layer, T argument) {
+    std::fill_n(x.data(), x.size(), argument);
+    std::fill_n(dy.data(), dy.size(), T(1));
+    const auto got = run(layer, x, dy);
+    for (std::int64_t i = 1; i < x.size(); ++i)
+      CHECK(same_bits(got.output.view().columns(i, 1), got.output.view().columns(0, 1)));
+    return std::pair(got.output.data()[0], got.dinput.data()[0]);
+  };
+  using both = std::pair<T, T>;
+  for (const T large : {T(800), infinity}) {
+    CHECK(outcome(nn::tanh{}, large) == both(1, 0));
+    CHECK(outcome(nn::tanh{}, -large) == both(-1, 0));
+    CHECK(outcome(nn::sigmoid{}, large) == both(1, 0));
+    CHECK(close(static_cast<double>(outcome(nn::sigmoid{}, -large).first), 0, {1e-37}));
+    CHECK(outcome(nn::relu{}, large) == both(large, 1));
+    CHECK(outcome(nn::relu{}, -large) == both(0, 0));
+  }
+  CHECK(outcome(nn::relu{}, 0) == both(0, 0));
+  CHECK(outcome(nn::gelu{}, 800) == both(800, 1));
+  CHECK(outcome(nn::gelu{}, -800) == both(0, 0));
+  for (const auto& got :
+       {outcome(nn::relu{}, nan), outcome(nn::tanh{}, nan), outcome(nn::sigmoid{}, nan), outcome(nn::gelu{}, nan)}) {
+    CHECK(std::isnan(got.first));
+    CHECK(std::isnan(got.second));
+  }
+}
+
+TEST_CASE_TEMPLATE("activations agree with the golden tensors", T, float, double) {
+  const auto check = [&](const char* name, const auto& layer) {
+    CAPTURE(name);
+    const golden_case golden(name);
+    const auto got = run(layer, golden.get<T, 2>("x"), golden.get<T, 2>("grad_output"));
+    CHECK(golden.error("output", got.output) <= golden_tolerance<T>);
+    CHECK(golden.error("grad.x", got.dinput) <= golden_tolerance<T>);
+  };
+  check("core_relu", nn::relu{});
+  check("core_tanh", nn::tanh{});
+  check("core_sigmoid", nn::sigmoid{});
+  check("core_gelu", nn::gelu{});
+}
+
+}  // namespace milkit::test::activation_cases
