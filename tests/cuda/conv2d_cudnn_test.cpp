@@ -3,7 +3,12 @@
 #include <milkit/ops/conv2d_cudnn.cuh>
 #include <milkit/ops/fill_cuda.cuh>
 
-#include <support/backends.hpp>
+#include <doctest/doctest.h>
+
+#include <support/close.hpp>
+#include <support/emulation.hpp>
+#include <support/normals.hpp>
+#include <support/on_card.hpp>
 
 using namespace milkit;
 using test::normals;
