@@ -273,12 +273,12 @@ TEST_CASE("bag_classifier refuses dropout rates that are none, in training and i
       const auto weights = initial_parameters<float>(net, {.seed = 2});
       net.embedding.pooler.dropout = rate;
       CHECK_THROWS_WITH_AS(
-          step<float>(net, weights, x.view(), {0, 4}, {1}, {.training = training}, 1),
+          step<float>(net, weights, x, {0, 4}, {1}, {.training = training}),
           message("milkit::pooling::scored_attention: dropout is ", rate, ", expected 0 <= dropout < 1").c_str(),
           value_error);
       net = small();
       net.embedding.encoder = nn::sequential<nn::linear<9, 7>, nn::relu, nn::dropout>({}, {}, {.rate = rate});
-      CHECK_THROWS_WITH_AS(step<float>(net, weights, x.view(), {0, 4}, {1}, {.training = training}, 1),
+      CHECK_THROWS_WITH_AS(step<float>(net, weights, x, {0, 4}, {1}, {.training = training}),
                            message("milkit::nn::dropout: the rate is ", rate, ", expected 0 <= rate < 1").c_str(),
                            value_error);
     }
