@@ -2,6 +2,7 @@
 
 #include <cuda_runtime.h>
 
+#include <array>
 #include <memory>
 
 #include <milkit/core/parallel_for.hpp>
@@ -97,6 +98,28 @@ using device_images = image_view<T, device_space>;
 /// What matrix products may round their float32 factors to; sums are float32. Never less than float32 unless asked for.
 enum class precision { float32, tf32, bf16 };
 
+class cuda;
+
+/// Convolutions of float images by a library, instead of milkit's own kernels. Each function queues one product on the
+/// backend's stream and returns true, or queues nothing and returns false for what the library does not take; scratch
+/// memory is one piece of `scratch_bytes`. Ready: `cudnn_convolution` (ops/conv2d_cudnn.cuh).
+struct convolution_library {
+  using images = view<const float, 4, device_space>;
+  using result = view<float, 4, device_space>;
+  using scratch = view<std::byte, 1, device_space>;
+  using axes = std::array<std::int64_t, 2>;
+
+  std::size_t scratch_bytes = 0;
+  /// y = conv(x, weight) + bias, which may be absent.
+  bool (*forward)(cuda&, scratch, images x, images weight, view<const float, 1, device_space> bias, result y,
+                  const axes& stride, const axes& padding) = nullptr;
+  /// dx, replaced.
+  bool (*dx)(cuda&, scratch, images weight, images dy, result dx, const axes& stride, const axes& padding) = nullptr;
+  /// dweight, added to.
+  bool (*dweight)(cuda&, scratch, images x, images dy, result dweight, const axes& stride,
+                  const axes& padding) = nullptr;
+};
+
 struct cuda_options {
   int device = 0;
   cudaStream_t stream = nullptr;  ///< null: a stream of the backend's own
@@ -131,8 +154,11 @@ class cuda {
 
   /// A library's handle and plans, made by the file that uses the library and kept with the card (ops/matmul_cuda.cuh).
   std::shared_ptr<void>& matmul_library() { return card_->matmul_library; }
+  /// The same for `convolution`.
+  std::shared_ptr<void>& convolution_plans() { return card_->convolution_plans; }
 
   milkit::precision precision;
+  convolution_library convolution = {};  ///< empty: milkit's own kernels
   milkit::workspace<device_space> workspace = {};
   milkit::workspace<device_space>* store = nullptr;  ///< as of `cpu`
   milkit::workspace<device_space>& kept_memory() { return store ? *store : workspace; }
@@ -162,16 +188,18 @@ class cuda {
     card& operator=(const card&) = delete;
     ~card() {
       matmul_library.reset();
+      convolution_plans.reset();
       if (owns_stream) static_cast<void>(cudaStreamDestroy(stream));
     }
 
     int device, processors = 0, capability = 0;
     cudaStream_t stream;
     bool owns_stream = false;
-    std::shared_ptr<void> matmul_library;
+    std::shared_ptr<void> matmul_library, convolution_plans;
   };
 
-  cuda(const cuda& other, bool planning) : precision(other.precision), workspace(planning), card_(other.card_) {}
+  cuda(const cuda& other, bool planning)
+      : precision(other.precision), convolution(other.convolution), workspace(planning), card_(other.card_) {}
 
   std::shared_ptr<card> card_;
 };

@@ -39,8 +39,9 @@ inline shape<4> conv2d_shape(const shape<4>& x, const shape<4>& weight, const co
 /// sum_{c, u, v} w[o, c, u, v] x[n, c, i s0 + u - p0, j s1 + v - p1]. Shapes: x [batch, in, height, width], weight
 /// [out, in, kernel height, kernel width], bias [out] or absent, y as `conv2d_shape` says; batch may be 0, images may
 /// lie apart, kernels may not. Cost: 2 |y| in kernel FLOPs. cpu: bands of an image are unfolded (im2col) while in cache
-/// and multiplied, parallel over bands: O(threads) bands of memory, results independent of the thread count. Errors:
-/// shape_error, value_error for stride or padding.
+/// and multiplied, parallel over bands: O(threads) bands of memory, results independent of the thread count. cuda: an
+/// implicit product, or the library that `cuda::convolution` names. Errors: shape_error, value_error for stride or
+/// padding.
 template <backend Backend, class X, class Weight, class Bias, class Y>
 requires resident_on<X, Backend> && resident_on<Weight, Backend> && resident_on<Bias, Backend> &&
     resident_on<Y, Backend>

@@ -133,11 +133,32 @@ void with_conv2d_index(Body&& body, const Views&... views) {
   else body(std::int64_t{});
 }
 
+/// Scratch memory of the backend's convolution library, for float; none for double, or without a library.
+template <class T>
+device_vector<std::byte> convolution_scratch(cuda& backend) {
+  if (sizeof(T) != sizeof(float) || backend.convolution.scratch_bytes == 0) return {};
+  return backend.workspace.template allocate<std::byte>(static_cast<std::int64_t>(backend.convolution.scratch_bytes));
+}
+/// Whether the backend's library, if there is one for T, has queued the product that `ask(library)` asks it for.
+template <class T, class Ask>
+bool by_library(const cuda& backend, Ask&& ask) {
+  if constexpr (std::is_same_v<T, float>) return ask(backend.convolution);
+  else return false;
+}
+
 template <>
 struct conv2d_impl<cuda> {
   template <class T>
-  static void run(cuda& backend, device_images<const T> x, device_images<const T> weight, device_vector<const T> bias, device_images<T> y,
-                  const conv2d_options& options) {
+  static device_vector<std::byte> scratch(cuda& backend, device_images<const T>, auto&&...) {
+    return convolution_scratch<T>(backend);
+  }
+  template <class T>
+  static void run(cuda& backend, device_vector<std::byte> memory, device_images<const T> x, device_images<const T> weight,
+                  device_vector<const T> bias, device_images<T> y, const conv2d_options& options) {
+    if (by_library<T>(backend, [&](const auto& library) {
+          return library.forward && library.forward(backend, memory, x, weight, bias, y, options.stride, options.padding);
+        }))
+      return;
     with_conv2d_index([&]<class Index>(Index) { multiply<Index>(backend, x, weight, bias, y, options); }, x, weight, y);
   }
   template <class Index, class T>
@@ -161,12 +182,13 @@ struct conv2d_backward_impl<cuda> {
 
   struct memory {
     device_matrix<double> weight, bias;
+    device_vector<std::byte> library;
   };
   template <class T>
   static memory scratch(cuda& backend, device_images<const T>, device_images<const T> weight, device_images<const T> dy, auto&&...) {
     const std::int64_t pixels = dy.extent(0) * dy.extent(2) * dy.extent(3);
     return {backend.workspace.template allocate<double>(shape<2>{parts(pixels, weight.rows(), weight.row_size()), weight.size()}),
-            column_sums_scratch(backend, pixels, weight.extent(0))};
+            column_sums_scratch(backend, pixels, weight.extent(0)), convolution_scratch<T>(backend)};
   }
 
   template <class T>
@@ -185,7 +207,11 @@ struct conv2d_backward_impl<cuda> {
                        device_images<const T> dy, device_images<T> dx, device_images<T> dweight, const conv2d_options& options) {
     const conv2d_geometry<Index> of(x.shape(), weight.shape(), dy.shape(), options);
     const std::int64_t out = weight.rows(), terms = weight.row_size(), pixels = dy.extent(0) * dy.extent(2) * dy.extent(3);
-    if (pixels > 0) {
+    const bool is_done = pixels == 0 || by_library<T>(backend, [&](const auto& library) {
+                               return library.dweight && library.dweight(backend, partial.library, x, dy, dweight, options.stride,
+                                                                         options.padding);
+                             });
+    if (!is_done) {
       tile_gemm<T>(backend, out, terms, pixels, partial.weight.rows(),
                    conv2d_dweight_product<T, Index>{of, x, dy, partial.weight, static_cast<Index>(terms)});
       for (std::int64_t o = 0; o < (dweight.contiguous() ? 1 : out); ++o) {
@@ -193,7 +219,9 @@ struct conv2d_backward_impl<cuda> {
         add_partial(backend, partial.weight.columns(o * terms, count), device_vector<T>(dweight.row(o), {count}));
       }
     }
-    if (!dx.absent())
+    if (!dx.absent() && !by_library<T>(backend, [&](const auto& library) {
+          return library.dx && library.dx(backend, partial.library, weight, dy, dx, options.stride, options.padding);
+        }))
       tile_gemm<T>(backend, weight.extent(1), dx.extent(0) * dx.extent(2) * dx.extent(3), out * weight.extent(2) * weight.extent(3), 1,
                    conv2d_dx_product<T, Index>{of, weight, dy, dx});
   }
