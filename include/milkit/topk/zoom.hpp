@@ -7,10 +7,19 @@
 /// which parent (`ops::children`: offsets for any number of children, none for the dense r = 4^k blocks).
 namespace milkit::topk {
 
+namespace detail {
+template <class Selection, class Backend, class H>
+constexpr void expect_selection_of() {
+  static_assert(std::is_same_v<Selection, ops::selection<typename H::value_type, typename Backend::space>>,
+                "milkit::topk::zoom: the selection is of another memory space or number type than the rows");
+}
+}  // namespace detail
+
 /// The rows that a selection zooms to, [K W, d] in the backend's kept memory: convex mixtures where the selection is soft,
 /// copies where it is hard (zoommil.md 2.6). Missing children, shapes and errors: ops::zoom; gradient: `zoom_backward`.
 template <class Backend, class Selection, class Children, class H>
 auto zoom(Backend& backend, const Selection& selected, const Children& index, H h) {
+  detail::expect_selection_of<Selection, Backend, H>();
   const auto rows = backend.kept_memory().template allocate_rows<typename H::value_type>(
       shape<2>{selected.rows() * index.width, h.cols()});
   ops::zoom(backend, selected, index, h, rows);
