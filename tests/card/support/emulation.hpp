@@ -25,7 +25,7 @@ void with_order(std::uint64_t, Body&& body) {
 namespace emulation {
 
 struct card {
-  int count = 1;
+  int count = 1, current = 0, allocated_on = 0;
   cudaError_t driver = cudaSuccess, sticky = cudaSuccess;
   std::size_t memory = 0, used = 0, allocations = 0, launches = 0, copies = 0, synchronisations = 0;
   std::map<std::string, std::size_t> kernels;
@@ -36,5 +36,17 @@ struct cudnn_state {
   std::size_t products = 0, workspace = 0;
 };
 inline cudnn_state& cudnn() { throw milkit::test::skipped("only the emulator can tell"); }
+
+struct matmul_choice {
+  std::size_t workspace = 0;
+  std::uint32_t alignment[4] = {};
+  std::int64_t extents[3] = {};
+};
+struct matmul_library {
+  std::size_t searches = 0;
+  matmul_choice last;
+  bool exact_only = false, biases = true;
+};
+inline matmul_library& the_matmul_library() { throw milkit::test::skipped("only the emulator can tell"); }
 
 }  // namespace emulation
