@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds milkit's benchmarks, sets up PyTorch, and measures both in turns, in one run; prints Markdown tables.
+# Builds milkit's benchmarks, sets up PyTorch, and measures both in turns, in one run; prints Markdown tables. The whole of
+# it takes an hour; --cases runs a part: sh benchmarks/run.sh --cases colon 'matmul:*'
 #   sh benchmarks/run.sh [RESULTS.json] [OPTION of benchmarks/peers/run.py...]
 # PyTorch comes by pip into build/torch, unless MILKIT_TORCH_PYTHON names a Python that has it.
 set -u
@@ -13,7 +14,7 @@ install_missing $build_packages libbenchmark-dev libdnnl-dev libopenblas-dev pyt
 say "Building the benchmarks into build/bench"
 mkdir -p build/bench
 cmake --preset bench -DMILKIT_BUILD_EXAMPLES=OFF >build/bench/configure.log 2>&1 || { cat build/bench/configure.log; exit 1; }
-cmake --build build/bench --target gated_attention_bench || exit 1
+cmake --build build/bench --target milkit_benchmarks || exit 1
 
 python=${MILKIT_TORCH_PYTHON:-build/torch/bin/python}
 if ! "$python" -c 'import torch' 2>/dev/null; then

@@ -31,7 +31,7 @@ endif()
 # use; it keeps those that it needs.
 target_link_options(milkit_own INTERFACE LINKER:--as-needed)
 set(host_components ${milkit_COMPONENTS})
-list(REMOVE_ITEM host_components cuda)  # only programs of .cu files get it
+list(REMOVE_ITEM host_components cuda cudnn)  # only programs of .cu files get it
 foreach(component IN LISTS host_components)
   target_link_libraries(milkit_own INTERFACE $<TARGET_NAME_IF_EXISTS:milkit::${component}>)
 endforeach()
@@ -69,7 +69,8 @@ endif()
 # whichever headers of milkit and of the tests.
 function(milkit_missing_libraries source result)
   set(header_slide "openslide[./]")
-  set(header_data "png\\.h|nlohmann/|xtensor/")
+  set(header_data "png\\.h")
+  set(header_xtensor "xtensor/")
   set(header_report "png\\.h|nlohmann/")
   set(header_onednn "oneapi/|dnnl")
   set(header_cblas "cblas\\.h")

@@ -28,6 +28,14 @@ struct settings {
   example::device device;
 };
 
+data::bag_table read(const std::string& file) {
+  data::bag_table bags = data::read_bags(file);
+  for (std::size_t b = 0; b < bags.labels.size(); ++b)
+    if (bags.labels[b] > 1)
+      throw value_error(message(file, ": bag '", bags.names[b], "' has label ", bags.labels[b], ", expected 0 or 1"));
+  return bags;
+}
+
 template <class Pooler, class Backend>
 train::cross_validation_result run(Backend& device, const data::bag_table& bags, const settings& s) {
   const nn::dropout drop{.rate = s.dropout};
@@ -61,15 +69,16 @@ int main(int argc, char** argv) {
   line.option("--epochs", s.epochs, "passes over the training bags", 1);
   line.option("--learning-rate", s.learning_rate, "of Adam, falling to 0 along a cosine");
   line.option("--weight-decay", s.weight_decay, "L2 on the weights");
-  line.option("--dropout", s.dropout, "rate after each layer");
-  line.option("--drop", s.augmentation.drop, "share of a training bag's instances that are left out at random");
+  line.option("--dropout", s.dropout, "rate after each layer", 0, 1);
+  line.option("--drop", s.augmentation.drop, "share of a training bag's instances that are left out at random",
+              0, 1);
   line.option("--noise", s.augmentation.noise, "deviation of the noise on training features");
   line.option(s.device);
   line.option("--out", s.out, "folder for report.html, metrics.json, predictions.csv");
   return example::run("classic_bags", line, argc, argv, [&] {
     s.folds.progress = train::progress_to_stderr();
     for (const std::string& file : s.files) {
-      const data::bag_table bags = data::read_bags(file);
+      const data::bag_table bags = read(file);
       const std::string name = std::filesystem::path(file).stem().string();
       const auto out = s.files.size() == 1 ? s.out : s.out / name;
       std::filesystem::create_directories(out);

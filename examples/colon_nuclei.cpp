@@ -64,8 +64,13 @@ std::vector<tissue_image> read_images(const std::filesystem::path& folder) {
     const auto found = std::find_if(images.begin(), images.end(),
                                     [&](const auto& i) { return i.name == nuclei.text(row, nuclei.column("image")); });
     if (found == images.end()) nuclei.fail(row, nuclei.column("image"), "is an image that labels.csv does not have");
-    found->nuclei.push_back({std::llround(nuclei.number(row, nuclei.column("x"))),
-                             std::llround(nuclei.number(row, nuclei.column("y"))),
+    const auto pixel_at = [&](const char* column, std::int64_t pixels) {
+      const double at = nuclei.number(row, nuclei.column(column));
+      if (!(at >= 0 && at <= static_cast<double>(pixels)))
+        nuclei.fail(row, nuclei.column(column), message("is outside the picture, expected 0 to ", pixels));
+      return static_cast<std::int64_t>(std::llround(at));
+    };
+    found->nuclei.push_back({pixel_at("x", found->picture.extent(1)), pixel_at("y", found->picture.extent(0)),
                              nuclei.text(row, nuclei.column("type")) == "epithelial"});
   }
   for (const auto& image : images)

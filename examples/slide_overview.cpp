@@ -154,25 +154,28 @@ int main(int argc, char** argv) {
   }
 
   std::size_t done = 0, failed = 0;
-  const auto attempt = [&](auto&& work) {
-    std::string what;
-    try {
-      return work();
-    } catch (const resolution_error& error) {
-      what = milkit::message(error.what(), " (here: --slide-mpp, or --native to take its pixels as they are)");
-    } catch (const std::exception& error) {
-      what = error.what();
-    }
+  const auto report = [&](const std::string& what) {
     std::fflush(stdout);
     std::fprintf(stderr, "slide_overview: %s\n", what.c_str());
     ++failed;
   };
+  const auto attempt = [&](auto&& work) {
+    try {
+      work();
+    } catch (const resolution_error& error) {
+      report(milkit::message(error.what(), " (here: --slide-mpp, or --native to take its pixels as they are)"));
+    } catch (const std::exception& error) {
+      report(error.what());
+    }
+  };
   std::vector<fs::path> slides;
   for (const std::string& place : set.places)
     attempt([&] {
-      for (fs::path& path : find_slides(place)) slides.push_back(std::move(path));
+      for (fs::path& path : find_slides(place, [&](const std::string& what) { report(what); }))
+        slides.push_back(std::move(path));
     });
-  const bool alone = set.places.size() == 1 && !fs::is_directory(set.places.front());
+  std::error_code unreadable;
+  const bool alone = set.places.size() == 1 && !fs::is_directory(set.places.front(), unreadable);
   std::set<fs::path> folders;
   for (const fs::path& path : slides)
     attempt([&] {

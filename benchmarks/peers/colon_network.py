@@ -122,13 +122,13 @@ def main() -> None:
     for name in names:
         for key, times in theirs.items():
             if key[0] == name:
-                print(f"PyTorch {name} {key[1]}: median {median(times, 0) * 1e3:.1f} ms, minimum {min(times)[0] * 1e3:.1f} ms, "
+                print(f"- PyTorch {name} {key[1]}: median {median(times, 0) * 1e3:.1f} ms, minimum {min(times)[0] * 1e3:.1f} ms, "
                       f"cpu {median(times, 1) * 1e3:.1f} ms")
         best = [min(f(times) for key, times in theirs.items() if key[0] == name)
                 for f in (lambda t: median(t, 0), lambda t: min(t)[0], lambda t: median(t, 1))]
         for run, times in mine.items():
             if run.startswith(name):
-                print(f"milkit {run}: median {median(times, 0) * 1e3:.1f} ms, minimum {min(times)[0] * 1e3:.1f} ms, "
+                print(f"- milkit {run}: median {median(times, 0) * 1e3:.1f} ms, minimum {min(times)[0] * 1e3:.1f} ms, "
                       f"cpu {median(times, 1) * 1e3:.1f} ms; PyTorch takes "
                       f"{best[0] / median(times, 0):.2f} (median), {best[1] / min(times)[0]:.2f} (minimum), "
                       f"{best[2] / median(times, 1):.2f} (cpu) times as long")

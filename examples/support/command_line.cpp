@@ -32,8 +32,18 @@ void command_line::option(const std::string& name, std::uint64_t& value, const s
 void command_line::option(const std::string& name, int& value, const std::string& help) {
   app_->add_option(name, value, help)->check(CLI::NonNegativeNumber);
 }
-void command_line::option(const std::string& name, double& value, const std::string& help) {
-  app_->add_option(name, value, help);
+void command_line::option(const std::string& name, double& value, const std::string& help, double least,
+                          double below) {
+  const bool bounded = below < std::numeric_limits<double>::infinity();
+  const std::string range =
+      milkit::message("at least ", least, bounded ? milkit::message(" and below ", below) : std::string());
+  app_->add_option(name, value, help)
+      ->check(CLI::Validator(
+          [=](const std::string& text) {
+            const double given = std::strtod(text.c_str(), nullptr);
+            return given >= least && given < below ? "" : text + " is not " + range;  // NaN is not
+          },
+          range, ""));
 }
 void command_line::flag(const std::string& name, bool& value, const std::string& help) {
   app_->add_flag(name, value, help);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -33,7 +34,9 @@ class command_line {
   void option(const std::string& name, std::int64_t& value, const std::string& help, std::int64_t least = 0);
   void option(const std::string& name, std::uint64_t& value, const std::string& help);
   void option(const std::string& name, int& value, const std::string& help);
-  void option(const std::string& name, double& value, const std::string& help);
+  // At least `least` and below `below`.
+  void option(const std::string& name, double& value, const std::string& help, double least = 0,
+              double below = std::numeric_limits<double>::infinity());
   void flag(const std::string& name, bool& value, const std::string& help);
   // --device and --threads.
   void option(device& where);

@@ -3,9 +3,9 @@
 #include <cstdio>
 #include <iostream>
 
-#include <milkit/data/csv.hpp>
 #include <milkit/report/curves.hpp>
 #include <milkit/report/json.hpp>
+#include <milkit/train/predictions.hpp>
 
 namespace example {
 
@@ -23,12 +23,13 @@ std::string figure(const train::mean_and_deviation& f) { return figure(f.mean) +
 // The mean of a figure over the folds, epoch by epoch.
 std::vector<double> mean_curve(const train::cross_validation_result& result, const std::string& name) {
   std::vector<double> mean;
-  for (const auto& fold : result.folds) {
-    const auto& column = fold.history.column(name);
-    if (mean.size() < column.size()) mean.resize(column.size());
-    for (std::size_t e = 0; e < column.size(); ++e) mean[e] += column[e] / static_cast<double>(result.folds.size());
+  for (std::size_t e = 0;; ++e) {
+    std::vector<double> values;  // of the folds that have such an epoch; those without a value are left out of the mean
+    for (const auto& fold : result.folds)
+      if (const auto& column = fold.history.column(name); e < column.size()) values.push_back(column[e]);
+    if (values.empty()) return mean;
+    mean.push_back(train::mean_of(values).mean);
   }
-  return mean;
 }
 
 }  // namespace
@@ -42,19 +43,12 @@ void report(const std::filesystem::path& out, const std::string& title, const st
   metrics["accuracy"] = {{"mean", accuracy.mean}, {"std", accuracy.deviation}};
   metrics["auc"] = {{"mean", auc.mean}, {"std", auc.deviation}};
   metrics["folds"] = report::json::array();
-  data::csv_writer predictions(out / "predictions.csv",
-                               {"repeat", "fold", "bag", "label", "prediction", "probability"});
-  for (const auto& fold : result.folds) {
+  for (const auto& fold : result.folds)
     metrics["folds"].push_back({{"repeat", fold.repeat + 1},
                                 {"fold", fold.fold + 1},
                                 {"accuracy", fold.result.accuracy},
                                 {"auc", fold.result.auroc}});
-    const std::size_t classes = fold.result.probabilities.size() / fold.result.labels.size();
-    for (std::size_t i = 0; i < fold.test.size(); ++i)
-      predictions.row(fold.repeat + 1, fold.fold + 1, name_of(fold.test[i]), fold.result.labels[i],
-                      fold.result.predictions[i], fold.result.probabilities[i * classes + classes - 1]);
-  }
-  predictions.commit();
+  train::write_predictions(out / "predictions.csv", result, name_of);
   for (const auto& [name, value] : settings) metrics["settings"][name] = value;
   report::write_json(out / "metrics.json", metrics);
 

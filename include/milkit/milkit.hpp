@@ -9,6 +9,8 @@
 #include <milkit/core/error.hpp>
 #include <milkit/core/image.hpp>
 #include <milkit/core/macros.hpp>
+#include <milkit/core/normal.hpp>
+#include <milkit/core/normal_lanes.hpp>
 #include <milkit/core/parallel_for.hpp>
 #include <milkit/core/random.hpp>
 #include <milkit/core/tensor.hpp>
@@ -41,9 +43,14 @@
 #include <milkit/ops/reduce_cpu.hpp>
 #include <milkit/ops/segment_pool.hpp>
 #include <milkit/ops/segment_pool_cpu.hpp>
+#include <milkit/ops/selection.hpp>
 #include <milkit/ops/softmax.hpp>
 #include <milkit/ops/softmax_cpu.hpp>
+#include <milkit/ops/topk.hpp>
+#include <milkit/ops/topk_cpu.hpp>
 #include <milkit/ops/window.hpp>
+#include <milkit/ops/zoom.hpp>
+#include <milkit/ops/zoom_cpu.hpp>
 #include <milkit/nn/activation.hpp>
 #include <milkit/nn/avg_pool2d.hpp>
 #include <milkit/nn/conv2d.hpp>
@@ -69,6 +76,12 @@
 #include <milkit/pooling/mean.hpp>
 #include <milkit/pooling/pooler.hpp>
 #include <milkit/pooling/scored_attention.hpp>
+#include <milkit/topk/hard.hpp>
+#include <milkit/topk/perturbed.hpp>
+#include <milkit/topk/random.hpp>
+#include <milkit/topk/straight_through.hpp>
+#include <milkit/topk/topk.hpp>
+#include <milkit/topk/zoom.hpp>
 #include <milkit/loss/binary_cross_entropy.hpp>
 #include <milkit/loss/cross_entropy.hpp>
 #include <milkit/loss/loss.hpp>
@@ -78,6 +91,7 @@
 #include <milkit/train/history.hpp>
 #include <milkit/train/metrics.hpp>
 #include <milkit/train/optimizer.hpp>
+#include <milkit/train/predictions.hpp>
 #include <milkit/train/progress.hpp>
 #include <milkit/train/schedule.hpp>
 #include <milkit/train/splits.hpp>

@@ -135,3 +135,36 @@ TEST_CASE("a workspace that gets no memory says so, goes on, and does not count 
   step(memory);
   CHECK(memory.reserved_bytes() == 100032 + 300032);
 }
+
+TEST_CASE("reserved and pinned memory stays one block and where it is") {
+  workspace<host_space> memory, plan(true);
+  step(plan);
+  memory.reserve(plan.peak_bytes());
+  CHECK(memory.reserved_bytes() == step_bytes);
+  memory.pin();
+  float* first = nullptr;
+  {
+    const auto scope = memory.scope();
+    first = memory.allocate<float>(100).data();
+    CHECK_THROWS_WITH_AS((void)memory.allocate<float>(40001),
+                         "milkit::workspace: pinned at 160448 bytes, was asked for 160064 beside 448 in use",
+                         std::length_error);
+    CHECK_THROWS_AS(memory.reserve(1 << 20), std::logic_error);
+  }
+  step(memory);
+  CHECK(memory.reserved_bytes() == step_bytes);
+  const auto scope = memory.scope();
+  CHECK(memory.allocate<float>(100).data() == first);
+}
+
+TEST_CASE("a shape that no memory holds is refused, and not multiplied out") {
+  workspace<host_space> memory;
+  const std::int64_t huge = std::int64_t{1} << 40;
+  const auto scope = memory.scope();
+  CHECK_THROWS_WITH_AS((void)memory.allocate<float>(shape<2>{huge, huge}),
+                       doctest::Contains("[1099511627776, 1099511627776] elements of 4 bytes"), shape_error);
+  CHECK_THROWS_AS((void)memory.allocate<float>(shape<3>{0, huge, huge}), shape_error);
+  CHECK_THROWS_AS((void)memory.allocate<float>(-1), shape_error);
+  CHECK_THROWS_AS((tensor<double, 1>(shape<1>{std::int64_t{1} << 60})), shape_error);
+  CHECK(memory.bytes_in_use() == 0);
+}

@@ -4,6 +4,38 @@
 
 namespace milkit::test {
 
+/// Top-K and zoom: of 40 scores, 5 rows, children dense and their children's children.
+template <class T>
+void launch_topk(milkit::cuda& gpu) {
+  const auto scope = gpu.workspace.scope();
+  const auto matrix = [&](std::int64_t rows, std::int64_t cols) {
+    const auto m = gpu.workspace.template allocate<T>(shape<2>{rows, cols});
+    ops::fill(gpu, m, T(0.5));
+    return m;
+  };
+  const device_vector<T> scores(matrix(1, 40).data(), {40}), dscores(matrix(1, 40).data(), {40});
+  const pass training{.training = true};
+  const ops::children<device_space> pairs{2};
+  const auto h2 = matrix(80, 3), dh2 = matrix(80, 3), h3 = matrix(160, 3), dh3 = matrix(160, 3), drows = matrix(10, 3);
+  for (const auto jacobian : {topk::jacobian::full, topk::jacobian::diagonal}) {
+    const topk::perturbed op{.k = 5, .samples = 7, .jacobian = jacobian};
+    const auto selected = op.select(gpu, scores, training);
+    static_cast<void>(topk::zoom(gpu, selected, pairs, h2));
+    const auto dweights = topk::zoom_backward(gpu, selected, pairs, h2, drows, dh2);
+    op.select_backward(gpu, scores, selected, dweights, dscores, training);
+    ops::zoom_mass(gpu, selected, pairs, device_vector<T>(matrix(1, 10).data(), {10}));
+    const auto inner = topk::random{5}.select(gpu, device_vector<T>(scores.data(), {10}), training);
+    const auto kept = topk::zoom_twice(gpu, selected, pairs, inner, pairs, h3);
+    const auto dinner = device_vector<T>(matrix(1, 5).data(), {5});
+    topk::zoom_twice_backward(gpu, selected, pairs, inner, pairs, h3, kept, drows, dweights, dinner, dh3);
+  }
+  const topk::straight_through op{5};
+  const auto hard = op.select(gpu, scores, training);
+  op.select_backward(gpu, scores, hard, hard.weights, dscores, training);
+  const auto list = topk::children_of(gpu, hard, pairs);
+  ops::gather_rows(gpu, h2, list.rows, drows);
+}
+
 /// Calls every op that has a kernel once, on a few elements: a smoke test, and what makes a compiler instantiate all kernels.
 template <class T>
 void launch_everything(milkit::cuda& gpu) {
@@ -23,9 +55,10 @@ void launch_everything(milkit::cuda& gpu) {
   const auto as_vector = [](device_matrix<T> m) { return device_vector<T>(m.data(), {m.size()}); };
   const auto flat = as_vector(matrix(4, 3)), flat2 = as_vector(matrix(4, 3)), flat3 = as_vector(matrix(4, 3));
   const auto x = matrix(4, 3), y = matrix(4, 3), w = matrix(3, 3);
-  const auto v3 = as_vector(matrix(1, 3)), v4 = as_vector(matrix(1, 4)), db = as_vector(matrix(1, 3));
+  const auto v2 = as_vector(matrix(1, 2)), v3 = as_vector(matrix(1, 3)), v4 = as_vector(matrix(1, 4)), db = as_vector(matrix(1, 3));
 
   ops::copy_rows(gpu, x, y);
+  ops::copy_rows(gpu, x.columns(0, 2), y.columns(0, 2));  // with gaps
   ops::activate(gpu, ops::tanh_function{}, x, y);
   ops::activate_backward(gpu, ops::tanh_function{}, y, x, y);
   const auto mask = gpu.workspace.template allocate<std::uint8_t>(shape<2>{4, 3});
@@ -49,9 +82,13 @@ void launch_everything(milkit::cuda& gpu) {
   ops::binary_cross_entropy(gpu, v4, labels, 1, 1, losses, v4);
   ops::softmax(gpu, x, y, v4);
   ops::softmax_backward(gpu, y, x, v4, y);
+  const auto wide = matrix(1, 1025);
+  ops::softmax(gpu, wide, wide, device_vector<T>());
+  ops::softmax_backward(gpu, wide, wide, device_vector<T>(), wide);
+  ops::segment_softmax(gpu, offsets, v4, v4, v2);
+  ops::segment_softmax_backward(gpu, offsets, v4, v4, v2, v4);
   const auto weight = device_images<T>(matrix(2, 12).data(), {2, 3, 2, 2}), image = device_images<T>(matrix(2, 75).data(), {2, 3, 5, 5});
   const auto convolved = device_images<T>(matrix(2, 32).data(), {2, 2, 4, 4});
-  const auto v2 = as_vector(matrix(1, 2));
   ops::conv2d(gpu, image, weight, v2, convolved);
   ops::conv2d_backward(gpu, image, weight, convolved, image, weight, v2);
   const auto pooled = device_images<T>(matrix(2, 12).data(), {2, 3, 2, 2});
@@ -87,6 +124,7 @@ void launch_everything(milkit::cuda& gpu) {
   ops::max_pool_finish(gpu, largest, embedding);
   ops::max_weights(gpu, chunk, largest, logits);
   ops::max_pool_backward(gpu, chunk, largest, embedding, y);
+  launch_topk<T>(gpu);
 }
 
 }  // namespace milkit::test

@@ -32,6 +32,8 @@ TEST_CASE("cuda: fill and copy_rows") {
     agree(0, [](auto& b, auto x, auto y, auto z) { ops::fill(b, x, 2.5f), ops::copy_rows(b, z, y), ops::copy_rows(b, x, z, true); },
           normals<float>(shape{n, 7}, 1), normals<float>(shape{n, 7}, 2), normals<float>(shape{n, 7}, 3));
   agree(0, [](auto& b, auto x) { ops::fill(b, x, 1.5); }, normals<double>(shape{65537}, 1));
+  for (const std::int64_t first : {1, 2, 4})  // without gaps, but not all at multiples of 16 bytes
+    agree(0, [=](auto& b, auto x, auto y) { ops::copy_rows(b, x.rows(first, 990), y.rows(4, 990)); }, normals<float>(shape{1000}, 1), normals<float>(shape{1000}, 2));
 }
 
 TEST_CASE_TEMPLATE("cuda: activations", T, float, double) {
@@ -70,6 +72,66 @@ TEST_CASE_TEMPLATE("cuda: matrix products and linear layers", T, float, double) 
   agree(0, [](auto& b, auto x, auto y, auto z) { ops::matmul(b, x, y, z); }, tensor<T, 2>(shape{3, 0}), tensor<T, 2>(shape{0, 4}), normals<T>(shape{3, 4}, 3));
 }
 
+TEST_CASE("cuda: products of about one size share a choice, wherever their arrays lie") {
+  milkit::cuda gpu;
+  auto& library = emulation::the_matmul_library();
+  device_tensor<float, 1> memory(shape{std::int64_t{60000}});
+  const auto searches_of = [&](std::int64_t n, std::int64_t offset) {
+    const auto at = [&](std::int64_t first, std::int64_t rows, std::int64_t cols) { return device_matrix<float>(memory.data() + first + offset, {rows, cols}); };
+    const std::size_t before = library.searches;
+    ops::matmul(gpu, at(0, n, 16), at(20000, 16, 8), at(40000, n, 8));
+    return library.searches - before;
+  };
+  CHECK(searches_of(1000, 0) == 1);
+  CHECK(library.last.alignment[0] == 16);
+  CHECK(library.last.extents[1] == 1024);
+  for (const std::int64_t offset : {4, 16, 64}) CHECK(searches_of(1000, offset) == 0);
+  for (const std::int64_t n : {1000, 897, 999, 1024}) CHECK(searches_of(n, 0) == 0);
+  CHECK(searches_of(1000, 1) == 1);  // no load of 16 bytes there
+  CHECK(searches_of(1000, 2) == 1);
+  std::size_t all = 0;
+  for (std::int64_t n = 1; n <= 1000; n += 3) all += searches_of(n, 0);
+  CHECK(all <= 32);  // four for each power of two
+}
+
+TEST_CASE("cuda: a product that the choice for its size does not fit gets one of its own") {
+  auto& library = emulation::the_matmul_library();
+  library.exact_only = true;
+  milkit::cuda gpu;
+  const auto x = normals<float>(shape{9, 33}, 1), y = normals<float>(shape{33, 9}, 2);
+  test::on_card a(gpu, x, 0), b(gpu, y, 0), c(gpu, tensor<float, 2>(shape{9, 9}), 0);
+  for (const std::size_t searches : {2u, 1u}) {
+    const std::size_t before = library.searches;
+    ops::matmul(gpu, a.view(), b.view(), c.view());
+    CHECK(library.searches - before == searches);
+    CHECK(library.last.extents[0] == 9);
+    CHECK(library.last.extents[2] == 33);
+  }
+  library.exact_only = false;
+  cpu host;
+  tensor<float, 2> want(shape{9, 9});
+  ops::matmul(host, x.view(), y.view(), want.view());
+  CHECK(test::relative_error(c.back(gpu), want) <= bound<float>);
+}
+
+TEST_CASE("cuda: a bias is added by the product in float32, by a pass of its own in double") {
+  const auto kernels = []<class T>(T) {
+    milkit::cuda gpu;
+    test::on_card x(gpu, normals<T>(shape{9, 33}, 1), 0), w(gpu, normals<T>(shape{5, 33}, 2), 0), y(gpu, tensor<T, 2>(shape{9, 5}), 0);
+    test::on_card bias(gpu, normals<T>(shape{5}, 3), 0);
+    const std::size_t before = emulation::the_card().launches;
+    ops::linear(gpu, x.view(), w.view(), bias.view(), y.view());
+    return emulation::the_card().launches - before;
+  };
+  CHECK(kernels(float()) == 0);
+  CHECK(kernels(double()) == 1);
+  emulation::the_matmul_library().biases = false;
+  CHECK(kernels(float()) == 1);
+  emulation::the_matmul_library().biases = true;
+  agree(0, [](auto& b, auto x, auto w, auto bias, auto y) { ops::linear(b, x, w, bias, y); }, tensor<float, 2>(shape{3, 0}), tensor<float, 2>(shape{4, 0}),
+        normals<float>(shape{4}, 1), normals<float>(shape{3, 4}, 2));  // no terms
+}
+
 TEST_CASE("cuda: TF32 and bfloat16 only where they are asked for") {
   const auto x = normals<float>(shape{8, 64}, 1), y = normals<float>(shape{64, 8}, 2);
   const auto product = [&](precision p) {
@@ -79,7 +141,9 @@ TEST_CASE("cuda: TF32 and bfloat16 only where they are asked for") {
     return c.back(gpu);
   };
   const auto full = product(precision::float32);
+  CHECK(emulation::the_matmul_library().last.workspace == 8u << 20);
   const double tf32 = test::relative_error(product(precision::tf32), full), bf16 = test::relative_error(product(precision::bf16), full);
+  CHECK(emulation::the_matmul_library().last.workspace == 32u << 20);
   CHECK(tf32 > 1e-5);
   CHECK(tf32 < 1e-3);
   CHECK(bf16 > 1e-4);

@@ -29,14 +29,21 @@ TEST_CASE_TEMPLATE("cuda: softmax of rows and segments", T, float, double) {
         ops::softmax(b, x, y, l);
         ops::softmax_backward(b, y, dy, dl, dx);
       }, normals<T>(shape{n, m}, 1), normals<T>(shape{n, m}, 2), normals<T>(shape{n}, 3), normals<T>(shape{n, m}, 4), normals<T>(shape{n}, 5), normals<T>(shape{n, m}, 6));
-  tensor<std::int64_t, 1> offsets(shape<1>{6});
-  const std::int64_t ends[] = {0, 1, 1, 300, 301, 1000};
-  std::copy_n(ends, 6, offsets.data());
-  agree(bound<T>, [](auto& b, auto o, auto x, auto y, auto l, auto dy, auto dl, auto dx) {
-    ops::segment_softmax(b, o, x, y, l);
-    ops::segment_softmax_backward(b, o, y, dy, dl, dx);
-  }, offsets, normals<T>(shape<1>{1000}, 1), normals<T>(shape<1>{1000}, 2), normals<T>(shape<1>{5}, 3), normals<T>(shape<1>{1000}, 4), normals<T>(shape<1>{5}, 5),
-     normals<T>(shape<1>{1000}, 6));
+  agree(bound<T>, [](auto& b, auto x, auto y, auto dy, auto dx) {  // by blocks
+    using none = view<T, 1, typename std::remove_reference_t<decltype(b)>::space>;
+    ops::softmax(b, x, y, none());
+    ops::softmax_backward(b, y, dy, none(), dx);
+  }, normals<T>(shape<2>{2, 1500}, 1), normals<T>(shape<2>{2, 1500}, 2), normals<T>(shape<2>{2, 1500}, 3), normals<T>(shape<2>{2, 1500}, 4));
+  for (const std::vector<std::int64_t>& ends : {std::vector<std::int64_t>{0, 1, 1, 300, 301, 1000}, {0, 0, 128, 128, 256, 256}, {0, 0, 0}, {0}}) {
+    const auto segments = static_cast<std::int64_t>(ends.size()) - 1;
+    const shape<1> n{ends.back()}, sums{segments};
+    tensor<std::int64_t, 1> offsets(shape<1>{segments + 1});
+    std::copy(ends.begin(), ends.end(), offsets.data());
+    agree(bound<T>, [](auto& b, auto o, auto x, auto y, auto l, auto dy, auto dl, auto dx) {
+      ops::segment_softmax(b, o, x, y, l);
+      ops::segment_softmax_backward(b, o, y, dy, dl, dx);
+    }, offsets, normals<T>(n, 1), normals<T>(n, 2), normals<T>(sums, 3), normals<T>(n, 4), normals<T>(sums, 5), normals<T>(n, 6));
+  }
 }
 
 TEST_CASE("cuda: softmax of rows without mass, with infinity, with NaN") {
@@ -55,6 +62,16 @@ TEST_CASE("cuda: softmax of rows without mass, with infinity, with NaN") {
   const auto same = [](double p, double q) { return std::isnan(p) ? std::isnan(q) : test::close(p, q, {.relative = 1e-14}); };
   for (int i = 0; i < 12; ++i) CHECK(same(y.data()[i], got.data()[i]));
   for (int i = 0; i < 4; ++i) CHECK(same(sums.data()[i], got_sums.data()[i]));
+
+  tensor<std::int64_t, 1> offsets(shape<1>{5});  // the same rows as segments
+  for (int i = 0; i < 5; ++i) offsets.data()[i] = 3 * i;
+  test::on_card o(gpu, offsets, 0);
+  const auto flat = [](auto m) { return device_vector<double>(m.data(), {12}); };
+  ops::segment_softmax(gpu, o.view(), flat(a.view()), flat(b.view()), c.view());
+  const auto in_segments = b.back(gpu);
+  const auto sums_of_segments = c.back(gpu);
+  for (int i = 0; i < 12; ++i) CHECK(same(y.data()[i], in_segments.data()[i]));
+  for (int i = 0; i < 4; ++i) CHECK(same(sums.data()[i], sums_of_segments.data()[i]));
 }
 
 TEST_CASE_TEMPLATE("cuda: layer norm", T, float, double) {
@@ -101,4 +118,44 @@ TEST_CASE_TEMPLATE("cuda: convolutions", T, float, double) {
   check({3, 1, 13, 5}, {70, 1, 3, 2}, {.stride = {1, 3}, .padding = {0, 2}});
   check({0, 3, 9, 11}, {5, 3, 4, 4}, {});
   check({2, 2, 64, 64}, {2, 2, 3, 3}, {.padding = {1, 1}});  // dweight in parts
+}
+
+TEST_CASE("cuda: convolutions count in 64 bits where they must, with the same bits") {
+  const extents x{2, 3, 9, 11}, w{5, 3, 3, 3};
+  const ops::conv2d_options o{.stride = {2, 1}, .padding = {1, 2}};
+  const extents y = ops::conv2d_shape(x, w, o);
+  milkit::cuda gpu;
+  const auto results = [&]<class Index>(Index) {
+    test::on_card image(gpu, normals<float>(x, 1), 0), weight(gpu, normals<float>(w, 2), 0), dy(gpu, normals<float>(y, 3), 0), out(gpu, tensor<float, 4>(y), 0);
+    test::on_card dx(gpu, tensor<float, 4>(x), 0), dw(gpu, tensor<float, 4>(w), 0);
+    using forward = ops::detail::conv2d_impl<milkit::cuda>;
+    using backward = ops::detail::conv2d_backward_impl<milkit::cuda>;
+    using images = device_images<const float>;
+    forward::multiply<Index, float>(gpu, images(image.view()), images(weight.view()), device_vector<const float>(), out.view(), o);
+    const auto scope = gpu.workspace.scope();
+    const auto memory = backward::scratch(gpu, images(image.view()), images(weight.view()), images(dy.view()));
+    backward::multiply<Index, float>(gpu, memory, images(image.view()), images(weight.view()), images(dy.view()), dx.view(), dw.view(), o);
+    return std::vector<std::vector<double>>{test::elements(out.back(gpu)), test::elements(dx.back(gpu)), test::elements(dw.back(gpu))};
+  };
+  CHECK(results(std::int32_t()) == results(std::int64_t()));
+}
+
+TEST_CASE("cuda: a convolution of many terms does not add them in one chain of float32") {
+  const std::int64_t terms = 20000;
+  tensor<float, 4> x(extents{1, terms, 1, 1}), w(x.shape()), y(extents{1, 1, 1, 1});
+  std::fill_n(x.data(), terms, 0.1f);
+  std::fill_n(w.data(), terms, 1.0f);
+  milkit::cuda gpu;
+  test::on_card image(gpu, x, 0), weight(gpu, w, 0), out(gpu, y, 0);
+  ops::conv2d(gpu, image.view(), weight.view(), device_vector<const float>(), out.view());
+  CHECK(test::close(static_cast<double>(out.back(gpu).data()[0]), static_cast<double>(terms) * static_cast<double>(0.1f), {.relative = 2e-5}));  // in one chain 2e-4
+}
+
+TEST_CASE("cuda: the parts of a weight's gradient take at most 8 MiB, or one part") {
+  using backward = ops::detail::conv2d_backward_impl<milkit::cuda>;
+  CHECK(backward::parts(1 << 20, 512, 512 * 9) == 1);
+  CHECK(backward::parts(1 << 20, 64, 64 * 9) == 28);
+  CHECK(backward::parts(1 << 20, 8, 27) == 512);
+  CHECK(backward::parts(2000, 8, 27) == 2);
+  CHECK(backward::parts(0, 8, 27) == 1);
 }

@@ -36,6 +36,7 @@ const std::vector<batch> batches{{{0, 1, 3}, 10},  // of one instance the gradie
                                  {{0, 127, 128, 129, 256, 257}, 1000},
                                  {{0, 128, 256, 300}, 1000},
                                  {{0, 1000}, 1000},
+                                 {{0, 40, 1300}, 1300},  // more tiles than a block of the merge has warps
                                  {{0, 1000}, 300},
                                  {{0, 3, 4, 5, 6, 700, 701, 1000}, 256},
                                  {{0, 33, 64, 65, 97}, 32}};

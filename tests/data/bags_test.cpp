@@ -65,7 +65,12 @@ TEST_CASE("a bag of one and a feature of one are bags") {
 }
 
 TEST_CASE("bad bags are named by file, line and column") {
-  has(bags_refusal("a.csv", "bag,label,f1\n1,0,1\n1,0\n"), "line 3: has 2 fields, expected 3");
+  has(bags_refusal("a.csv", "bag,label,f1\n1,0,1\n1,0\n"),
+      "line 3: has 2 fields, expected 3; the first that is missing is column 3");
+  has(bags_refusal("a.csv", "1,0,1\n1,0,1,2\n"),
+      "line 2: has 4 fields, expected 3; the first that is too many is column 4");
+  has(bags_refusal("a.csv", "1,1000,1\n"), "line 1, column 2: '1000' is a label, expected at most 999");
+  has(bags_refusal("a.csv", "1,9007199254740992,1\n"), "is a label, expected at most 999");
   has(bags_refusal("a.csv", "bag,label,f1\n1,0,x\n"), "line 2, column 3 (f1): 'x' is not a number");
   has(bags_refusal("a.csv", "bag,label,f1\n1,0,nan\n"), "line 2, column 3 (f1): 'nan' is not finite");
   has(bags_refusal("a.csv", "1,0,inf\n"), "line 1, column 3: 'inf' is not finite");

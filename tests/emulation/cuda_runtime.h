@@ -4,6 +4,7 @@
 
 #include <cxxabi.h>
 
+#include <chrono>
 #include <cmath>
 #include <tuple>
 #include <type_traits>
@@ -24,7 +25,7 @@ namespace cuda {}  // CCCL has one, so that `cuda` after `using namespace milkit
 #define __shared__ static  // blocks run one after the other; what a block finds there is what the last one left
 
 using cudaStream_t = emulation::stream*;
-using cudaEvent_t = int*;
+using cudaEvent_t = struct emulated_event*;
 using cudaGraph_t = emulation::work_list*;
 using cudaGraphExec_t = emulation::work_list*;
 
@@ -84,7 +85,7 @@ inline cudaError_t cudaStreamSynchronize(cudaStream_t) {
 inline cudaError_t cudaDeviceSynchronize() { return cudaStreamSynchronize(nullptr); }
 inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   const cudaError_t error = emulation::answer(cudaSuccess);
-  *stream = error ? nullptr : new emulation::stream;
+  *stream = error ? nullptr : new emulation::stream{emulation::the_card().current};
   return error;
 }
 inline cudaError_t cudaStreamDestroy(cudaStream_t stream) {
@@ -131,10 +132,12 @@ inline cudaError_t cudaGetDeviceCount(int* count) {
   return error;
 }
 inline cudaError_t cudaSetDevice(int device) {
-  return emulation::answer(device >= 0 && device < emulation::the_card().count ? cudaSuccess : cudaErrorInvalidDevice);
+  if (device < 0 || device >= emulation::the_card().count) return emulation::answer(cudaErrorInvalidDevice);
+  emulation::the_card().current = device;
+  return cudaSuccess;
 }
 inline cudaError_t cudaGetDevice(int* device) {
-  *device = 0;
+  *device = emulation::the_card().current;
   return emulation::answer(cudaSuccess);
 }
 inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr which, int) {
@@ -154,6 +157,7 @@ inline const char* cudaGetErrorName(cudaError_t error) {
     case cudaErrorInsufficientDriver: return "cudaErrorInsufficientDriver";
     case cudaErrorNoDevice: return "cudaErrorNoDevice";
     case cudaErrorInvalidDevice: return "cudaErrorInvalidDevice";
+    case cudaErrorInvalidResourceHandle: return "cudaErrorInvalidResourceHandle";
     case cudaErrorNotReady: return "cudaErrorNotReady";
     case cudaErrorIllegalAddress: return "cudaErrorIllegalAddress";
     case cudaErrorStreamCaptureUnsupported: return "cudaErrorStreamCaptureUnsupported";
@@ -163,3 +167,24 @@ inline const char* cudaGetErrorName(cudaError_t error) {
   return "cudaErrorUnknown";
 }
 inline const char* cudaGetErrorString(cudaError_t error) { return error == cudaSuccess ? "no error" : "emulated error"; }
+
+// Events, on the host's clock: a stream runs at once what it is given.
+struct emulated_event {
+  std::chrono::steady_clock::time_point at;
+};
+inline cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  const cudaError_t error = emulation::answer(cudaSuccess);
+  *event = error ? nullptr : new emulated_event;
+  return error;
+}
+inline cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+inline cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream = nullptr) {
+  return emulation::submit(stream, [event] { event->at = std::chrono::steady_clock::now(); });
+}
+inline cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t first, cudaEvent_t last) {
+  *milliseconds = std::chrono::duration<float, std::milli>(last->at - first->at).count();
+  return emulation::answer(cudaSuccess);
+}

@@ -19,6 +19,7 @@ enum cudaError_t {
   cudaErrorInsufficientDriver = 35,
   cudaErrorNoDevice = 100,
   cudaErrorInvalidDevice = 101,
+  cudaErrorInvalidResourceHandle = 400,
   cudaErrorNotReady = 600,
   cudaErrorIllegalAddress = 700,
   cudaErrorStreamCaptureUnsupported = 900,
@@ -32,12 +33,14 @@ namespace emulation {
 using work_list = std::vector<std::function<void()>>;
 
 struct stream {
+  int device = 0;
   work_list* captured = nullptr;
   bool invalidated = false;  ///< something was refused while it was captured: the capture is lost
 };
 
 struct card {
-  int count = 1;                                    ///< cards that the machine has
+  int count = 1;                                    ///< cards that the machine has; of one memory, here
+  int current = 0, allocated_on = 0;                ///< the thread's card; where the last allocation came from
   cudaError_t driver = cudaSuccess;                 ///< what the first call of the runtime answers
   cudaError_t sticky = cudaSuccess;                 ///< an earlier kernel failed: every call says so
   cudaError_t last = cudaSuccess;
@@ -95,6 +98,7 @@ struct opened_memory {
 
 inline cudaError_t submit(stream* s, std::function<void()> work) {
   if (const cudaError_t error = answer(cudaSuccess)) return error;
+  if (s && s->device != the_card().current) return answer(cudaErrorInvalidResourceHandle);
   if (s && s->captured) {
     if (s->invalidated) return answer(cudaErrorStreamCaptureInvalidated);
     s->captured->push_back(std::move(work));
@@ -156,6 +160,7 @@ inline cudaError_t allocate(void** data, std::size_t bytes, std::map<std::uintpt
   if (on_device) {
     c.used += bytes;
     ++c.allocations;
+    c.allocated_on = c.current;
     open_memory(false);
   }
   return cudaSuccess;

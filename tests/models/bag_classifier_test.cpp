@@ -1,13 +1,18 @@
 #include <atomic>
 #include <cstdlib>
 #include <fstream>
+#include <optional>
 
 #if defined(__GLIBC__)
 #include <malloc.h>
 #endif
 
 #include <milkit/data/bag_source.hpp>
+#include <milkit/nn/conv2d.hpp>
+#include <milkit/nn/flatten.hpp>
+#include <milkit/nn/max_pool2d.hpp>
 #include <milkit/ops/activation_cpu.hpp>
+#include <milkit/ops/conv2d_cpu.hpp>
 #include <milkit/ops/cross_entropy_cpu.hpp>
 #include <milkit/ops/dropout_cpu.hpp>
 #include <milkit/ops/fill_cpu.hpp>
@@ -15,6 +20,7 @@
 #include <milkit/ops/linear_cpu.hpp>
 #include <milkit/ops/matmul_cpu.hpp>
 #include <milkit/ops/optimizer_step_cpu.hpp>
+#include <milkit/ops/pool2d_cpu.hpp>
 #include <milkit/ops/reduce_cpu.hpp>
 #include <milkit/ops/segment_pool_cpu.hpp>
 #include <milkit/ops/softmax_cpu.hpp>
@@ -96,6 +102,27 @@ class stepper {
   std::int64_t step_ = 0;
 };
 
+/// One thread uses what the plan says. Of several, the plan takes each to run the chunk that needs most, and one of them
+/// did: so much is known whichever thread ran which chunk.
+void expect_as_planned(const cpu& backend, const memory_plan& plan) {
+  std::size_t most = 0;
+  for (const auto& worker : backend.workers) most = (std::max)(most, worker->workspace.peak_bytes());
+  CHECK(backend.peak_bytes() <= plan.workspace);
+  CHECK(plan.workspace == backend.workspace.peak_bytes() + backend.workers.size() * most);
+}
+
+/// What a forward pass in training leaves in the workspace.
+template <class Network, class Source>
+std::size_t saved_bytes_of(cpu& backend, const Network& net, const parameters<Network, float>& weights,
+                           const bag_batch<Source>& bags) {
+  tensor<float, 2> logits(net.output_shape(bags));
+  typename Network::template saved<Source, cpu> kept;
+  const auto scope = backend.workspace.scope();
+  const std::size_t before = backend.workspace.bytes_in_use();
+  net.forward(backend, weights.flat(), bags, {.logits = logits.view()}, kept, {.training = true});
+  return backend.workspace.bytes_in_use() - before;
+}
+
 /// A figure of this process in /proc/self/status, in MB; 0 where there is no such file.
 double process_megabytes(const std::string& figure) {
   std::ifstream file("/proc/self/status");
@@ -175,6 +202,100 @@ TEST_CASE("bag_classifier: predict and infer leave dropout out, a bag says the s
   CHECK(backend.workspace.bytes_in_use() == 0);
 }
 
+TEST_CASE_TEMPLATE("bag_classifier: predict gives one logit's probabilities of both classes", T, float, double) {
+  using one_logit = models::bag_classifier<nn::sequential<nn::linear<9, 7>, nn::relu>, pooling::gated_attention<7, 5>,
+                                           nn::linear<7, 1>>;
+  auto weights = initial_parameters<T>(one_logit{}, {.seed = 2});
+  const auto x = test::normals<T>(shape<2>{40, 9}, 5);
+  const std::vector<std::int64_t> offsets = {0, 33, 34, 40};
+  cpu backend{.threads = 2};
+  for (const T bias : {T(0.25), T(900), T(-900)}) {
+    weights["classifier.bias"](0) = bias;
+    const auto said = models::predict(backend, one_logit{}, weights, bags_of(x.view(), vector_of(offsets)));
+    REQUIRE(said.logits.shape() == shape<2>{3, 1});
+    REQUIRE(said.probabilities.shape() == shape<2>{3, 2});
+    for (std::int64_t b = 0; b < 3; ++b) {
+      const double p = 1 / (1 + std::exp(-static_cast<double>(said.logits.view()(b, 0))));
+      CHECK(test::close(static_cast<double>(said.probabilities.view()(b, 1)), p, {.absolute = 1e-6}));
+      CHECK(test::close(static_cast<double>(said.probabilities.view()(b, 0)), 1 - p, {.absolute = 1e-6}));
+    }
+  }
+}
+
+TEST_CASE("bag_classifier: the batch of the forward pass may be gone when the backward pass comes") {
+  const golden_network net{.embedding = {.chunk_rows = 16}};
+  const auto weights = initial_parameters<float>(net, {.seed = 2});
+  const auto x = test::normals<float>(shape<2>{40, 24}, 5), dlogits = test::normals<float>(shape<2>{1, 2}, 6);
+  const pass how{.training = true};
+  const auto gradient_of = [&](bool gone) {
+    cpu backend{.threads = 1};
+    tensor<float, 1> gradient(weights.flat().shape());
+    tensor<float, 2> logits({1, 2});
+    auto upstream = dlogits.clone();
+    golden_network::saved<bag_view<float, 2>, cpu> kept;
+    std::optional batch(bags_of(x.view()));
+    net.forward(backend, weights.flat(), *batch, {.logits = logits.view()}, kept, how);
+    if (gone) batch.emplace(bags_of(x.view().rows(0, 7)));  // in the same memory
+    net.backward(backend, weights.flat(), bags_of(x.view()), kept, upstream.view(), matrix_view<const float>(),
+                 matrix_view<float>(), gradient.view(), how);
+    return gradient;
+  };
+  CHECK(test::same_bits(gradient_of(true), gradient_of(false)));
+}
+
+TEST_CASE("bag_classifier: a pass without training leaves nothing of an earlier one in what it saves") {
+  const golden_network net{.embedding = {.chunk_rows = 16}};
+  const auto weights = initial_parameters<float>(net, {.seed = 2});
+  const auto x = test::normals<float>(shape<2>{40, 24}, 5), y = test::normals<float>(shape<2>{40, 24}, 7);
+  const auto dlogits = test::normals<float>(shape<2>{1, 2}, 6);
+  const auto gradient_of = [&](bool before) {
+    cpu backend{.threads = 1};
+    tensor<float, 1> gradient(weights.flat().shape());
+    tensor<float, 2> logits({1, 2});
+    auto upstream = dlogits.clone();
+    golden_network::saved<bag_view<float, 2>, cpu> kept;
+    const auto scope = backend.workspace.scope();
+    if (before)
+      net.forward(backend, weights.flat(), bags_of(y.view()), {.logits = logits.view()}, kept, {.training = true});
+    net.forward(backend, weights.flat(), bags_of(x.view()), {.logits = logits.view()}, kept, {});
+    net.backward(backend, weights.flat(), bags_of(x.view()), kept, upstream.view(), matrix_view<const float>(),
+                 matrix_view<float>(), gradient.view(), {});
+    return gradient;
+  };
+  CHECK(test::same_bits(gradient_of(true), gradient_of(false)));
+}
+
+TEST_CASE("bag_classifier refuses dropout rates that are none, in training and in inference") {
+  const auto x = test::normals<float>(shape<2>{4, 9}, 5);
+  for (const double rate : {-0.1, 1.0, std::nan("")})
+    for (const bool training : {false, true}) {
+      auto net = small();
+      const auto weights = initial_parameters<float>(net, {.seed = 2});
+      net.embedding.pooler.dropout = rate;
+      CHECK_THROWS_WITH_AS(
+          step<float>(net, weights, x, {0, 4}, {1}, {.training = training}),
+          message("milkit::pooling::scored_attention: dropout is ", rate, ", expected 0 <= dropout < 1").c_str(),
+          value_error);
+      net = small();
+      net.embedding.encoder = nn::sequential<nn::linear<9, 7>, nn::relu, nn::dropout>({}, {}, {.rate = rate});
+      CHECK_THROWS_WITH_AS(step<float>(net, weights, x, {0, 4}, {1}, {.training = training}),
+                           message("milkit::nn::dropout: the rate is ", rate, ", expected 0 <= rate < 1").c_str(),
+                           value_error);
+    }
+}
+
+TEST_CASE("bag_classifier refuses parameters that lie apart, and a parameter of too many extents") {
+  const auto net = small();
+  const auto x = test::normals<float>(shape<2>{4, 9}, 5);
+  tensor<float, 2> memory({parameter_stretch(net), 2});
+  const vector_view<float> apart(memory.data(), {parameter_stretch(net)}, 2);
+  cpu backend{.threads = 1};
+  tensor<float, 2> logits({1, 3});
+  CHECK_THROWS_WITH_AS(net.infer(backend, apart, bags_of(x.view()), logits.view()),
+                       "milkit: a layer's parameters lie 2 elements apart, expected 1", shape_error);
+  CHECK_THROWS_WITH_AS((dims{1, 2, 3, 4, 5}), "milkit: a parameter has 5 extents, expected at most 4", shape_error);
+}
+
 TEST_CASE("bag_classifier: NaN in a bag is NaN in its logits and in no other's") {
   const auto net = small();
   const auto weights = initial_parameters<float>(net, {.seed = 2});
@@ -230,10 +351,53 @@ TEST_CASE("bag_classifier: the memory plan is what a step uses") {
         CHECK(plan.bag == static_cast<std::size_t>(rows) * 9 * 4);
         CHECK(plan.weights == once.weights().bytes());
         CHECK(plan.gradient == once.weights().bytes());
-        CHECK(backend.peak_bytes() <= plan.workspace);
-        if (threads == 1) CHECK(backend.peak_bytes() == plan.workspace);
+        expect_as_planned(backend, plan);
+        CHECK(plan.saved <= plan.workspace);
+        CHECK(plan.saved == saved_bytes_of(backend, net, once.weights(), bags_of(x.view())));
       }
     }
+  }
+}
+
+TEST_CASE("bag_classifier: the memory plan of ragged batches, of inference, and of a network on images") {
+  using images = models::bag_classifier<nn::sequential<nn::conv2d<3, 6, 4>, nn::relu, nn::max_pool2d, nn::conv2d<6, 8, 3>,
+                                                       nn::relu, nn::max_pool2d, nn::flatten, nn::linear<200, 32>,
+                                                       nn::relu, nn::dropout>,
+                                        pooling::gated_attention<32, 16>, nn::linear<32, 2>>;
+  const std::vector<std::int64_t> offsets = {0, 33, 34, 300, 450}, labels = {1, 0, 0, 1};
+  const auto check = [&](const auto& net, auto x, int threads) {
+    CAPTURE(threads);
+    const auto weights = initial_parameters<float>(net, {.seed = 1});
+    auto gradient = weights.zeros();
+    const auto bags = bags_of(x, vector_of(offsets));
+    cpu backend{.threads = threads}, infers{.threads = threads};
+    const auto plan =
+        models::plan_training_step<float>(backend, net, x.shape(), loss::cross_entropy{}, vector_of(offsets));
+    for (int i = 0; i < 3; ++i)
+      net.train_bags(backend, weights.flat(), bags, vector_of(labels), loss::cross_entropy{}, 1.0, gradient.flat(),
+                     {.training = true});
+    expect_as_planned(backend, plan);
+    CHECK(plan.saved == saved_bytes_of(backend, net, weights, bags));
+
+    const auto inference = models::plan_inference<float>(infers, net, x.shape(), vector_of(offsets));
+    tensor<float, 2> logits(net.output_shape(bags));
+    for (int i = 0; i < 3; ++i) net.infer(infers, weights.flat(), bags, logits.view());
+    expect_as_planned(infers, inference);
+    CHECK(inference.saved == 0);
+    CHECK(inference.gradient == 0);
+    CHECK(inference.weights == weights.bytes());
+    CHECK(inference.bag == static_cast<std::size_t>(x.size()) * sizeof(float));
+    CHECK(plan.workspace > inference.workspace);
+    CHECK(inference.total() == inference.bag + inference.weights + inference.workspace);
+    CHECK(plan.total(2) == plan.bag + plan.weights + 3 * plan.gradient + plan.workspace);
+  };
+  const auto rows = test::normals<float>(shape<2>{450, 9}, 5);
+  const auto pictures = test::normals<float>(shape<4>{450, 3, 27, 27}, 5);
+  for (const int threads : {1, 2, 3}) {
+    check(small(16), rows.view(), threads);
+    images net;
+    net.embedding.chunk_rows = 50;
+    check(net, pictures.view(), threads);
   }
 }
 

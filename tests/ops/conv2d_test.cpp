@@ -230,3 +230,23 @@ TEST_CASE("conv2d refuses what does not fit") {
       "kernel's extent",
       shape_error);
 }
+
+TEST_CASE("conv2d refuses kernels that lie apart: they are read as one matrix") {
+  cpu backend{.threads = 1};
+  const tensor<float, 4> x(shape<4>{1, 1, 4, 4});
+  tensor<float, 2> memory({2, 10});
+  const view<float, 4> apart(memory.data(), {2, 1, 3, 3}, 10), packed(memory.data(), {2, 1, 3, 3});
+  tensor<float, 4> y(shape<4>{1, 2, 2, 2});
+  const vector_view<const float> none;
+  CHECK_NOTHROW(ops::conv2d(backend, x.view(), packed, none, y.view()));
+  CHECK_THROWS_WITH_AS(ops::conv2d(backend, x.view(), apart, none, y.view()),
+                       "milkit::ops::conv2d: rows of weight lie 10 elements apart, expected 9", shape_error);
+  const auto backward = [&](view<float, 4> weight, view<float, 4> dweight) {
+    ops::conv2d_backward(backend, x.view(), weight, std::as_const(y).view(), view<float, 4>(), dweight,
+                         vector_view<float>());
+  };
+  CHECK_THROWS_WITH_AS(backward(apart, packed),
+                       "milkit::ops::conv2d_backward: rows of weight lie 10 elements apart, expected 9", shape_error);
+  CHECK_THROWS_WITH_AS(backward(packed, apart),
+                       "milkit::ops::conv2d_backward: rows of dweight lie 10 elements apart, expected 9", shape_error);
+}

@@ -146,6 +146,39 @@ TEST_CASE("gate keeps NaN, and refuses what does not fit") {
                        "milkit::ops::gate: columns of the branches is 8, expected 10", shape_error);
 }
 
+TEST_CASE("gate refuses biases, weights and gradients of other extents, and a bias with gaps") {
+  cpu backend{.threads = 1};
+  const ops::gate_shape gate{.width = 3, .branches = 2, .heads = 2};
+  tensor<float, 2> branches({4, 12}), w({2, 3}), logits({4, 2}), narrow({2, 2});
+  const tensor<float, 1> all({12}), eleven({11}), two({2}), three({3});
+  const tensor<float, 2> apart({12, 2});
+  const matrix_view<const std::uint8_t> no_mask;
+  const auto forward = [&](vector_view<const float> branch_bias, matrix_view<const float> weights,
+                           vector_view<const float> bias) {
+    ops::gate(backend, gate, ops::tanh_function{}, branches.view(), branch_bias, weights, bias, no_mask, 1.0,
+              logits.view());
+  };
+  CHECK_NOTHROW(forward(all.view(), w.view(), two.view()));
+  CHECK_THROWS_WITH_AS(forward(eleven.view(), w.view(), two.view()),
+                       "milkit::ops::gate: extent of branch_bias is 11, expected 12", shape_error);
+  CHECK_THROWS_WITH_AS(forward(vector_view<const float>(apart.data(), {12}, 2), w.view(), two.view()),
+                       "milkit::ops::gate: rows of branch_bias lie 2 elements apart, expected 1", shape_error);
+  CHECK_THROWS_WITH_AS(forward(all.view(), w.view(), three.view()),
+                       "milkit::ops::gate: extent of bias is 3, expected 2", shape_error);
+  CHECK_THROWS_AS(forward(all.view(), narrow.view(), two.view()), shape_error);
+  const auto backward = [&](matrix_view<const float> weights, std::int64_t biases) {
+    tensor<float, 2> dw({2, 3});
+    tensor<float, 1> dbias({biases});
+    ops::gate_backward(backend, gate, ops::tanh_function{}, branches.view(), weights, no_mask, 1.0, logits.view(),
+                       dw.view(), dbias.view());
+  };
+  CHECK_NOTHROW(backward(w.view(), 2));
+  CHECK_THROWS_WITH_AS(backward(w.view(), 1), "milkit::ops::gate_backward: extent of dbias is 1, expected 2",
+                       shape_error);
+  CHECK_THROWS_WITH_AS(backward(narrow.view(), 2), "milkit::ops::gate_backward: w is [2, 2], expected [2, 3]",
+                       shape_error);
+}
+
 TEST_CASE_TEMPLATE("gate agrees with the golden tensors", T, float, double) {
   cpu backend{.threads = 2};
   const auto check = [&](const char* name, auto f) {

@@ -15,8 +15,21 @@ _B _C _L _N _P _S _U _X EPS EPSILON MAX MIN ABS SQR SWAP STRICT TRUE FALSE UNUSE
 
 
 def key_of(header, cxx):
-    text = " ".join([cxx.command, *cxx.flags]) + __doc__
+    text = " ".join([cxx.command, *cxx.flags]) + cxx.run("", "--version").stdout + __doc__
     return hashlib.sha256((text + "".join(p.read_text() for p in sorted(closure(header)))).encode()).hexdigest()
+
+
+warnings = ["-Wall", "-Wextra", "-Werror"]
+
+
+def precompiled_eigen(cache, cxx):
+    """Options that include Eigen first, from a precompiled header: for headers that include it anyway, in half the time."""
+    header = cache / "eigen.hpp"
+    header.write_text("#include <Eigen/Core>\n")
+    is_clang = "clang" in cxx.run("", "--version").stdout
+    compiled = cache / ("eigen.hpp.pch" if is_clang else "eigen.hpp.gch")
+    cxx.run(header, "-x", "c++-header", "-o", str(compiled), *warnings)
+    return ["-include-pch", str(compiled)] if is_clang else ["-include", str(header)]
 
 
 def main():
@@ -28,13 +41,15 @@ def main():
         if names:
             print(f"{name_of(header)}: left out, there is no <{'>, <'.join(names)}>")
     all_headers = [h for h in headers() if not missing[h]]
+    eigen = precompiled_eigen(cache, cxx)
 
     def alone(header):
         mark = cache / key_of(header, cxx)
         if mark.exists():
             return None
         line = f"#include <{name_of(header)}>\n"
-        result = cxx.run(line + line, "-fsyntax-only", "-Wall", "-Wextra", "-Werror")
+        first = eigen if any(is_eigen(n) for n in outside(header)) else []
+        result = cxx.run(line + line, "-fsyntax-only", *warnings, *first)
         if result.returncode == 0:
             mark.touch()
             return None

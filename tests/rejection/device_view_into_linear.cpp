@@ -1,4 +1,4 @@
-// expect: resident_on<.*device_space
+// expect: lives_where_the_backend_works<
 #include <milkit/milkit.hpp>
 
 using namespace milkit;

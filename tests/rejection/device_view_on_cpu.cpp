@@ -1,4 +1,4 @@
-// expect: resident_on<.*milkit::view<.*device_space
+// expect: lives_where_the_backend_works<
 #include <milkit/core/cpu.hpp>
 
 template <milkit::backend Backend, milkit::resident_on<Backend> View>

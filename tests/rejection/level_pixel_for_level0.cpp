@@ -1,4 +1,4 @@
-// expect: milkit::slide::(point<milkit::slide::level_frame>|level_point)
+// expect: milkit::slide: a region begins at a level-0 pixel; convert the point by to_level0
 #include <milkit/slide/slide.hpp>
 
 milkit::rgb_image f(const milkit::slide::whole_slide& slide) {

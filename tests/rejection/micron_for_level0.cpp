@@ -1,4 +1,4 @@
-// expect: milkit::slide::(point<milkit::slide::micron_frame>|micron_point)
+// expect: milkit::slide::rectangle: a point of another frame; convert it by to_level0
 #include <milkit/slide/geometry.hpp>
 
 bool f(const milkit::slide::level0_rectangle& area, const milkit::slide::micron_point& nucleus) {

@@ -1,4 +1,4 @@
-// expect: sampling_for|target_resolution|std::variant<milkit::slide::mpp
+// expect: milkit::slide: a number alone is no resolution; say mpp.0.5., magnification.20. or native
 #include <milkit/slide/slide.hpp>
 
 milkit::slide::sampling f(const milkit::slide::whole_slide& slide) {

@@ -49,8 +49,24 @@ TEST_CASE("a colour bar has the largest value on top") {
   const auto is = [&](std::int64_t y, rgb c) { return milkit::pixel(picture, y, 9)[1] == c.green; };
   CHECK(is(3, colour_of(1 - 1 / 49.0)));
   CHECK(is(50, colour_of(1 / 49.0)));
-  draw_colour_bar(picture, {5, 2, 10, 1}, "0", "", "1");
-  draw_colour_bar(picture, {5, 2, 0, 0}, "", "", "");
+  for (std::int64_t y = 3; y < 51; ++y)  // nothing left of the bar, and a frame around it
+    CHECK((*milkit::pixel(picture, y, 4) == 255 && *milkit::pixel(picture, y, 5) == 40));
+}
+
+TEST_CASE("a colour bar one pixel high is its frame, and one without pixels is nothing") {
+  auto picture = blank_picture(20, 60);
+  draw_colour_bar(picture, {5, 2, 10, 1}, "", "", "");
+  const auto touched = [](const milkit::rgb_image& drawn) {
+    std::int64_t count = 0;
+    for (std::int64_t y = 0; y < drawn.extent(0); ++y)
+      for (std::int64_t x = 0; x < drawn.extent(1); ++x) count += *milkit::pixel(drawn, y, x) != 255;
+    return count;
+  };
+  CHECK(touched(picture) == 10);
+  for (std::int64_t x = 5; x < 15; ++x) CHECK(*milkit::pixel(picture, 2, x) == 40);
+  auto none = blank_picture(20, 60);
+  draw_colour_bar(none, {5, 2, 0, 0}, "", "", "");
+  CHECK(touched(none) == 0);
 }
 
 TEST_CASE("short numbers have three digits") {

@@ -40,10 +40,32 @@ TEST_CASE("all printable characters differ, and unknown ones are a box") {
   CHECK(drawn("\xC3") == box);
 }
 
-TEST_CASE("text that leaves the picture is cut off") {
-  auto picture = blank_picture(3, 3);
-  draw_text(picture, -2, -2, "Hello", {0, 0, 0}, 2);
-  draw_text(picture, 50, 50, "Hello", {0, 0, 0});
+TEST_CASE("text that leaves the picture is cut off: what is inside is as in a larger picture") {
+  const auto all = [](const milkit::rgb_image& picture) {
+    return std::string(picture.data(), picture.data() + picture.size());
+  };
+  auto whole = blank_picture(60, 80);
+  draw_text(whole, 20, 10, "Hello", {0, 0, 0}, 2);
+  // A window of 12 x 30 pixels, laid over the text so that each of its borders cuts.
+  for (const auto& [x, y] :
+       {std::pair(25, 4), std::pair(25, 20), std::pair(5, 12), std::pair(70, 12), std::pair(30, 14)}) {
+    auto window = blank_picture(12, 30);
+    draw_text(window, 20 - x, 10 - y, "Hello", {0, 0, 0}, 2);
+    bool same = true;
+    int dark = 0;
+    for (std::int64_t r = 0; r < 12; ++r)
+      for (std::int64_t c = 0; c < 30; ++c) {
+        const std::uint8_t want = c + x < 80 ? *milkit::pixel(whole, r + y, c + x) : 255;
+        same = same && *milkit::pixel(window, r, c) == want;
+        dark += want == 0;
+      }
+    CHECK(same);
+    CHECK(dark > 0);
+  }
+  auto untouched = blank_picture(3, 3);
+  draw_text(untouched, 50, 50, "Hello", {0, 0, 0});
+  draw_text(untouched, -50, 0, "Hello", {0, 0, 0});
+  CHECK(all(untouched) == all(blank_picture(3, 3)));
   CHECK(text_width("") == 0);
   CHECK(text_width("ab", 2) == 22);
 }

@@ -3,6 +3,7 @@
 #include <fstream>
 
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <support/paths.hpp>
 #include <support/tiff_pyramid.hpp>
@@ -23,6 +24,39 @@ TEST_CASE("a file is itself, a folder without slides is an error that names it")
   const milkit::test::temporary_directory folder;
   CHECK(find_slides("no/such.svs") == std::vector<std::filesystem::path>{"no/such.svs"});
   CHECK_THROWS_WITH_AS(find_slides(folder.path()), doctest::Contains(folder.path().c_str()), milkit::io_error);
+}
+
+TEST_CASE("a folder below that cannot be listed is reported, and the others are searched") {
+  const milkit::test::temporary_directory folder;
+  const auto closed = folder.path() / "closed";
+  std::filesystem::create_directories(closed);
+  milkit::test::write_tiff_pyramid(folder.path() / "a.tiff", {milkit::test::picture(64, 64)});
+  std::filesystem::permissions(folder.path(), std::filesystem::perms::all);
+  std::filesystem::permissions(closed, std::filesystem::perms::none);
+  const bool root = ::geteuid() == 0;  // whom no folder is closed to
+  if (root) REQUIRE(::seteuid(65534) == 0);
+  std::vector<std::string> reported;
+  std::vector<std::filesystem::path> found;
+  std::string thrown;
+  try {
+    found = find_slides(folder.path(), [&](const std::string& sentence) { reported.push_back(sentence); });
+    find_slides(folder.path());
+  } catch (const milkit::io_error& error) {
+    thrown = error.what();
+  }
+  if (root) REQUIRE(::seteuid(0) == 0);
+  std::filesystem::permissions(closed, std::filesystem::perms::owner_all);
+  const std::string sentence = "folder " + closed.string() + ": cannot be listed: Permission denied";
+  CHECK(found == std::vector<std::filesystem::path>{folder.path() / "a.tiff"});
+  CHECK(reported == std::vector<std::string>{sentence});
+  CHECK(thrown == sentence);  // without somebody to report to
+}
+
+TEST_CASE("a link to a folder above is not followed in circles") {
+  const milkit::test::temporary_directory folder;
+  milkit::test::write_tiff_pyramid(folder.path() / "a.tiff", {milkit::test::picture(64, 64)});
+  std::filesystem::create_directory_symlink(folder.path(), folder.path() / "again");
+  CHECK(find_slides(folder.path()) == std::vector<std::filesystem::path>{folder.path() / "a.tiff"});
 }
 
 TEST_CASE("of the real slides all are found, also those that do not open") {

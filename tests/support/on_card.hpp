@@ -1,28 +1,27 @@
 #pragma once
 
-/// Included before any `..._cases.hpp`: the cases of this program run on `milkit::cuda` (see support/on_backend.hpp).
-#define MILKIT_TESTS_ON_CARD 1
-
-#include <doctest/doctest.h>
-
-#include <milkit/milkit_cuda.cuh>
-
-#include <support/emulation.hpp>
+#include <milkit/core/cuda.cuh>
 
 namespace milkit::test {
 
-using backend_type = milkit::cuda;
-inline milkit::cuda make_backend(int = 0) { return milkit::cuda(); }
-/// The threads of a block in any order.
-template <class Body>
-void in_every_way(Body body) {
-  milkit::cuda backend;
-  for (const std::uint64_t seed : {0u, 1u, 5u}) {
-    CAPTURE(seed);
-    with_order(seed, [&] { body(backend); });
+/// A tensor on the card whose rows lie `gap` elements apart, with all other elements NaN or nonsense.
+template <class T, int Rank>
+class on_card {
+ public:
+  on_card(milkit::cuda& gpu, const tensor<T, Rank>& host, std::int64_t gap)
+      : shape_(host.shape()), memory_({host.size() == 0 ? 0 : shape_[0], shape_.row_size() + gap}) {
+    if (memory_.size() > 0) copy(gpu, host.view(), view());
   }
-}
-/// cuBLASLt takes another kernel for another number of rows, or stride, as it likes.
-inline constexpr bool same_bits_for_any_rows = false;
+  milkit::view<T, Rank, device_space> view() { return {memory_.data(), shape_, memory_.extent(1)}; }
+  tensor<T, Rank> back(milkit::cuda& gpu) {
+    tensor<T, Rank> host(shape_);
+    copy(gpu, milkit::view<const T, Rank, device_space>(view()), host.view());
+    return host;
+  }
+
+ private:
+  shape<Rank> shape_;
+  device_tensor<T, 2> memory_;
+};
 
 }  // namespace milkit::test

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <fstream>
 
 #include <sys/wait.h>
@@ -86,7 +87,7 @@ TEST_CASE("trainer learns with one logit and binary cross-entropy; probabilities
   cpu backend{.threads = 1};
   auto weights = initial_parameters<one_logit, float>(backend, {.seed = 1});
   train::trainer trainer(backend, one_logit{}, train::adam{.learning_rate = 1e-2}, loss::binary_cross_entropy{.positive_weight = 1.5});
-  trainer.fit(weights, training, validation, {.epochs = 30, .best_by = train::criterion::auroc});
+  trainer.fit(weights, training, validation, {.epochs = 30});  // by the loss: an AUROC does not feel the threshold
   const auto result = trainer.evaluate(weights, validation);
   CHECK(result.accuracy >= 0.9);
   REQUIRE(result.probabilities.size() == 40);
@@ -147,11 +148,21 @@ TEST_CASE("trainer: stopped after any epoch and resumed, it ends with the bits o
 TEST_CASE("trainer: killed at any moment and started again, it ends with the same bits") {
   const test::temporary_directory folder;
   train::fit_options options{.epochs = 40, .seed = 3, .bags_per_step = 3};
+  const auto start = std::chrono::steady_clock::now();
   const outcome want = train_once(options);
+  const auto microseconds =
+      std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start).count();
   options.checkpoint = folder.path() / "run.safetensors";
+  const auto finished_epochs = [&]() -> std::int64_t {
+    if (!std::filesystem::exists(options.checkpoint)) return 0;
+    return data::safetensors_reader(options.checkpoint).read<std::int64_t, 1>("training.progress").data()[0];
+  };
+  const auto half_done = [&] { return finished_epochs() > 0 && finished_epochs() < options.epochs; };
   const random_stream delays(static_cast<std::uint64_t>(::getpid()), 0, 0);
   int killed = 0;
-  for (std::uint64_t attempt = 0; attempt < 8; ++attempt) {
+  // Eight kills or more, until one left a training half done, which the run at the end then resumes.
+  for (std::uint64_t attempt = 0; attempt < 8 || (attempt < 200 && !half_done()); ++attempt) {
+    if (finished_epochs() == options.epochs) std::filesystem::remove(options.checkpoint);
     const pid_t child = ::fork();
     REQUIRE(child >= 0);
     if (child == 0) {
@@ -162,7 +173,8 @@ TEST_CASE("trainer: killed at any moment and started again, it ends with the sam
       }
       ::_exit(0);
     }
-    ::usleep(static_cast<useconds_t>(1000 + (attempt == 0 ? 0 : delays.below(25000, attempt, 0))));
+    const auto longest = static_cast<std::uint64_t>(microseconds);
+    ::usleep(static_cast<useconds_t>(1000 + (attempt == 0 ? 0 : delays.below(longest, attempt, 0))));
     ::kill(child, SIGKILL);
     int status = 0;
     ::waitpid(child, &status, 0);
@@ -170,6 +182,7 @@ TEST_CASE("trainer: killed at any moment and started again, it ends with the sam
     CHECK((WIFSIGNALED(status) || (WIFEXITED(status) && WEXITSTATUS(status) == 0)));
   }
   CHECK(killed > 0);
+  CHECK(half_done());
   CHECK(same(train_once(options), want));
 }
 
@@ -333,8 +346,79 @@ TEST_CASE("trainer refuses options and labels that make no sense") {
                        "milkit::train::trainer: validation bag 3 has label -1, expected 0 to 1", value_error);
   wrong.labels[3] = 2;  // three classes, and a network of two
   CHECK_THROWS_WITH_AS(trainer.fit(weights, labelled, {.epochs = 1}),
-                       "milkit::loss::cross_entropy: label 2 of bag 0 is outside the 2 classes, expected 0 to 1",
+                       "milkit::train::trainer: bag 3 has label 2, but the network gives 2 logits, and 3 classes take 3",
                        value_error);
+  CHECK_THROWS_WITH_AS(
+      trainer.fit(weights, training, labelled, {.epochs = 1}),
+      "milkit::train::trainer: validation bag 3 has label 2, but the network gives 2 logits, and 3 classes take 3",
+      value_error);
+}
+
+TEST_CASE("trainer names the bags of a subset by their index in the whole") {
+  data::bag_table bags = test::needle_bags(6);
+  bags.instances.view()(bags.offsets[4], 2) = std::nanf("");
+  train::table_dataset all(bags);
+  train::subset part(all, {5, 4});
+  cpu backend{.threads = 1};
+  train::trainer trainer(backend, test::dropping_network(), train::adam{});
+  auto weights = fresh_weights();
+  CHECK_THROWS_WITH_AS(trainer.fit(weights, part, {.epochs = 1}),
+                       "milkit::train::trainer: the loss of bag 4 in epoch 1 is nan, expected a finite number",
+                       value_error);
+  bags.labels[4] = 2;
+  CHECK_THROWS_WITH_AS(trainer.fit(weights, part, {.epochs = 1}),
+                       "milkit::train::trainer: bag 4 has label 2, but the network gives 2 logits, and 3 classes take 3",
+                       value_error);
+  bags.labels[4] = -1;
+  CHECK_THROWS_WITH_AS(trainer.fit(weights, part, {.epochs = 1}),
+                       "milkit::train::trainer: bag 4 has label -1, expected 0 to 1", value_error);
+}
+
+TEST_CASE("trainer: a class of weight 0 contributes nothing, as if its bags were not there") {
+  // Bags of class 0 have the slope NaN: were one looked at, the training would stop.
+  plain_network half{[](float x, float) { return x < 0 ? std::pair(std::nan(""), 1.0) : std::pair(2.0, 1.0); }};
+  const data::bag_table bags = numbers({-1, 1, -2, 2}, {0, 1, 0, 1}), none = numbers({-1, -2, 1}, {0, 0, 1});
+  train::table_dataset dataset(bags), other(none);
+  train::subset ignored(other, {0, 1});
+  cpu backend{.threads = 1};
+  for (const std::int64_t bags_per_step : {1, 4}) {
+    train::trainer trainer(backend, half, train::sgd{.learning_rate = 0.5}, loss::cross_entropy{{0, 1}});
+    parameters<decltype(half), float> weights(half);
+    const auto history = trainer.fit(weights, dataset, {.epochs = 1, .bags_per_step = bags_per_step});
+    CHECK(history.column("loss")[0] == 2);
+    CHECK(weights["w"](0) == doctest::Approx(bags_per_step == 1 ? -1.0f : -0.5f));
+    const auto result = trainer.evaluate(weights, dataset);  // logits 0 and x
+    CHECK(result.accuracy == 1);
+    CHECK(test::close(result.loss, (std::log1p(std::exp(-1.0)) + std::log1p(std::exp(-2.0))) / 2, {.relative = 1e-6}));
+    CHECK(std::isnan(trainer.evaluate(weights, ignored).loss));
+    CHECK_THROWS_WITH_AS(trainer.fit(weights, ignored, {.epochs = 1}),
+                         "milkit::train::trainer: the labels of all bags have the weight 0", value_error);
+  }
+}
+
+TEST_CASE("trainer: weights of classes that make no sense are refused before the first step") {
+  const data::bag_table bags = test::needle_bags(6);
+  train::table_dataset training(bags);
+  cpu backend{.threads = 1};
+  for (const double wrong : {-1.0, std::nan(""), HUGE_VAL}) {
+    auto weights = fresh_weights();
+    const auto before = weights.clone();
+    train::trainer trainer(backend, test::dropping_network(), train::adam{}, loss::cross_entropy{{wrong, 1}});
+    CHECK_THROWS_WITH_AS(trainer.fit(weights, training, {.epochs = 1}),
+                         message("milkit::loss::cross_entropy: class_weight[0] is ", wrong,
+                                 ", expected a finite number of at least 0")
+                             .c_str(),
+                         value_error);
+    CHECK(test::same_bits(weights.flat(), before.flat()));
+    const tensor<float, 2> logits({2, 1});
+    const std::int64_t labels[] = {0, 1};
+    CHECK_THROWS_WITH_AS(loss::value(loss::binary_cross_entropy{wrong}, backend, logits.view(),
+                                     vector_view<const std::int64_t>(labels, {2})),
+                         message("milkit::loss::binary_cross_entropy: positive_weight is ", wrong,
+                                 ", expected a finite number of at least 0")
+                             .c_str(),
+                         value_error);
+  }
 }
 
 TEST_CASE("trainer refuses the checkpoint of another training") {

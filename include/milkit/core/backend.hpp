@@ -16,9 +16,22 @@ concept backend = requires(B& b) {
   { b.workspace } -> std::same_as<workspace<typename B::space>&>;
 };
 
+namespace detail {
+/// A concept of its own because compilers print its name, which is the reason.
+template <class View, class Backend>
+concept lives_where_the_backend_works = std::same_as<typename View::space, typename Backend::space>;
+}  // namespace detail
+
 /// A view that lives where the backend works. A device view handed to `cpu`, or the reverse, fails here.
 template <class View, class Backend>
-concept resident_on = is_view<View> && std::same_as<typename View::space, typename Backend::space>;
+concept resident_on = is_view<View> && detail::lives_where_the_backend_works<View, Backend>;
+
+namespace detail {
+/// A concept of its own, because nvcc 13 takes the same `requires` inside `execute` for false where a function of a
+/// namespace within milkit calls an op.
+template <class Impl, class Backend, class... Args>
+concept takes_scratch = requires(Backend& backend, const Args&... args) { Impl::scratch(backend, args...); };
+}  // namespace detail
 
 /// Runs one implementation of an op. `Impl` is specialised for each backend in `ops/x_cpu.hpp` and `ops/x_cuda.cuh`, as
 ///
@@ -30,7 +43,7 @@ concept resident_on = is_view<View> && std::same_as<typename View::space, typena
 template <template <class> class Impl, backend Backend, class... Args>
 void execute(Backend& backend, const Args&... args) {
   using impl = Impl<Backend>;
-  if constexpr (requires { impl::scratch(backend, args...); }) {
+  if constexpr (detail::takes_scratch<impl, Backend, Args...>) {
     const auto scope = backend.workspace.scope();
     const auto memory = impl::scratch(backend, args...);
     if (!backend.workspace.planning()) impl::run(backend, memory, args...);

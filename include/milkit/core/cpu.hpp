@@ -84,6 +84,12 @@ template <class T>
 vector_view<const T> to_backend(cpu&, vector_view<const T> host) {
   return host;
 }
+/// Rows of the host where the backend's kernels can read them: themselves on `cpu`; on `cuda` a copy in `kept_memory()`,
+/// queued; the host may change its rows as soon as this returns, unless they are pinned.
+template <class T, int Rank>
+view<const T, Rank> resident(cpu&, view<const T, Rank> host) {
+  return host;
+}
 /// The values of a short vector of the backend: itself on `cpu`; `cuda` waits for it and copies it into host memory of
 /// the workspace.
 template <class T>

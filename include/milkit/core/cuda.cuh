@@ -2,6 +2,7 @@
 
 #include <cuda_runtime.h>
 
+#include <array>
 #include <memory>
 
 #include <milkit/core/parallel_for.hpp>
@@ -53,6 +54,10 @@ struct space_allocator<device_space> {
     return data;
   }
   static void release(void* data) noexcept { static_cast<void>(cudaFree(data)); }
+  /// Where the next allocation comes from; negative: no change.
+  static void use_device(int device) {
+    if (device >= 0) expect_cuda(cudaSetDevice(device), "cudaSetDevice");
+  }
   static void clear(void* data, std::size_t bytes) {
     expect_cuda(cudaMemsetAsync(data, 0, bytes), "cudaMemset");
     expect_cuda(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
@@ -77,7 +82,8 @@ struct space_copy<From, To> {
   }
 };
 
-/// An owning array on the card. Its life may not end while kernels of another stream than a backend's still use it.
+/// An owning array on the current card (`cuda::activate`). Its life may not end while kernels of another stream than a
+/// backend's still use it.
 template <class T, int Rank>
 using device_tensor = tensor<T, Rank, device_space>;
 
@@ -91,6 +97,28 @@ using device_images = image_view<T, device_space>;
 
 /// What matrix products may round their float32 factors to; sums are float32. Never less than float32 unless asked for.
 enum class precision { float32, tf32, bf16 };
+
+class cuda;
+
+/// Convolutions of float images by a library, instead of milkit's own kernels. Each function queues one product on the
+/// backend's stream and returns true, or queues nothing and returns false for what the library does not take; scratch
+/// memory is one piece of `scratch_bytes`. Ready: `cudnn_convolution` (ops/conv2d_cudnn.cuh).
+struct convolution_library {
+  using images = view<const float, 4, device_space>;
+  using result = view<float, 4, device_space>;
+  using scratch = view<std::byte, 1, device_space>;
+  using axes = std::array<std::int64_t, 2>;
+
+  std::size_t scratch_bytes = 0;
+  /// y = conv(x, weight) + bias, which may be absent.
+  bool (*forward)(cuda&, scratch, images x, images weight, view<const float, 1, device_space> bias, result y,
+                  const axes& stride, const axes& padding) = nullptr;
+  /// dx, replaced.
+  bool (*dx)(cuda&, scratch, images weight, images dy, result dx, const axes& stride, const axes& padding) = nullptr;
+  /// dweight, added to.
+  bool (*dweight)(cuda&, scratch, images x, images dy, result dweight, const axes& stride,
+                  const axes& padding) = nullptr;
+};
 
 struct cuda_options {
   int device = 0;
@@ -108,7 +136,9 @@ class cuda {
   /// Chunks of a bag: enough rows to fill the card, few enough that their intermediate values stay small beside the bag.
   static constexpr std::int64_t chunk_bytes = std::int64_t{32} << 20, least_chunk_rows = 1024, most_chunk_rows = 65536;
 
-  explicit cuda(const cuda_options& options = {}) : precision(options.precision), card_(std::make_shared<card>(options)) {}
+  explicit cuda(const cuda_options& options = {}) : precision(options.precision), card_(std::make_shared<card>(options)) {
+    workspace.use_device(options.device);
+  }
 
   cudaStream_t stream() const { return card_->stream; }
   int device() const { return card_->device; }
@@ -117,12 +147,18 @@ class cuda {
   /// 10 major + minor.
   int compute_capability() const { return card_->capability; }
 
+  /// Makes this card the thread's current one. Whatever queues work or allocates does so first, so that backends of several
+  /// cards take turns in one thread.
+  void activate() const { expect_cuda(cudaSetDevice(device()), "cudaSetDevice"); }
   void synchronize() const { expect_cuda(cudaStreamSynchronize(stream()), "cudaStreamSynchronize"); }
 
   /// A library's handle and plans, made by the file that uses the library and kept with the card (ops/matmul_cuda.cuh).
   std::shared_ptr<void>& matmul_library() { return card_->matmul_library; }
+  /// The same for `convolution`.
+  std::shared_ptr<void>& convolution_plans() { return card_->convolution_plans; }
 
   milkit::precision precision;
+  convolution_library convolution = {};  ///< empty: milkit's own kernels
   milkit::workspace<device_space> workspace = {};
   milkit::workspace<device_space>* store = nullptr;  ///< as of `cpu`
   milkit::workspace<device_space>& kept_memory() { return store ? *store : workspace; }
@@ -152,16 +188,18 @@ class cuda {
     card& operator=(const card&) = delete;
     ~card() {
       matmul_library.reset();
+      convolution_plans.reset();
       if (owns_stream) static_cast<void>(cudaStreamDestroy(stream));
     }
 
     int device, processors = 0, capability = 0;
     cudaStream_t stream;
     bool owns_stream = false;
-    std::shared_ptr<void> matmul_library;
+    std::shared_ptr<void> matmul_library, convolution_plans;
   };
 
-  cuda(const cuda& other, bool planning) : precision(other.precision), workspace(planning), card_(other.card_) {}
+  cuda(const cuda& other, bool planning)
+      : precision(other.precision), convolution(other.convolution), workspace(planning), card_(other.card_) {}
 
   std::shared_ptr<card> card_;
 };
@@ -181,6 +219,7 @@ void queue_copy(cuda& backend, const From& from, const To& to, cudaMemcpyKind ki
   static_assert(std::is_same_v<typename To::element_type, typename From::value_type>, "milkit::copy: one element type");
   expect_shape("milkit::copy", "to", to, from.shape());
   if (from.size() == 0) return;
+  backend.activate();
   const auto bytes = [](std::int64_t count) { return static_cast<std::size_t>(count) * sizeof(typename To::value_type); };
   if (from.contiguous() && to.contiguous())
     expect_cuda(cudaMemcpyAsync(to.data(), from.data(), bytes(from.size()), kind, backend.stream()), "cudaMemcpyAsync");
@@ -198,6 +237,12 @@ template <class T, class U, int Rank, class From, class To>
 void copy_async(cuda& backend, view<T, Rank, From> from, view<U, Rank, To> to) {
   detail::queue_copy(backend, from, to, detail::copy_kind<From, To>);
 }
+template <class T, int Rank>
+view<const T, Rank, device_space> resident(cuda& backend, view<const T, Rank> host) {
+  const auto device = backend.kept_memory().template allocate<T>(host.shape());
+  if (!backend.workspace.planning()) copy_async(backend, host, device);
+  return device;
+}
 template <class T, class U, int Rank, class From, class To>
   requires(!std::is_same_v<From, host_space> || !std::is_same_v<To, host_space>)
 void copy(cuda& backend, view<T, Rank, From> from, view<U, Rank, To> to) {
@@ -211,7 +256,8 @@ class pinned_tensor {
  public:
   explicit pinned_tensor(milkit::shape<Rank> shape) : shape_(shape) {
     void* data = nullptr;
-    expect_cuda(cudaMallocHost(&data, static_cast<std::size_t>(shape.size()) * sizeof(T)), "cudaMallocHost");
+    const std::size_t bytes = bytes_of<T>("milkit::pinned_tensor", shape);
+    if (bytes > 0) expect_cuda(cudaMallocHost(&data, bytes), "cudaMallocHost");
     data_.reset(static_cast<T*>(data));
   }
   milkit::view<T, Rank> view() { return {data_.get(), shape_}; }

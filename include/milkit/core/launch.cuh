@@ -38,6 +38,7 @@ void launch(cuda& backend, const grid& blocks, const Kernel& kernel,
   if (blocks.x <= 0 || blocks.y <= 0) return;
   expect_value(blocks.x <= 0x7FFFFFFF && blocks.y <= 65535, where.function, "the grid is ", blocks.x, " by ", blocks.y,
                " blocks, expected at most 2147483647 by 65535");
+  backend.activate();
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(static_cast<unsigned>(blocks.x), static_cast<unsigned>(blocks.y));
   config.blockDim = dim3(Kernel::threads);
@@ -82,11 +83,42 @@ void for_each_element(cuda& backend, std::int64_t rows, std::int64_t cols, const
   launch(backend, {blocks_for(backend, rows * cols, kernel::threads)}, kernel{element, rows, cols}, where);
 }
 
-/// Sum over the warp, the same bits in every lane: all 32 lanes must call it.
+/// The sum of term(i) for i = first, first + step, ... below `last`, of a thread: in the terms' type for 128 of them, in double
+/// between these blocks. Double arithmetic, slow on most cards, is one in 128 operations.
+template <class Term>
+__device__ double blocked_sum(std::int64_t first, std::int64_t last, std::int64_t step, const Term& term) {
+  double total = 0;
+  while (first < last) {
+    decltype(term(first)) sum = 0;
+    for (int k = 0; k < 128 && first < last; ++k, first += step) sum += term(first);
+    total += static_cast<double>(sum);
+  }
+  return total;
+}
+
+struct sum_of_two {
+  template <class T>
+  __device__ T operator()(const T& a, const T& b) const {
+    return a + b;
+  }
+};
+/// The larger one; a NaN only where both are.
+struct larger_number {
+  template <class T>
+  __device__ T operator()(const T& a, const T& b) const {
+    return a > b || b != b ? a : b;
+  }
+};
+
+/// `combine` over the warp, for every lane: all 32 must call it. Of sums every lane gets the same bits.
+template <class T, class Combine>
+__device__ T warp_combine(T value, Combine combine) {
+  for (int bits = 16; bits > 0; bits /= 2) value = combine(value, __shfl_xor_sync(0xFFFFFFFFu, value, bits));
+  return value;
+}
 template <class T>
 __device__ T warp_sum(T value) {
-  for (int bits = 16; bits > 0; bits /= 2) value += __shfl_xor_sync(0xFFFFFFFFu, value, bits);
-  return value;
+  return warp_combine(value, sum_of_two());
 }
 
 /// `combine` over all threads of the block, which must all call it; every thread gets the result.
@@ -102,19 +134,6 @@ __device__ T block_combine(T value, Combine combine) {
   __syncthreads();  // the next call writes over it
   return all;
 }
-struct sum_of_two {
-  template <class T>
-  __device__ T operator()(const T& a, const T& b) const {
-    return a + b;
-  }
-};
-/// The larger one; a NaN only where both are.
-struct larger_number {
-  template <class T>
-  __device__ T operator()(const T& a, const T& b) const {
-    return a > b || b != b ? a : b;
-  }
-};
 
 template <int Threads, class T>
 __device__ T block_sum(T value) {

@@ -39,7 +39,15 @@ class first_exception {
       exception_ = std::current_exception();
     }
   }
-  bool any() const { return exception_ != nullptr; }
+  /// Whether a chunk before this one has failed.
+  bool before(std::int64_t chunk) const noexcept {
+    bool failed = false;
+#if defined(_OPENMP)
+#pragma omp critical(milkit_first_exception)
+#endif
+    failed = chunk_ < chunk;
+    return failed;
+  }
   void rethrow() const {
     if (exception_) std::rethrow_exception(exception_);
   }
@@ -92,8 +100,9 @@ void parallel_for(cpu& backend, std::int64_t rows, std::int64_t chunk_rows, Body
 
 /// A parallel sum in a fixed order: `result = body(worker, i)` for each of `count` tasks, on a thread's own worker
 /// backend, each followed by `commit(worker, i, result)`, which runs alone and in ascending `i`. The worker's workspace
-/// is released after the commit, so the result may be a view into it. Same outcome at any thread count. On a planning
-/// backend every thread's worker runs every task, because any thread may come to run the one that needs most.
+/// is released after the commit, so the result may be a view into it. Same outcome at any thread count, also where
+/// tasks throw: those below the lowest that did are committed, no other, and its exception ends in the caller. On a
+/// planning backend every thread's worker runs every task, because any thread may come to run the one that needs most.
 template <class Body, class Commit>
 void parallel_in_order(cpu& backend, std::int64_t count, Body&& body, Commit&& commit) {
   const bool planning = backend.workspace.planning();
@@ -128,7 +137,7 @@ void parallel_in_order(cpu& backend, std::int64_t count, Body&& body, Commit&& c
 #endif
     {
       try {
-        if (done && !failure.any()) commit(worker, i, result);
+        if (done && !failure.before(i)) commit(worker, i, result);
       } catch (...) {
         failure.keep(i);
       }

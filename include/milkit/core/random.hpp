@@ -66,6 +66,10 @@ class random_stream {
                   key0_, key1_);
   }
 
+  /// The two halves of the Philox key, for code that makes many blocks at once (core/normal_lanes.hpp).
+  MILKIT_HD constexpr std::uint32_t key0() const { return key0_; }
+  MILKIT_HD constexpr std::uint32_t key1() const { return key1_; }
+
   /// Uniform in [0, 1): 24 bits for float, 53 for double. Bit-equal on CPU and GPU.
   template <class T>
   MILKIT_HD constexpr T uniform(std::uint64_t instance, std::uint64_t draw) const {

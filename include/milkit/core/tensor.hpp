@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <new>
 #include <utility>
@@ -18,6 +19,22 @@ namespace milkit {
 
 /// Every owning array starts at a multiple of this many bytes: a cache line, and more than any vector register.
 inline constexpr std::size_t alignment = 64;
+
+/// The bytes of a contiguous array. Errors: shape_error for a negative extent, and for more bytes than any memory has.
+template <class T, int Rank>
+std::size_t bytes_of(std::string_view what, const shape<Rank>& s) {
+  auto bytes = static_cast<std::int64_t>(sizeof(T));
+  bool none = false;
+  for (int i = 0; i < Rank; ++i) {
+    if (s[i] < 0) throw shape_error(message(what, ": extent ", i, " is ", s[i], ", expected 0 or more"));
+    if (s[i] > (std::numeric_limits<std::int64_t>::max)() / bytes)
+      throw shape_error(
+          message(what, ": ", to_string(s), " elements of ", sizeof(T), " bytes, expected less than 2^63"));
+    none = none || s[i] == 0;
+    bytes *= (std::max)(s[i], std::int64_t{1});
+  }
+  return none ? 0 : static_cast<std::size_t>(bytes);
+}
 
 /// Allocates, frees, clears and copies in one memory space; specialised for `host_space` here and for `device_space` by
 /// core/cuda.cuh.
@@ -77,9 +94,7 @@ class tensor {
 
   tensor() = default;
   explicit tensor(milkit::shape<Rank> shape) : shape_(shape) {
-    for (int i = 0; i < Rank; ++i)
-      if (shape[i] < 0) throw shape_error(message("tensor: extent ", i, " is ", shape[i], ", expected 0 or more"));
-    const auto bytes = static_cast<std::size_t>(size()) * sizeof(T);
+    const std::size_t bytes = bytes_of<T>("tensor", shape);
     if (bytes == 0) return;
     data_.reset(static_cast<T*>(space_allocator<Space>::allocate(bytes)));
     space_allocator<Space>::clear(data_.get(), bytes);

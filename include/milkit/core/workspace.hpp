@@ -27,9 +27,10 @@ struct no_workspace {
 ///
 /// `scope()` marks the stack and releases down to the mark when it ends; nothing allocated in between may outlive it.
 /// The stack grows by blocks while a first step runs; as soon as it is empty again the blocks are merged into one of
-/// the peak's size, so that from the second step on nothing is allocated from the system. A `planning` workspace hands
-/// out views without memory and only counts: `memory_plan` runs a step on it. A workspace over a slice of other memory
-/// never grows.
+/// the peak's size, so that from the second step on nothing is allocated from the system. `reserve` takes that block
+/// beforehand, and `pin` keeps it where it is. A `planning` workspace hands out views without memory and only counts:
+/// `memory_plan` runs a step on it. A workspace over a slice of other memory never grows. Errors: shape_error for a
+/// shape that no memory holds; length_error where a slice or pinned memory is too small; those of the allocator.
 template <class Space>
 class workspace {
   static constexpr bool on_host = std::is_same_v<Space, host_space>;
@@ -69,24 +70,48 @@ class workspace {
   };
   [[nodiscard]] scope_guard scope() { return scope_guard(*this); }
 
+  /// Takes one block of at least `bytes` (a plan's) from the system now. Errors: logic_error while anything is in use.
+  void reserve(std::size_t bytes) {
+    if (planning_ || !slice_.absent() || (blocks_.size() == 1 && blocks_[0].size >= bytes)) return;
+    if (used_ != 0 || pinned_)
+      throw std::logic_error(message("milkit::workspace: reserve of ", bytes, " bytes while ",
+                                     pinned_ ? "it is pinned" : "it is in use"));
+    blocks_.clear();
+    block_ = offset_ = 0;
+    if constexpr (!on_host) space_allocator<Space>::use_device(device_);
+    if (bytes > 0) blocks_.emplace_back(bytes);
+  }
+
+  /// From now on the memory stays where it is, for those who come back by address alone (a captured graph): nothing is
+  /// merged or freed, and a step that needs more than there is gets a length_error.
+  void pin() { pinned_ = true; }
+
+  /// On a machine with many cards: the one that device memory comes from; otherwise the current one.
+  void use_device(int device) requires(!on_host) { device_ = device; }
+
   /// An uninitialised contiguous view that lives until the innermost open scope ends.
   template <class T, int Rank>
   view<T, Rank, Space> allocate(const shape<Rank>& shape) {
-    return {static_cast<T*>(allocate_bytes(static_cast<std::size_t>(shape.size()) * sizeof(T))), shape};
+    return {static_cast<T*>(allocate_bytes(bytes_of<T>("milkit::workspace", shape))), shape};
   }
   template <class T>
   view<T, 1, Space> allocate(std::int64_t count) {
     return allocate<T, 1>(shape<1>{count});
   }
 
-  /// The same for values that matrix products read down their columns: rows of a multiple of 1 KiB start 64 bytes
-  /// further apart, because otherwise the elements of a column share a few sets of the cache and push each other out.
+  /// The same for values that matrix products read down their columns: on the host rows of a multiple of 1 KiB start 64
+  /// bytes further apart, because otherwise the elements of a column share a few sets of the cache and push each other
+  /// out.
   template <class T, int Rank>
   view<T, Rank, Space> allocate_rows(const shape<Rank>& shape) {
-    constexpr auto kibibyte = static_cast<std::int64_t>(1024 / sizeof(T)),
-                   gap = static_cast<std::int64_t>(64 / sizeof(T));
-    const std::int64_t size = shape.row_size(), stride = size > 0 && size % kibibyte == 0 ? size + gap : size;
-    return {allocate<T>(milkit::shape<2>{shape[0], stride}).data(), shape, stride};
+    if constexpr (!on_host) {
+      return allocate<T>(shape);
+    } else {
+      constexpr auto kibibyte = static_cast<std::int64_t>(1024 / sizeof(T)),
+                     gap = static_cast<std::int64_t>(64 / sizeof(T));
+      const std::int64_t size = shape.row_size(), stride = size > 0 && size % kibibyte == 0 ? size + gap : size;
+      return {allocate<T>(milkit::shape<2>{shape[0], stride}).data(), shape, stride};
+    }
   }
 
   /// A small table that ordinary code reads and that lives as long; on the host whatever the space.
@@ -133,14 +158,26 @@ class workspace {
       ++block_;
       offset_ = 0;
     }
-    if (block_ == blocks_.size()) {
-      constexpr std::size_t least = std::size_t{1} << 16;
-      const std::size_t doubled = reserved_bytes();
-      blocks_.emplace_back(std::max({bytes, doubled, least}));
-    }
+    if (block_ == blocks_.size()) grow(bytes);
     void* data = blocks_[block_].data + offset_;
     offset_ += bytes;
     return data;
+  }
+
+  /// Doubles, where there is room for that.
+  void grow(std::size_t bytes) {
+    constexpr std::size_t least = std::size_t{1} << 16;
+    if (pinned_)
+      throw std::length_error(message("milkit::workspace: pinned at ", reserved_bytes(), " bytes, was asked for ",
+                                      bytes, " beside ", used_, " in use"));
+    const std::size_t wanted = (std::max)({bytes, reserved_bytes(), least});
+    if constexpr (!on_host) space_allocator<Space>::use_device(device_);
+    try {
+      blocks_.emplace_back(wanted);
+    } catch (...) {
+      if (wanted == bytes) throw;
+      blocks_.emplace_back(bytes);
+    }
   }
 
   workspace_mark now() const { return {block_, offset_, used_}; }
@@ -148,11 +185,11 @@ class workspace {
     block_ = mark.block;
     offset_ = mark.offset;
     used_ = mark.used;
-    if (used_ != 0 || blocks_.size() < 2) return;
+    if (used_ != 0 || blocks_.size() < 2 || pinned_) return;
     block_ = offset_ = 0;
     try {
       blocks_.clear();
-      blocks_.emplace_back(peak_);
+      reserve(peak_);
     } catch (...) {  // too little memory for one block: the next allocation starts again from none, and reports
       blocks_.clear();
     }
@@ -161,7 +198,8 @@ class workspace {
   template <class>
   friend class workspace;
 
-  bool planning_ = false;
+  bool planning_ = false, pinned_ = false;
+  int device_ = -1;
   std::conditional_t<on_host, detail::no_workspace, workspace<host_space>> host_;
   view<std::byte, 1, Space> slice_;
   std::vector<piece> blocks_;

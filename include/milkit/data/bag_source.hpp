@@ -23,10 +23,12 @@ class safetensors_source {
   milkit::shape<2> shape() const { return {rows_->rows(), rows_->cols()}; }
 
   template <class Backend>
-  matrix_view<const T> read(Backend& backend, row_range rows) const {
-    const auto chunk = backend.kept_memory().template allocate<T>(milkit::shape<2>{rows.count, rows_->cols()});
+  matrix_view<const T, typename Backend::space> read(Backend& backend, row_range rows) const {
+    auto& memory = is_cpu<Backend> ? backend.kept_memory() : backend.workspace;
+    const matrix_view<T> chunk(memory.template allocate_on_host<T>(rows.count * rows_->cols()).data(),
+                               {rows.count, rows_->cols()});
     if (!backend.workspace.planning()) rows_->read(rows.first, chunk);
-    return chunk;
+    return resident(backend, matrix_view<const T>(chunk));
   }
 
  private:

@@ -34,6 +34,10 @@ struct bag_table {
   }
 };
 
+/// The most classes that a file of bags may have: one label far off (an identifier in the wrong column) would otherwise
+/// ask for counts of every class up to it.
+inline constexpr std::int64_t most_classes = 1000;
+
 namespace detail {
 
 /// Which fields of a line hold what; -1: none does.
@@ -52,6 +56,8 @@ inline bag_table group_bags(const csv_table& table, const bag_columns& columns) 
     const std::string& name = table.text(row, columns.bag);
     const std::int64_t label = table.integer(row, columns.label);
     if (label < 0) table.fail(row, columns.label, "is a negative label, expected 0 or more");
+    if (label >= most_classes)
+      table.fail(row, columns.label, message("is a label, expected at most ", most_classes - 1));
     const auto [found, is_new] = index.emplace(name, bags.names.size());
     if (is_new) {
       bags.names.push_back(name);

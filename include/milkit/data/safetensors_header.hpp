@@ -40,8 +40,7 @@ struct safetensors_header {
 namespace detail {
 
 /// Reads the header's grammar and nothing more: an object of tensors, each with `dtype`, `shape` and `data_offsets`,
-/// and
-/// `__metadata__`, an object of strings. It does not recurse, so no input exhausts the stack.
+/// and `__metadata__`, an object of strings. It does not recurse, so no input exhausts the stack.
 class safetensors_parser {
  public:
   safetensors_parser(std::string_view file, std::string_view text) : file_(file), text_(text) {}

@@ -27,6 +27,8 @@ struct binary_cross_entropy {
                   Dlogits dlogits) const {
     using T = typename Logits::value_type;
     constexpr const char* op = "milkit::loss::binary_cross_entropy";
+    expect_value(positive_weight >= 0 && std::isfinite(positive_weight), op, "positive_weight is ", positive_weight,
+                 ", expected a finite number of at least 0");
     expect_labels(op, labels, 2);
     expect_extent(op, "columns of the logits", logits.cols(), 1);
     const auto bags = static_cast<double>(labels.extent(0));

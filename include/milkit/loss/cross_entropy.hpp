@@ -9,7 +9,8 @@ namespace milkit::loss {
 
 /// Cross-entropy of class logits [bags, classes]: L = sum_b w_b l_b / sum_b w_b with l_b = log sum_c exp z_bc -
 /// z_b,label_b and w_b the weight of the label's class (all 1 where `class_weight` is empty). As in PyTorch, a batch of
-/// one does not feel the weights. In log space: no overflow for any finite logits.
+/// one does not feel the weights. In log space: no overflow for any finite logits. Errors: value_error for a weight
+/// that is negative or not finite, and where the weights of all labels are 0.
 struct cross_entropy {
   std::vector<double> class_weight = {};
 
@@ -44,6 +45,9 @@ struct cross_entropy {
             ? vector_view<const double>()
             : vector_view<const double>(class_weight.data(), {static_cast<std::int64_t>(class_weight.size())});
     if (!weights.absent()) expect_extent(op, "entries of class_weight", weights.extent(0), logits.cols());
+    for (std::size_t c = 0; c < class_weight.size(); ++c)
+      expect_value(class_weight[c] >= 0 && std::isfinite(class_weight[c]), op, "class_weight[", c, "] is ",
+                   class_weight[c], ", expected a finite number of at least 0");
     double total_weight = 0;
     for (std::int64_t b = 0; b < labels.extent(0); ++b) total_weight += weights.absent() ? 1.0 : weights(labels(b));
     expect_value(total_weight > 0, op, "the weights of the labels sum to ", total_weight, ", expected more than 0");

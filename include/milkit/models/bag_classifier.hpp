@@ -1,7 +1,10 @@
 #pragma once
 
+#include <vector>
+
 #include <milkit/nn/memory_plan.hpp>
 #include <milkit/nn/parameters.hpp>
+#include <milkit/ops/fill.hpp>
 #include <milkit/ops/softmax.hpp>
 #include <milkit/pooling/bag_embedding.hpp>
 
@@ -10,9 +13,8 @@ namespace milkit::models {
 /// The classic network of multiple-instance learning: encoder (instance by instance), pooler (bag to embedding),
 /// classifier (embedding to class logits). With `pooling::gated_attention` it is AB-MIL (Ilse, Tomczak & Welling 2018):
 ///
-///     using abmil = bag_classifier<nn::sequential<nn::linear<1024, 512>, nn::relu>, pooling::gated_attention<512,
-///     256>,
-///                                  nn::linear<512, 2>>;
+///     using abmil = bag_classifier<nn::sequential<nn::linear<1024, 512>, nn::relu>,
+///                                  pooling::gated_attention<512, 256>, nn::linear<512, 2>>;
 ///
 /// Takes ragged batches of bags; each bag has attention for its instances and logits [classes]. Parameters:
 /// `encoder.*`, `pooler.*`, `classifier.*`. Memory and chunks: see pooling::bag_embedding.
@@ -139,14 +141,16 @@ struct bag_classifier {
 template <class T>
 struct bag_prediction {
   tensor<T, 2> logits;            ///< [bags, classes]
-  tensor<T, 2> probabilities;     ///< [bags, classes], softmax of the logits
+  tensor<T, 2> probabilities;     ///< [bags, classes]: softmax of the logits; of a single logit z 1 - s(z) and s(z)
   tensor<T, 2> embedding;         ///< [bags, d]
   tensor<T, 2> attention_logits;  ///< [instances, scores]
   tensor<T, 2> attention;         ///< [instances, attentions], each column sums to 1 in a bag
 };
 
 /// Inference with everything a user may ask for: `predict(cpu, abmil{}, weights, bags_of(instances))`. The weights lie
-/// where the backend works; what comes back lies in the host's memory. Errors: as forward of the network.
+/// where the backend works; what comes back lies in the host's memory. A network of one logit (trained by
+/// loss::binary_cross_entropy) has the probabilities of two classes, s the logistic function. Errors: as forward of the
+/// network.
 template <backend Backend, class Encoder, class Pooler, class Classifier, class T, class Source>
 bag_prediction<T> predict(
     Backend& backend, const bag_classifier<Encoder, Pooler, Classifier>& network,
@@ -155,7 +159,7 @@ bag_prediction<T> predict(
   using network_type = bag_classifier<Encoder, Pooler, Classifier>;
   using matrix = tensor<T, 2, typename Backend::space>;
   const std::int64_t count = bags.bags(), rows = bags.instances();
-  matrix logits(network.output_shape(bags)), probabilities(logits.shape()),
+  matrix logits(network.output_shape(bags)),
       embedding({count, network.embedding.encoder.output_shape(bags.source().shape())[1]}),
       attention_logits({rows, Pooler::scores}), attention({rows, Pooler::attentions});
   const auto scope = backend.workspace.scope();
@@ -166,8 +170,14 @@ bag_prediction<T> predict(
                    .attention_logits = attention_logits.view(),
                    .attention = attention.view()},
                   kept, {});
-  ops::softmax(backend, std::as_const(logits).view(), probabilities.view(),
-               vector_view<T, typename Backend::space>());
+  matrix pair;  // a single logit z is the pair of logits 0 and z
+  if (logits.extent(1) == 1) {
+    pair = matrix({count, 2});
+    ops::copy_rows(backend, std::as_const(logits).view(), pair.view().columns(1, 1));
+  }
+  const matrix& scores = logits.extent(1) == 1 ? pair : logits;
+  matrix probabilities(scores.shape());
+  ops::softmax(backend, scores.view(), probabilities.view(), vector_view<T, typename Backend::space>());
   const auto on_host = [](matrix&& values) {
     if constexpr (is_cpu<Backend>) return std::move(values);
     else return values.template to<host_space>();
@@ -179,20 +189,44 @@ bag_prediction<T> predict(
           .attention = on_host(std::move(attention))};
 }
 
-/// The memory of one training step of a bag classifier on a bag of this shape, counted without computing anything: the
-/// step runs on a backend that only counts. `workspace` is exact for one thread and an upper bound for more.
+/// The memory of one training step of a bag classifier on instances of this shape, one bag or a ragged batch (`offsets`
+/// [bags + 1]), counted without computing anything: the step runs on a backend that only counts. Exact for one thread;
+/// of more, each is taken to run the chunk that needs most.
 template <class T, backend Backend, class Network, int Rank, class Loss>
-memory_plan plan_training_step(const Backend& backend, const Network& network, shape<Rank> bag, const Loss& loss) {
+memory_plan plan_training_step(const Backend& backend, const Network& network, shape<Rank> instances, const Loss& loss,
+                               vector_view<const std::int64_t> offsets = {}) {
+  using Space = typename Backend::space;
+  Backend planner = backend.planner(), forward_planner = backend.planner();
+  workspace<Space> others(true);
+  const auto weights = others.template allocate<T>(parameter_stretch(network));
+  const auto bags = bags_of(others.template allocate<T>(instances), offsets);
+  const std::vector<std::int64_t> labels(static_cast<std::size_t>(bags.bags()), 0);
+  const pass training{.training = true};
+  network.train_bags(planner, weights, bags, vector_view<const std::int64_t>(labels.data(), {bags.bags()}), loss, 1.0,
+                     weights, training);
+  typename Network::template saved<bag_view<T, Rank, Space>, Backend> kept;
+  network.forward(forward_planner, weights, bags,
+                  {.logits = others.template allocate<T>(network.output_shape(bags))}, kept, training);
+  memory_plan plan;
+  plan.weights = plan.gradient = static_cast<std::size_t>(weights.extent(0)) * sizeof(T);
+  plan.bag = static_cast<std::size_t>(instances.size()) * sizeof(T);
+  plan.workspace = planner.peak_bytes();
+  plan.saved = forward_planner.workspace.bytes_in_use();
+  return plan;
+}
+
+/// The same of `infer`, which has no gradient and saves nothing; `predict` returns its outputs on top of it.
+template <class T, backend Backend, class Network, int Rank>
+memory_plan plan_inference(const Backend& backend, const Network& network, shape<Rank> instances,
+                           vector_view<const std::int64_t> offsets = {}) {
   Backend planner = backend.planner();
   workspace<typename Backend::space> others(true);
   const auto weights = others.template allocate<T>(parameter_stretch(network));
-  const auto bags = bags_of(others.template allocate<T>(bag));
-  const std::int64_t label = 0;
-  network.train_bags(planner, weights, bags, vector_view<const std::int64_t>(&label, {1}), loss, 1.0, weights,
-                     {.training = true});
+  const auto bags = bags_of(others.template allocate<T>(instances), offsets);
+  network.infer(planner, weights, bags, others.template allocate<T>(network.output_shape(bags)));
   memory_plan plan;
-  plan.weights = plan.gradient = static_cast<std::size_t>(weights.extent(0)) * sizeof(T);
-  plan.bag = static_cast<std::size_t>(bag.size()) * sizeof(T);
+  plan.weights = static_cast<std::size_t>(weights.extent(0)) * sizeof(T);
+  plan.bag = static_cast<std::size_t>(instances.size()) * sizeof(T);
   plan.workspace = planner.peak_bytes();
   return plan;
 }

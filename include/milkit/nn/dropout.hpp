@@ -38,6 +38,7 @@ struct dropout {
  private:
   template <class Backend, class X, class Y>
   void apply(Backend& backend, X x, Y y, const pass& pass) const {
+    expect_value(rate >= 0 && rate < 1, "milkit::nn::dropout", "the rate is ", rate, ", expected 0 <= rate < 1");
     if (!pass.training || rate == 0) {
       if (static_cast<const void*>(x.data()) != static_cast<const void*>(y.data())) ops::copy_rows(backend, x, y);
       return;

@@ -9,17 +9,16 @@
 /// Layers. A layer is a small value that describes: its dimensions are its type, its options its members; it owns no
 /// weights. It has
 ///
-///     static constexpr std::int64_t in_features, out_features;   // `any_features`: takes and gives what comes;
-///                                                                // `dynamic_extent`: known at run time. Images:
-///                                                                channels
-///     static constexpr bool row_wise;      // a row of the output depends on that row of the input alone
-///     static constexpr bool in_place;      // output may be the input's memory
-///     static constexpr bool keeps_output;  // backward reads the values of the output
-///     shape<R'> output_shape(shape<R>) const;                    // checks, shape_error
-///     void describe(Visitor&) const;                             // its parameters and children, in order: see
-///     parameters.hpp template <class Input> using saved = ...;                  // what backward needs: views,
-///     trivially copyable void forward(backend, weights, input, output, saved&, pass) const; void backward(backend,
-///     weights, saved, doutput, dinput, gradient, pass) const;
+///     static constexpr std::int64_t in_features, out_features;  // `any_features`: takes and gives what comes;
+///                                                               // `dynamic_extent`: a member; images: channels
+///     static constexpr bool row_wise;             // a row of the output depends on that row of the input alone
+///     static constexpr bool in_place;             // output may be the input's memory
+///     static constexpr bool keeps_output;         // backward reads the values of the output
+///     shape<R'> output_shape(shape<R>) const;     // checks, shape_error
+///     void describe(Visitor&) const;              // its parameters and children, in order: see parameters.hpp
+///     template <class Input> using saved = ...;   // what backward needs: views, trivially copyable
+///     void forward(backend, weights, input, output, saved&, pass) const;
+///     void backward(backend, weights, saved, doutput, dinput, gradient, pass) const;
 ///
 /// `weights` and `gradient` are the layer's own stretch of the flat parameters. forward writes `output`, takes memory
 /// for what it saves from `backend.kept_memory()` and leaves it there: the caller opens that scope and ends it after
@@ -28,7 +27,7 @@
 /// nobody wants it) and adds to `gradient`. Both work on any number of rows, 0 included.
 namespace milkit {
 
-/// A dimension that is known at run time: `linear<dynamic_extent, 512>{.in = 166}`.
+/// A dimension that is known at run time: `linear<dynamic_extent, 512>{.in = {166}}`.
 inline constexpr std::int64_t dynamic_extent = -1;
 /// A layer that works on any number of features and keeps it.
 inline constexpr std::int64_t any_features = -2;
@@ -73,6 +72,8 @@ enum class init { torch, xavier_uniform, xavier_normal, kaiming_uniform, kaiming
 struct dims {
   static constexpr int max_rank = 4;
   constexpr dims(std::initializer_list<std::int64_t> list) {
+    if (list.size() > max_rank)
+      throw shape_error(message("milkit: a parameter has ", list.size(), " extents, expected at most ", max_rank));
     for (const std::int64_t e : list) extent[rank++] = e;
   }
   constexpr std::int64_t size() const {
@@ -137,11 +138,14 @@ constexpr std::int64_t parameter_stretch(const Layer& layer) {
 }
 
 /// Takes views off a layer's stretch one after the other, in the order in which the layer describes them. A stretch of
-/// length 0 (absent) gives absent views.
+/// length 0 (absent) gives absent views. Errors: shape_error past the end, and for a stretch whose elements lie apart.
 template <class T, class Space>
 class parameter_cursor {
  public:
-  explicit parameter_cursor(vector_view<T, Space> stretch) : rest_(stretch) {}
+  explicit parameter_cursor(vector_view<T, Space> stretch) : rest_(stretch) {
+    if (!stretch.contiguous())
+      throw shape_error(message("milkit: a layer's parameters lie ", stretch.stride(), " elements apart, expected 1"));
+  }
   matrix_view<T, Space> matrix(std::int64_t rows, std::int64_t cols) { return {take(rows * cols), {rows, cols}}; }
   vector_view<T, Space> vector(std::int64_t count) { return {take(count), {count}}; }
   template <class Layer>

@@ -6,7 +6,7 @@
 namespace milkit::nn {
 
 /// Linear layer y = x W^T + b. Shapes: x [n, In], W [Out, In], b [Out], y [n, Out]; n may be 0.
-/// `linear<dynamic_extent, 512>{.in = 166}` takes its width at run time. Parameters: `weight`, `bias` (without when
+/// `linear<dynamic_extent, 512>{.in = {166}}` takes its width at run time. Parameters: `weight`, `bias` (without when
 /// `Bias` is false), initialised by PyTorch's default unless `.scheme` says otherwise.
 template <std::int64_t In, std::int64_t Out, bool Bias = true>
 struct linear {

@@ -27,8 +27,8 @@ struct residual {
   constexpr explicit residual(Layer f) : layer(std::move(f)) {}
 
   template <int Rank>
-  requires milkit::layer<Layer, Rank> shape<Rank> output_shape(shape<Rank> input)
-  const {
+    requires milkit::layer<Layer, Rank>
+  shape<Rank> output_shape(shape<Rank> input) const {
     const auto output = layer.output_shape(input);
     static_assert(decltype(output)::rank == Rank, "milkit::nn::residual: the layer changes the rank of its input");
     if (!(output == input))

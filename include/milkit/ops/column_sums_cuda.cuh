@@ -4,8 +4,8 @@
 
 namespace milkit::ops::detail {
 
-/// Sums down columns in two steps whose order depends on the number of rows alone: blocks of rows leave partial sums in double,
-/// which are then added in ascending order. `Terms` gives the term of row i and column j, and may write as it goes.
+/// Sums down columns in two steps whose order depends on the number of rows alone: blocks of rows leave partial sums in double
+/// (of at most 128 terms each in their own type), which are then added in ascending order. `Terms` gives the term of row i and column j, and may write as it goes.
 struct row_blocks {
   static constexpr std::int64_t least = 256, most_blocks = 512;
 
@@ -26,9 +26,7 @@ struct column_sums_kernel {
     const std::int64_t j = std::int64_t{blockIdx.y} * columns + column;
     const std::int64_t first = std::int64_t{blockIdx.x} * rows_a_block;
     const std::int64_t last = first + rows_a_block < rows ? first + rows_a_block : rows;
-    double sum = 0;
-    if (j < cols)
-      for (std::int64_t i = first + lane; i < last; i += row_lanes) sum += static_cast<double>(terms(i, j));
+    double sum = j < cols ? blocked_sum(first + lane, last, row_lanes, [&](std::int64_t i) { return terms(i, j); }) : 0.0;
     sums[lane][column] = sum;
     __syncthreads();
     if (lane != 0 || j >= cols) return;

@@ -38,9 +38,10 @@ inline shape<4> conv2d_shape(const shape<4>& x, const shape<4>& weight, const co
 /// 2-d convolution, as the field has it (the kernel is not flipped), zeros around the image: y[n, o, i, j] = b[o] +
 /// sum_{c, u, v} w[o, c, u, v] x[n, c, i s0 + u - p0, j s1 + v - p1]. Shapes: x [batch, in, height, width], weight
 /// [out, in, kernel height, kernel width], bias [out] or absent, y as `conv2d_shape` says; batch may be 0, images may
-/// lie apart. Cost: 2 |y| in kernel FLOPs. cpu: bands of an image are unfolded (im2col) while in cache and multiplied,
-/// parallel over bands: O(threads) bands of memory, results independent of the thread count. Errors: shape_error,
-/// value_error for stride or padding.
+/// lie apart, kernels may not. Cost: 2 |y| in kernel FLOPs. cpu: bands of an image are unfolded (im2col) while in cache
+/// and multiplied, parallel over bands: O(threads) bands of memory, results independent of the thread count. cuda: an
+/// implicit product, or the library that `cuda::convolution` names. Errors: shape_error, value_error for stride or
+/// padding.
 template <backend Backend, class X, class Weight, class Bias, class Y>
 requires resident_on<X, Backend> && resident_on<Weight, Backend> && resident_on<Bias, Backend> &&
     resident_on<Y, Backend>
@@ -48,6 +49,7 @@ void conv2d(Backend& backend, X x, Weight weight, Bias bias, Y y, const conv2d_o
   using T = typename Y::value_type;
   using Space = typename Backend::space;
   expect_shape("milkit::ops::conv2d", "y", y, conv2d_shape(x.shape(), weight.shape(), options));
+  expect_contiguous("milkit::ops::conv2d", "weight", weight);
   if (!bias.absent()) expect_extent("milkit::ops::conv2d", "extent of bias", bias.extent(0), weight.extent(0));
   execute<detail::conv2d_impl>(backend, image_view<const T, Space>(x), image_view<const T, Space>(weight),
                                vector_view<const T, Space>(bias), image_view<T, Space>(y), options);
@@ -66,8 +68,11 @@ void conv2d_backward(Backend& backend, X x, Weight weight, Dy dy, Dx dx, Dweight
   constexpr const char* op = "milkit::ops::conv2d_backward";
   expect_shape(op, "dy", dy, conv2d_shape(x.shape(), weight.shape(), options));
   expect_shape(op, "dweight", dweight, weight.shape());
+  expect_contiguous(op, "weight", weight);
+  expect_contiguous(op, "dweight", dweight);
   if (!dx.absent()) expect_shape(op, "dx", dx, x.shape());
   if (!dbias.absent()) expect_extent(op, "extent of dbias", dbias.extent(0), weight.extent(0));
+  expect_contiguous(op, "dbias", dbias);
   execute<detail::conv2d_backward_impl>(backend, image_view<const T, Space>(x), image_view<const T, Space>(weight),
                                         image_view<const T, Space>(dy), image_view<T, Space>(dx),
                                         image_view<T, Space>(dweight), vector_view<T, Space>(dbias), options);

@@ -7,121 +7,223 @@
 namespace milkit::ops::detail {
 
 /// What the three products of a convolution know of it. Nothing is unfolded into memory: each takes the elements of the matrix
-/// of windows, [in kernel_height kernel_width, batch out_height out_width], from the image itself.
-template <class T>
+/// of windows, [in kernel_height kernel_width, batch out_height out_width], from the image itself. `Index` counts elements: in
+/// 32 bits wherever they suffice, because loads are as many divisions of indices as products, and one in 64 bits costs several
+/// in 32.
+template <class Index>
 struct conv2d_geometry {
-  std::int64_t in, height, width, out, kernel_height, kernel_width, out_height, out_width, stride_y, stride_x, pad_y, pad_x, batch;
+  Index height, width, kernel_height, kernel_width, out_height, out_width, stride_y, stride_x, pad_y, pad_x;
 
   conv2d_geometry(const shape<4>& x, const shape<4>& weight, const shape<4>& y, const conv2d_options& o)
-      : in(x[1]), height(x[2]), width(x[3]), out(weight[0]), kernel_height(weight[2]), kernel_width(weight[3]), out_height(y[2]),
-        out_width(y[3]), stride_y(o.stride[0]), stride_x(o.stride[1]), pad_y(o.padding[0]), pad_x(o.padding[1]), batch(x[0]) {}
+      : height(as(x[2])), width(as(x[3])), kernel_height(as(weight[2])), kernel_width(as(weight[3])), out_height(as(y[2])),
+        out_width(as(y[3])), stride_y(as(o.stride[0])), stride_x(as(o.stride[1])), pad_y(as(o.padding[0])), pad_x(as(o.padding[1])) {}
 
-  __device__ std::int64_t window() const { return kernel_height * kernel_width; }
-  __device__ std::int64_t out_pixels() const { return out_height * out_width; }
+  __device__ Index window() const { return kernel_height * kernel_width; }
+  __device__ Index out_pixels() const { return out_height * out_width; }
 
-  __device__ T windows(device_images<const T> x, std::int64_t term, std::int64_t pixel) const {
-    const std::int64_t n = pixel / out_pixels(), p = pixel % out_pixels(), c = term / window(), k = term % window();
-    const std::int64_t i = p / out_width * stride_y + k / kernel_width - pad_y, j = p % out_width * stride_x + k % kernel_width - pad_x;
-    return i < 0 || i >= height || j < 0 || j >= width ? T(0) : x(n, c, i, j);
+  /// A pixel of the output, of all images: its image, its place there, and the corner of its window.
+  struct pixel {
+    Index image, at, top, left;
+  };
+  __device__ pixel pixel_at(Index p) const {
+    const Index image = p / out_pixels(), at = p - image * out_pixels(), y = at / out_width;
+    return {image, at, y * stride_y - pad_y, (at - y * out_width) * stride_x - pad_x};
   }
+  /// A term of the forward product: channel and place in the window.
+  struct tap {
+    Index channel, y, x;
+  };
+  __device__ tap tap_at(Index term) const {
+    const Index channel = term / window(), k = term - channel * window(), y = k / kernel_width;
+    return {channel, y, k - y * kernel_width};
+  }
+  template <class T>
+  __device__ T windows(const device_images<const T>& x, const tap& t, const pixel& p) const {
+    const Index i = p.top + t.y, j = p.left + t.x;
+    return i < 0 || i >= height || j < 0 || j >= width ? T(0) : x.row(p.image)[(t.channel * height + i) * width + j];
+  }
+
+ private:
+  static Index as(std::int64_t n) { return static_cast<Index>(n); }
 };
 
-template <class T>
+template <class T, class Index>
 struct conv2d_product {
-  conv2d_geometry<T> of;
+  using index = Index;
+  conv2d_geometry<Index> of;
   device_images<const T> x, weight;
   device_vector<const T> bias;
   device_images<T> y;
-  __device__ T left(std::int64_t o, std::int64_t term) const { return weight.row(o)[term]; }
-  __device__ T right(std::int64_t term, std::int64_t pixel) const { return of.windows(x, term, pixel); }
-  __device__ void store(std::int64_t o, std::int64_t pixel, std::int64_t, T sum) const {
-    y.row(pixel / of.out_pixels())[o * of.out_pixels() + pixel % of.out_pixels()] = sum + (bias.absent() ? T(0) : bias(o));
+  __device__ Index term(Index k) const { return k; }
+  __device__ auto column(Index p) const { return of.pixel_at(p); }
+  __device__ T left(Index o, Index k) const { return weight.row(o)[k]; }
+  __device__ T right(Index k, const typename conv2d_geometry<Index>::pixel& p) const { return of.windows(x, of.tap_at(k), p); }
+  __device__ void store(Index o, Index pixel, Index, T sum) const {
+    const Index image = pixel / of.out_pixels();
+    y.row(image)[o * of.out_pixels() + pixel - image * of.out_pixels()] = sum + (bias.absent() ? T(0) : bias(o));
   }
 };
 
 /// dx: every pixel of the input gathers from the windows that it is in.
-template <class T>
+template <class T, class Index>
 struct conv2d_dx_product {
-  conv2d_geometry<T> of;
+  using index = Index;
+  conv2d_geometry<Index> of;
   device_images<const T> weight, dy;
   device_images<T> dx;
-  __device__ T left(std::int64_t c, std::int64_t term) const { return weight.row(term / of.window())[c * of.window() + term % of.window()]; }
-  __device__ T right(std::int64_t term, std::int64_t pixel) const {
-    const std::int64_t plane = of.height * of.width, n = pixel / plane, p = pixel % plane, o = term / of.window(), k = term % of.window();
-    const std::int64_t top = p / of.width + of.pad_y - k / of.kernel_width, left_edge = p % of.width + of.pad_x - k % of.kernel_width;
-    if (top < 0 || left_edge < 0 || top % of.stride_y != 0 || left_edge % of.stride_x != 0) return T(0);
-    const std::int64_t i = top / of.stride_y, j = left_edge / of.stride_x;
-    return i < of.out_height && j < of.out_width ? dy(n, o, i, j) : T(0);
+  struct place {
+    Index image, y, x;
+  };
+  struct weight_term {
+    Index out, at;
+  };
+  __device__ weight_term term(Index k) const { return {k / of.window(), k % of.window()}; }
+  __device__ place column(Index p) const {
+    const Index plane = of.height * of.width, image = p / plane, at = p - image * plane, y = at / of.width;
+    return {image, y + of.pad_y, at - y * of.width + of.pad_x};
   }
-  __device__ void store(std::int64_t c, std::int64_t pixel, std::int64_t, T sum) const {
-    const std::int64_t plane = of.height * of.width;
-    dx.row(pixel / plane)[c * plane + pixel % plane] = sum;
+  __device__ T left(Index c, const weight_term& k) const { return weight.row(k.out)[c * of.window() + k.at]; }
+  __device__ T right(Index k, const place& p) const {
+    const auto tap = of.tap_at(k);  // of this product's terms the channel is dy's
+    const Index top = p.y - tap.y, left_edge = p.x - tap.x;
+    if (top < 0 || left_edge < 0) return T(0);
+    const Index i = top / of.stride_y, j = left_edge / of.stride_x;
+    if (i * of.stride_y != top || j * of.stride_x != left_edge || i >= of.out_height || j >= of.out_width) return T(0);
+    return dy.row(p.image)[(tap.channel * of.out_height + i) * of.out_width + j];
+  }
+  __device__ void store(Index c, Index pixel, Index, T sum) const {
+    const Index plane = of.height * of.width, image = pixel / plane;
+    dx.row(image)[c * plane + pixel - image * plane] = sum;
   }
 };
 
 /// dweight in parts, each over a stretch of the pixels.
-template <class T>
+template <class T, class Index>
 struct conv2d_dweight_product {
-  conv2d_geometry<T> of;
+  using index = Index;
+  conv2d_geometry<Index> of;
   device_images<const T> x, dy;
   device_matrix<double> partial;  ///< [parts, out terms]
-  std::int64_t terms;
-  __device__ T left(std::int64_t o, std::int64_t pixel) const { return dy.row(pixel / of.out_pixels())[o * of.out_pixels() + pixel % of.out_pixels()]; }
-  __device__ T right(std::int64_t pixel, std::int64_t term) const { return of.windows(x, term, pixel); }
-  __device__ void store(std::int64_t o, std::int64_t term, std::int64_t part, T sum) const { partial(part, o * terms + term) = static_cast<double>(sum); }
+  Index terms;
+  __device__ auto term(Index pixel) const { return of.pixel_at(pixel); }
+  __device__ auto column(Index k) const { return of.tap_at(k); }
+  __device__ T left(Index o, const typename conv2d_geometry<Index>::pixel& p) const {
+    return dy.row(p.image)[o * of.out_pixels() + p.at];
+  }
+  __device__ T right(Index pixel, const typename conv2d_geometry<Index>::tap& t) const { return of.windows(x, t, of.pixel_at(pixel)); }
+  __device__ void store(Index o, Index k, Index part, T sum) const {
+    partial(part, std::int64_t{o} * terms + k) = static_cast<double>(sum);
+  }
 };
 
 template <class T>
 struct conv2d_dbias_terms {
-  conv2d_geometry<T> of;
+  std::int64_t out_pixels;
   device_images<const T> dy;
-  __device__ T operator()(std::int64_t pixel, std::int64_t o) const { return dy.row(pixel / of.out_pixels())[o * of.out_pixels() + pixel % of.out_pixels()]; }
+  __device__ T operator()(std::int64_t pixel, std::int64_t o) const {
+    return dy.row(pixel / out_pixels)[o * out_pixels + pixel % out_pixels];
+  }
 };
+
+/// `body(std::int32_t())` where all indices fit with room to spare, `body(std::int64_t())` elsewhere.
+template <class Body, class... Views>
+void with_conv2d_index(Body&& body, const Views&... views) {
+  constexpr std::int64_t most = std::int64_t{1} << 30;
+  if (((views.rows() * views.row_size() < most) && ...)) body(std::int32_t{});
+  else body(std::int64_t{});
+}
+
+/// Scratch memory of the backend's convolution library, for float; none for double, or without a library.
+template <class T>
+device_vector<std::byte> convolution_scratch(cuda& backend) {
+  if (sizeof(T) != sizeof(float) || backend.convolution.scratch_bytes == 0) return {};
+  return backend.workspace.template allocate<std::byte>(static_cast<std::int64_t>(backend.convolution.scratch_bytes));
+}
+/// Whether the backend's library, if there is one for T, has queued the product that `ask(library)` asks it for.
+template <class T, class Ask>
+bool by_library(const cuda& backend, Ask&& ask) {
+  if constexpr (std::is_same_v<T, float>) return ask(backend.convolution);
+  else return false;
+}
 
 template <>
 struct conv2d_impl<cuda> {
   template <class T>
-  static void run(cuda& backend, device_images<const T> x, device_images<const T> weight, device_vector<const T> bias, device_images<T> y,
-                  const conv2d_options& options) {
-    const conv2d_geometry<T> of(x.shape(), weight.shape(), y.shape(), options);
-    tile_gemm<T>(backend, of.out, y.extent(0) * y.extent(2) * y.extent(3), weight.row_size(), 1,
-                 conv2d_product<T>{of, x, weight, bias, y});
+  static device_vector<std::byte> scratch(cuda& backend, device_images<const T>, auto&&...) {
+    return convolution_scratch<T>(backend);
+  }
+  template <class T>
+  static void run(cuda& backend, device_vector<std::byte> memory, device_images<const T> x, device_images<const T> weight,
+                  device_vector<const T> bias, device_images<T> y, const conv2d_options& options) {
+    if (by_library<T>(backend, [&](const auto& library) {
+          return library.forward && library.forward(backend, memory, x, weight, bias, y, options.stride, options.padding);
+        }))
+      return;
+    with_conv2d_index([&]<class Index>(Index) { multiply<Index>(backend, x, weight, bias, y, options); }, x, weight, y);
+  }
+  template <class Index, class T>
+  static void multiply(cuda& backend, device_images<const T> x, device_images<const T> weight, device_vector<const T> bias,
+                       device_images<T> y, const conv2d_options& options) {
+    tile_gemm<T>(backend, weight.rows(), y.extent(0) * y.extent(2) * y.extent(3), weight.row_size(), 1,
+                 conv2d_product<T, Index>{{x.shape(), weight.shape(), y.shape(), options}, x, weight, bias, y});
   }
 };
 
 template <>
 struct conv2d_backward_impl<cuda> {
-  static constexpr std::int64_t part_pixels = 4096, most_parts = 64;
-  static std::int64_t parts(std::int64_t pixels) { return (std::min)((std::max)(chunk_count(pixels, part_pixels), std::int64_t{1}), most_parts); }
+  /// Enough parts to fill the card where dweight itself has few tiles, and no more than 8 MiB of them.
+  static std::int64_t parts(std::int64_t pixels, std::int64_t out, std::int64_t terms) {
+    constexpr std::int64_t part_pixels = 1024, blocks = 512, bytes = std::int64_t{8} << 20;
+    const std::int64_t tiles = chunk_count(out, 64) * chunk_count(terms, 64);
+    const std::int64_t most = bytes / (std::max)(static_cast<std::int64_t>(sizeof(double)) * out * terms, std::int64_t{1});
+    const std::int64_t wanted = (std::min)(chunk_count(pixels, part_pixels), chunk_count(blocks, (std::max)(tiles, std::int64_t{1})));
+    return (std::max)((std::min)(wanted, most), std::int64_t{1});
+  }
 
   struct memory {
     device_matrix<double> weight, bias;
+    device_vector<std::byte> library;
   };
   template <class T>
   static memory scratch(cuda& backend, device_images<const T>, device_images<const T> weight, device_images<const T> dy, auto&&...) {
     const std::int64_t pixels = dy.extent(0) * dy.extent(2) * dy.extent(3);
-    return {backend.workspace.template allocate<double>(shape<2>{parts(pixels), weight.size()}), column_sums_scratch(backend, pixels, weight.extent(0))};
+    return {backend.workspace.template allocate<double>(shape<2>{parts(pixels, weight.rows(), weight.row_size()), weight.size()}),
+            column_sums_scratch(backend, pixels, weight.extent(0)), convolution_scratch<T>(backend)};
   }
 
   template <class T>
   static void run(cuda& backend, const memory& partial, device_images<const T> x, device_images<const T> weight, device_images<const T> dy,
                   device_images<T> dx, device_images<T> dweight, device_vector<T> dbias, const conv2d_options& options) {
-    const conv2d_geometry<T> of(x.shape(), weight.shape(), dy.shape(), options);
-    const std::int64_t pixels = dy.extent(0) * dy.extent(2) * dy.extent(3), terms = weight.row_size();
-    if (pixels > 0) {
-      tile_gemm<T>(backend, of.out, terms, pixels, partial.weight.rows(), conv2d_dweight_product<T>{of, x, dy, partial.weight, terms});
-      for (std::int64_t o = 0; o < (dweight.contiguous() ? 1 : of.out); ++o) {
+    const auto products = [&]<class Index>(Index) { multiply<Index>(backend, partial, x, weight, dy, dx, dweight, options); };
+    with_conv2d_index(products, x, weight, dy);
+    if (dbias.absent() || dy.size() == 0) return;
+    const std::int64_t out_pixels = dy.extent(2) * dy.extent(3);
+    column_sums(backend, partial.bias, dy.rows() * out_pixels, conv2d_dbias_terms<T>{out_pixels, dy});
+    add_partial(backend, partial.bias, dbias);
+  }
+
+  template <class Index, class T>
+  static void multiply(cuda& backend, const memory& partial, device_images<const T> x, device_images<const T> weight,
+                       device_images<const T> dy, device_images<T> dx, device_images<T> dweight, const conv2d_options& options) {
+    const conv2d_geometry<Index> of(x.shape(), weight.shape(), dy.shape(), options);
+    const std::int64_t out = weight.rows(), terms = weight.row_size(), pixels = dy.extent(0) * dy.extent(2) * dy.extent(3);
+    const bool is_done = pixels == 0 || by_library<T>(backend, [&](const auto& library) {
+                               return library.dweight && library.dweight(backend, partial.library, x, dy, dweight, options.stride,
+                                                                         options.padding);
+                             });
+    if (!is_done) {
+      tile_gemm<T>(backend, out, terms, pixels, partial.weight.rows(),
+                   conv2d_dweight_product<T, Index>{of, x, dy, partial.weight, static_cast<Index>(terms)});
+      for (std::int64_t o = 0; o < (dweight.contiguous() ? 1 : out); ++o) {
         const std::int64_t count = dweight.contiguous() ? dweight.size() : terms;
         add_partial(backend, partial.weight.columns(o * terms, count), device_vector<T>(dweight.row(o), {count}));
       }
-      if (!dbias.absent()) {
-        column_sums(backend, partial.bias, pixels, conv2d_dbias_terms<T>{of, dy});
-        add_partial(backend, partial.bias, dbias);
-      }
     }
-    if (!dx.absent())
-      tile_gemm<T>(backend, of.in, dx.extent(0) * of.height * of.width, of.out * of.kernel_height * of.kernel_width, 1,
-                   conv2d_dx_product<T>{of, weight, dy, dx});
+    if (!dx.absent() && !by_library<T>(backend, [&](const auto& library) {
+          return library.dx && library.dx(backend, partial.library, weight, dy, dx, options.stride, options.padding);
+        }))
+      tile_gemm<T>(backend, weight.extent(1), dx.extent(0) * dx.extent(2) * dx.extent(3), out * weight.extent(2) * weight.extent(3), 1,
+                   conv2d_dx_product<T, Index>{of, weight, dy, dx});
   }
 };
 

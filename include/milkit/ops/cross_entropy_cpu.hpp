@@ -37,8 +37,7 @@ struct binary_cross_entropy_impl<cpu> {
   static void run(cpu&, vector_view<const T> logits, vector_view<const std::int64_t> labels, double positive_weight,
                   double scale, vector_view<double> losses, vector_view<T> dlogits) {
     for (std::int64_t b = 0; b < logits.extent(0); ++b) {
-      const double z =
-          labels(b) ? -static_cast<double>(logits(b)) : static_cast<double>(logits(b));  // loss = log(1 + exp z)
+      const double logit = static_cast<double>(logits(b)), z = labels(b) ? -logit : logit;  // loss = log(1 + exp z)
       const double weight = labels(b) ? positive_weight : 1.0;
       const double e = std::exp(-std::abs(z));
       if (!losses.absent()) losses(b) = weight * ((z > 0 ? z : (std::isnan(z) ? z : 0.0)) + std::log1p(e));

@@ -26,7 +26,7 @@ struct cross_entropy_kernel {
     const T* z = logits.row(b);
     double peak = static_cast<double>(z[0]);
     for (std::int64_t c = lane; c < logits.cols(); c += 32) peak = larger_number()(peak, static_cast<double>(z[c]));
-    for (int bits = 16; bits > 0; bits /= 2) peak = larger_number()(peak, __shfl_xor_sync(0xFFFFFFFFu, peak, bits));
+    peak = warp_combine(peak, larger_number());
     double mass = 0;
     for (std::int64_t c = lane; c < logits.cols(); c += 32) mass += exp(static_cast<double>(z[c]) - peak);
     mass = warp_sum(mass);

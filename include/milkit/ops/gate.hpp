@@ -45,13 +45,18 @@ void expect_gate(const char* op, const gate_shape& gate, Branches branches, Mask
 /// sigmoid(u), and f(v), or v where f's slope is not a function of its output (gelu). Cost: O(n L).
 template <backend Backend, class Function, class Branches, class BranchBias, class ScoreWeights, class Bias, class Mask,
           class Logits>
-requires resident_on<Branches, Backend> && resident_on<Logits, Backend>
+requires resident_on<Branches, Backend> && resident_on<BranchBias, Backend> && resident_on<ScoreWeights, Backend> &&
+    resident_on<Bias, Backend> && resident_on<Mask, Backend> && resident_on<Logits, Backend>
 void gate(Backend& backend, const gate_shape& gate, Function f, Branches branches, BranchBias branch_bias,
           ScoreWeights w, Bias bias, Mask mask, double scale, Logits logits) {
   using T = typename Logits::value_type;
   using Space = typename Backend::space;
   detail::expect_gate<Backend>("milkit::ops::gate", gate, branches, mask);
   expect_shape("milkit::ops::gate", "w", w, shape<2>{gate.heads, gate.width});
+  if (!branch_bias.absent())
+    expect_extent("milkit::ops::gate", "extent of branch_bias", branch_bias.extent(0), gate.columns());
+  expect_contiguous("milkit::ops::gate", "branch_bias", branch_bias);
+  if (!bias.absent()) expect_extent("milkit::ops::gate", "extent of bias", bias.extent(0), gate.heads);
   expect_shape("milkit::ops::gate", "logits", logits, shape<2>{branches.rows(), gate.heads});
   execute<detail::gate_impl>(backend, gate, f, matrix_view<T, Space>(branches),
                              vector_view<const T, Space>(branch_bias), matrix_view<const T, Space>(w),
@@ -64,14 +69,17 @@ void gate(Backend& backend, const gate_shape& gate, Function f, Branches branche
 /// of branches.
 template <backend Backend, class Function, class Branches, class ScoreWeights, class Mask, class Dlogits, class Dw,
           class Dbias>
-requires resident_on<Branches, Backend> && resident_on<Dlogits, Backend>
+requires resident_on<Branches, Backend> && resident_on<ScoreWeights, Backend> && resident_on<Mask, Backend> &&
+    resident_on<Dlogits, Backend> && resident_on<Dw, Backend> && resident_on<Dbias, Backend>
 void gate_backward(Backend& backend, const gate_shape& gate, Function f, Branches branches, ScoreWeights w, Mask mask,
                    double scale, Dlogits dlogits, Dw dw, Dbias dbias) {
   using T = typename Branches::value_type;
   using Space = typename Backend::space;
   detail::expect_gate<Backend>("milkit::ops::gate_backward", gate, branches, mask);
+  expect_shape("milkit::ops::gate_backward", "w", w, shape<2>{gate.heads, gate.width});
   expect_shape("milkit::ops::gate_backward", "dlogits", dlogits, shape<2>{branches.rows(), gate.heads});
   expect_shape("milkit::ops::gate_backward", "dw", dw, shape<2>{gate.heads, gate.width});
+  if (!dbias.absent()) expect_extent("milkit::ops::gate_backward", "extent of dbias", dbias.extent(0), gate.heads);
   execute<detail::gate_backward_impl>(backend, gate, f, matrix_view<T, Space>(branches), matrix_view<const T, Space>(w),
                                       matrix_view<const std::uint8_t, Space>(mask), static_cast<T>(scale),
                                       matrix_view<const T, Space>(dlogits), matrix_view<T, Space>(dw),

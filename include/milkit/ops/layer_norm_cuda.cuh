@@ -7,6 +7,15 @@
 
 namespace milkit::ops::detail {
 
+/// x minus the mean, of which float32 cannot hold enough: in two parts, so that a row far from 0 keeps its digits, without an
+/// operation in double for each element.
+template <class T>
+struct split_mean {
+  T high, low;
+  __device__ explicit split_mean(double mean) : high(static_cast<T>(mean)), low(static_cast<T>(mean - static_cast<double>(high))) {}
+  __device__ T distance(T x) const { return (x - high) - low; }
+};
+
 /// One warp a row.
 template <class T>
 struct layer_norm_kernel {
@@ -22,17 +31,15 @@ struct layer_norm_kernel {
     const std::int64_t i = grid_position::thread() / 32, lane = threadIdx.x % 32;
     if (i >= x.rows()) return;
     const auto d = static_cast<double>(x.cols());
-    double sum = 0, squares = 0;
-    for (std::int64_t j = lane; j < x.cols(); j += 32) sum += static_cast<double>(x(i, j));
-    const double mean = warp_sum(sum) / d;
-    for (std::int64_t j = lane; j < x.cols(); j += 32) {
-      const double distance = static_cast<double>(x(i, j)) - mean;
-      squares += distance * distance;
-    }
-    const double scale = 1 / sqrt(warp_sum(squares) / d + eps);
+    const double mean = warp_sum(blocked_sum(lane, x.cols(), 32, [&](std::int64_t j) { return x(i, j); })) / d;
+    const split_mean<T> from(mean);
+    const double squares = warp_sum(blocked_sum(lane, x.cols(), 32, [&](std::int64_t j) {
+      const T distance = from.distance(x(i, j));
+      return distance * distance;
+    }));
+    const double scale = 1 / sqrt(squares / d + eps);
     if (lane == 0) moments(i, 0) = mean, moments(i, 1) = scale;
-    for (std::int64_t j = lane; j < x.cols(); j += 32)
-      y(i, j) = static_cast<T>((static_cast<double>(x(i, j)) - mean) * scale * static_cast<double>(weight(j)) + static_cast<double>(bias(j)));
+    for (std::int64_t j = lane; j < x.cols(); j += 32) y(i, j) = from.distance(x(i, j)) * static_cast<T>(scale) * weight(j) + bias(j);
   }
 };
 
@@ -41,15 +48,17 @@ struct layer_norm_entries {
   device_matrix<const T> x;
   device_matrix<const double> moments;
   device_matrix<const T> dy;
-  __device__ double normalised(std::int64_t i, std::int64_t j) const { return (static_cast<double>(x(i, j)) - moments(i, 0)) * moments(i, 1); }
+  __device__ T normalised(std::int64_t i, std::int64_t j) const {
+    return split_mean<T>(moments(i, 0)).distance(x(i, j)) * static_cast<T>(moments(i, 1));
+  }
 };
 /// The terms of dweight and, behind them, of dbias.
 template <class T>
 struct layer_norm_terms {
   layer_norm_entries<T> at;
-  __device__ double operator()(std::int64_t i, std::int64_t column) const {
-    const std::int64_t d = at.x.cols(), j = column < d ? column : column - d;
-    return static_cast<double>(at.dy(i, j)) * (column < d ? at.normalised(i, j) : 1.0);
+  __device__ T operator()(std::int64_t i, std::int64_t column) const {
+    const std::int64_t d = at.x.cols();
+    return column < d ? at.dy(i, column) * at.normalised(i, column) : at.dy(i, column - d);
   }
 };
 /// One warp a row.
@@ -63,18 +72,13 @@ struct layer_norm_backward_kernel {
   __device__ void operator()() const {
     const std::int64_t i = grid_position::thread() / 32, lane = threadIdx.x % 32, d = at.x.cols();
     if (i >= at.x.rows()) return;
-    double sum = 0, dot = 0;
-    for (std::int64_t j = lane; j < d; j += 32) {
-      const double g = static_cast<double>(at.dy(i, j)) * static_cast<double>(weight(j));
-      sum += g;
-      dot += g * at.normalised(i, j);
-    }
-    sum = warp_sum(sum) / static_cast<double>(d);
-    dot = warp_sum(dot) / static_cast<double>(d);
-    for (std::int64_t j = lane; j < d; j += 32) {
-      const double g = static_cast<double>(at.dy(i, j)) * static_cast<double>(weight(j));
-      dx(i, j) = static_cast<T>(at.moments(i, 1) * (g - sum - at.normalised(i, j) * dot));
-    }
+    const auto upstream = [&](std::int64_t j) { return at.dy(i, j) * weight(j); };
+    const auto mean_of = [&](const auto& term) {
+      return static_cast<T>(warp_sum(blocked_sum(lane, d, 32, term)) / static_cast<double>(d));
+    };
+    const T mean = mean_of(upstream), dot = mean_of([&](std::int64_t j) { return upstream(j) * at.normalised(i, j); });
+    for (std::int64_t j = lane; j < d; j += 32)
+      dx(i, j) = static_cast<T>(at.moments(i, 1)) * (upstream(j) - mean - at.normalised(i, j) * dot);
   }
 };
 

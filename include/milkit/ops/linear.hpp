@@ -6,7 +6,7 @@ namespace milkit::ops {
 
 namespace detail {
 template <class Backend>
-struct add_rows_impl {
+struct linear_impl {
   static_assert(
       dependent_false<Backend>,
       "milkit::ops::linear: no implementation for this backend here; include <milkit/ops/linear_cpu.hpp> for cpu or "
@@ -21,16 +21,6 @@ struct column_sums_impl {
 };
 }  // namespace detail
 
-/// Adds the vector `bias` [m] to every row of x [n, m].
-template <backend Backend, class X, class Bias>
-requires resident_on<X, Backend> && resident_on<Bias, Backend>
-void add_to_rows(Backend& backend, X x, Bias bias) {
-  using T = typename X::value_type;
-  expect_extent("milkit::ops::add_to_rows", "extent of bias", bias.extent(0), x.cols());
-  execute<detail::add_rows_impl>(backend, matrix_view<T, typename Backend::space>(x),
-                                 vector_view<const T, typename Backend::space>(bias));
-}
-
 /// sums[j] += sum_i x[i, j] for x [n, m], in blocks of rows and double between them.
 template <backend Backend, class X, class Sums>
 requires resident_on<X, Backend> && resident_on<Sums, Backend>
@@ -42,10 +32,17 @@ void add_column_sums(Backend& backend, X x, Sums sums) {
 }
 
 /// Linear layer y = x W^T + b. Shapes: x [n, d], weight [m, d], bias [m] or absent, y [n, m]; n may be 0.
-template <class Backend, class X, class Weight, class Bias, class Y>
+template <backend Backend, class X, class Weight, class Bias, class Y>
+requires resident_on<X, Backend> && resident_on<Weight, Backend> && resident_on<Bias, Backend> &&
+    resident_on<Y, Backend>
 void linear(Backend& backend, X x, Weight weight, Bias bias, Y y) {
-  matmul(backend, x, weight, y, {.transpose_b = true});
-  if (!bias.absent()) add_to_rows(backend, y, bias);
+  using T = typename Y::value_type;
+  using Space = typename Backend::space;
+  expect_extent("milkit::ops::linear", "columns of weight", weight.cols(), x.cols());
+  expect_shape("milkit::ops::linear", "y", y, shape<2>{x.rows(), weight.rows()});
+  if (!bias.absent()) expect_extent("milkit::ops::linear", "extent of bias", bias.extent(0), weight.rows());
+  execute<detail::linear_impl>(backend, matrix_view<const T, Space>(x), matrix_view<const T, Space>(weight),
+                               vector_view<const T, Space>(bias), matrix_view<T, Space>(y));
 }
 
 /// Gradients of `linear` from dy [n, m]: dx = dy W (left out when dx is absent), dW += dy^T x, db += column sums of dy

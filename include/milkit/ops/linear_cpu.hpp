@@ -7,12 +7,22 @@
 namespace milkit::ops::detail {
 
 template <>
-struct add_rows_impl<cpu> {
+struct linear_impl<cpu> {
+  static constexpr matmul_options product{.transpose_b = true};
+
   template <class T>
-  static void run(cpu& backend, matrix_view<T> x, vector_view<const T> bias) {
-    parallel_for(backend, x.rows(), 256, [&](row_range rows) {
+  static matrix_view<T> scratch(cpu& backend, matrix_view<const T> x, matrix_view<const T> weight, vector_view<const T>,
+                                matrix_view<T> y) {
+    return matmul_impl<cpu>::scratch(backend, x, weight, y, product);
+  }
+  template <class T>
+  static void run(cpu& backend, matrix_view<T> packing, matrix_view<const T> x, matrix_view<const T> weight,
+                  vector_view<const T> bias, matrix_view<T> y) {
+    matmul_impl<cpu>::run(backend, packing, x, weight, y, product);
+    if (bias.absent()) return;
+    parallel_for(backend, y.rows(), 256, [&](row_range rows) {
       for (std::int64_t i = rows.first; i < rows.first + rows.count; ++i)
-        as_eigen(vector_view<T>(x.row(i), {x.cols()})) += as_eigen(bias);
+        as_eigen(vector_view<T>(y.row(i), {y.cols()})) += as_eigen(bias);
     });
   }
 };

@@ -19,11 +19,19 @@ struct matrix_terms {
   __device__ T operator()(std::int64_t i, std::int64_t j) const { return x(i, j); }
 };
 
+/// The product adds the bias, where the library can.
 template <>
-struct add_rows_impl<cuda> {
+struct linear_impl<cuda> {
+  static constexpr matmul_options product{.transpose_b = true};
+
+  static device_vector<std::byte> scratch(cuda& backend, auto&&...) { return matmul_impl<cuda>::scratch(backend); }
+
   template <class T>
-  static void run(cuda& backend, device_matrix<T> x, device_vector<const T> bias) {
-    for_each_element(backend, x.rows(), x.cols(), add_rows_element<T>{x, bias});
+  static void run(cuda& backend, device_vector<std::byte> memory, device_matrix<const T> x, device_matrix<const T> weight,
+                  device_vector<const T> bias, device_matrix<T> y) {
+    const bool fusible = sizeof(T) == 4 && bias.contiguous();  // for double it has no bias: no need to ask
+    const bool added = matmul_impl<cuda>::run(backend, memory, x, weight, y, product, fusible ? bias : device_vector<const T>());
+    if (!added && !bias.absent()) for_each_element(backend, y.rows(), y.cols(), add_rows_element<T>{y, bias});
   }
 };
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <limits>
+
 #include <cblas.h>
 
 #include <milkit/core/cpu.hpp>
@@ -7,19 +9,26 @@
 namespace milkit {
 
 namespace detail {
+/// The C interface counts in int.
+inline int cblas_extent(std::int64_t extent) {
+  constexpr std::int64_t most = (std::numeric_limits<int>::max)();
+  if (extent > most)
+    throw shape_error(message("milkit::cblas_gemm: an extent or a stride is ", extent, ", expected at most ", most));
+  return static_cast<int>(extent);
+}
 inline void cblas_gemm_float(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k,
                              const float* a, std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c,
                              std::int64_t ldc) {
   cblas_sgemm(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans, transpose_b ? CblasTrans : CblasNoTrans,
-              static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), 1.0f, a, static_cast<int>(lda), b,
-              static_cast<int>(ldb), beta, c, static_cast<int>(ldc));
+              cblas_extent(m), cblas_extent(n), cblas_extent(k), 1.0f, a, cblas_extent(lda), b,
+              cblas_extent(ldb), beta, c, cblas_extent(ldc));
 }
 inline void cblas_gemm_double(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k,
                               const double* a, std::int64_t lda, const double* b, std::int64_t ldb, double beta,
                               double* c, std::int64_t ldc) {
   cblas_dgemm(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans, transpose_b ? CblasTrans : CblasNoTrans,
-              static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), 1.0, a, static_cast<int>(lda), b,
-              static_cast<int>(ldb), beta, c, static_cast<int>(ldc));
+              cblas_extent(m), cblas_extent(n), cblas_extent(k), 1.0, a, cblas_extent(lda), b,
+              cblas_extent(ldb), beta, c, cblas_extent(ldc));
 }
 }  // namespace detail
 

@@ -1,31 +1,16 @@
 #pragma once
 
-#include <milkit/core/launch.cuh>
+#include <milkit/ops/fill_cuda.cuh>
 #include <milkit/ops/optimizer_step.hpp>
 
 namespace milkit::ops::detail {
-
-/// Four floats or two doubles that move as one.
-template <class T>
-struct wide;
-template <>
-struct wide<float> {
-  using type = float4;
-  static constexpr int size = 4;
-};
-template <>
-struct wide<double> {
-  using type = double2;
-  static constexpr int size = 2;
-};
 
 /// One pass over flat memory: `step` updates an element of the weights and of its `Moments` moments from its gradient. Where all
 /// arrays start at multiples of 16 bytes they move 16 bytes at a time.
 template <class Step, class T, int Moments>
 struct optimizer_step_kernel {
-  static constexpr int threads = 256, size = wide<T>::size;
+  static constexpr int threads = 256, size = pack<T>::size;
   static constexpr unsigned kept = Moments > 0 ? Moments : 1;
-  using pack = typename wide<T>::type;
   Step step;
   T* weights;
   const T* gradient;
@@ -45,22 +30,16 @@ struct optimizer_step_kernel {
   }
 
   __device__ void move_pack(std::int64_t i) const {
-    union content {
-      __device__ content() {}
-      pack whole;
-      T each[static_cast<unsigned>(size)];
-    } theta, g, state[kept];
-    theta.whole = reinterpret_cast<const pack*>(weights)[i];
-    g.whole = reinterpret_cast<const pack*>(gradient)[i];
-    for (int m = 0; m < Moments; ++m) state[m].whole = reinterpret_cast<const pack*>(moments[m])[i];
+    pack<T> theta(weights + i * size), g(gradient + i * size), state[kept];
+    for (int m = 0; m < Moments; ++m) state[m].load(moments[m] + i * size);
     for (int k = 0; k < size; ++k) {
       T moment[kept] = {};
       for (int m = 0; m < Moments; ++m) moment[m] = state[m].each[k];
       step(theta.each[k], g.each[k], moment);
       for (int m = 0; m < Moments; ++m) state[m].each[k] = moment[m];
     }
-    reinterpret_cast<pack*>(weights)[i] = theta.whole;
-    for (int m = 0; m < Moments; ++m) reinterpret_cast<pack*>(moments[m])[i] = state[m].whole;
+    theta.store(weights + i * size);
+    for (int m = 0; m < Moments; ++m) state[m].store(moments[m] + i * size);
   }
 };
 
@@ -88,8 +67,7 @@ struct adam_element {
 
 template <int Moments, class Step, class T, class... Moment>
 void launch_optimizer_step(cuda& backend, const Step& step, device_vector<T> weights, device_vector<const T> gradient, Moment... moments) {
-  const auto misaligned = [](const T* data) { return reinterpret_cast<std::uintptr_t>(data) % 16 != 0; };
-  const bool aligned = !misaligned(weights.data()) && !misaligned(gradient.data()) && !(misaligned(moments.data()) || ...);
+  const bool aligned = pack<T>::aligned(weights.data()) && pack<T>::aligned(gradient.data()) && (pack<T>::aligned(moments.data()) && ...);
   using kernel = optimizer_step_kernel<Step, T, Moments>;
   const std::int64_t count = weights.extent(0), items = aligned ? chunk_count(count, kernel::size) : count;
   launch(backend, {blocks_for(backend, items, kernel::threads)}, kernel{step, weights.data(), gradient.data(), {moments.data()...}, count, aligned});

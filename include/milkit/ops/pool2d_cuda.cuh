@@ -112,9 +112,8 @@ struct global_average_pool_kernel {
   __device__ void operator()() const {
     const std::int64_t plane = grid_position::thread() / 32, lane = threadIdx.x % 32, pixels = x.extent(2) * x.extent(3);
     if (plane >= y.size()) return;
-    double sum = 0;
-    for (std::int64_t e = lane; e < pixels; e += 32) sum += static_cast<double>(plane_of(x, plane)[e]);
-    sum = warp_sum(sum);
+    const T* from = plane_of(x, plane);
+    const double sum = warp_sum(blocked_sum(lane, pixels, 32, [&](std::int64_t e) { return from[e]; }));
     if (lane == 0) y(plane / x.extent(1), plane % x.extent(1)) = static_cast<T>(sum / static_cast<double>(pixels));
   }
 };

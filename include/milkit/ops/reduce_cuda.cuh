@@ -11,7 +11,7 @@ namespace milkit::ops::detail {
 template <class Term, class T, class Sum>
 struct partial_sums_kernel {
   static constexpr int threads = 256;
-  static constexpr std::int64_t chunk = 16384;
+  static constexpr std::int64_t chunk = 2048;
   device_vector<const T> x;
   device_vector<Sum> partial;
 

@@ -32,9 +32,9 @@ struct softmax_finish_element {
 };
 
 template <class T>
-__device__ double softmax_weight(T logit, const double* state) {
+__device__ T softmax_weight(T logit, const double* state) {
   using std::exp;
-  return exp(static_cast<double>(logit) - state[0]) / state[1];
+  return exp(logit - static_cast<T>(state[0])) / static_cast<T>(state[1]);
 }
 
 template <class T>
@@ -44,30 +44,43 @@ struct softmax_weights_element {
   device_matrix<double> states;
   device_matrix<T> attention;
   __device__ void operator()(std::int64_t r, std::int64_t) const {
-    attention(r, 0) = static_cast<T>(softmax_weight(logits(r, 0), states.row(bag_of_row(chunk, r))));
+    attention(r, 0) = softmax_weight(logits(r, 0), states.row(bag_of_row(chunk, r)));
   }
 };
 
-/// One block a bag: dots += sum a da, or shifts = <dg, g> + dots.
+/// dots += sum a da: one block a slot, one row a thread; then one block a bag.
 template <class T>
-struct softmax_dots_kernel {
-  static constexpr int threads = 256;
+struct softmax_dots_tile_kernel {
+  static constexpr int threads = tile_rows;
   bag_chunk<device_space> chunk;
   device_matrix<const T> logits;
   device_matrix<double> states;
   device_matrix<const T> dattention;
-  device_vector<double> dots;
+  device_vector<double> tiles;
 
   __device__ void operator()() const {
-    const std::int64_t i = blockIdx.x, bag = chunk.bags.first + i;
-    const row_range rows = chunk.segment(i);
-    double sum = 0;
-    for (std::int64_t r = rows.first + threadIdx.x; r < rows.first + rows.count; r += threads)
-      sum += softmax_weight(logits(r, 0), states.row(bag)) * static_cast<double>(dattention(r, 0));
-    sum = block_sum<threads>(sum);
-    if (threadIdx.x == 0) dots(bag) += sum;
+    const std::int64_t slot = blockIdx.x, i = tile_slot::bag_of(chunk, slot);
+    const row_range rows = tile_slot::rows_of(chunk, slot, i);
+    const std::int64_t r = rows.first + threadIdx.x;
+    const T term = r < rows.first + rows.count ? softmax_weight(logits(r, 0), states.row(chunk.bags.first + i)) * dattention(r, 0) : T(0);
+    const double sum = block_sum<threads>(static_cast<double>(term));
+    if (threadIdx.x == 0) tiles(slot) = sum;
   }
 };
+struct softmax_dots_kernel {
+  static constexpr int threads = 128;
+  bag_chunk<device_space> chunk;
+  device_vector<double> tiles, dots;
+
+  __device__ void operator()() const {
+    const tile_slot slots(chunk, blockIdx.x);
+    double sum = 0;
+    for (std::int64_t s = slots.first + threadIdx.x; s <= slots.last; s += threads) sum += tiles(s);
+    sum = block_sum<threads>(sum);
+    if (threadIdx.x == 0) dots(chunk.bags.first + blockIdx.x) += sum;
+  }
+};
+/// shifts = <dg, g> + dots: one block a bag.
 template <class T>
 struct softmax_shifts_kernel {
   static constexpr int threads = 256;
@@ -100,15 +113,13 @@ struct softmax_backward_kernel {
     const std::int64_t r = grid_position::thread() / 32, lane = threadIdx.x % 32;
     if (r >= chunk.rows.count) return;
     const std::int64_t bag = bag_of_row(chunk, r);
-    const double a = softmax_weight(logits(r, 0), states.row(bag));
-    double dot = 0;
-    if (!dembedding.absent())
-      for (std::int64_t j = lane; j < h.cols(); j += 32) dot += static_cast<double>(dembedding(bag, j)) * static_cast<double>(h(r, j));
-    dot = warp_sum(dot);
+    const T a = softmax_weight(logits(r, 0), states.row(bag));
+    const std::int64_t terms = dembedding.absent() ? 0 : h.cols();
+    const double dot = warp_sum(blocked_sum(lane, terms, 32, [&](std::int64_t j) { return dembedding(bag, j) * h(r, j); }));
     const double upstream = dot + (dattention.absent() ? 0.0 : static_cast<double>(dattention(r, 0)));
-    if (lane == 0) dlogits(r, 0) = static_cast<T>(a * (upstream - shifts(bag - chunk.bags.first)));
+    if (lane == 0) dlogits(r, 0) = a * static_cast<T>(upstream - shifts(bag - chunk.bags.first));
     if (dh.absent()) return;
-    for (std::int64_t j = lane; j < dh.cols(); j += 32) dh(r, j) = static_cast<T>(a) * dembedding(bag, j);
+    for (std::int64_t j = lane; j < dh.cols(); j += 32) dh(r, j) = a * dembedding(bag, j);
   }
 };
 
@@ -192,6 +203,10 @@ struct segment_pool_impl<cuda> {
     return backend.workspace.template allocate<double>(shape<2>{tile_slots(chunk), width});
   }
   template <class... Args>
+  static device_vector<double> scratch(cuda& backend, softmax_dots_step, const chunk_type& chunk, Args...) {
+    return backend.workspace.template allocate<double>(tile_slots(chunk));
+  }
+  template <class... Args>
   static device_vector<double> scratch(cuda& backend, softmax_backward_step, const chunk_type& chunk, Args...) {
     return backend.workspace.template allocate<double>(chunk.bags.count);
   }
@@ -216,9 +231,10 @@ struct segment_pool_impl<cuda> {
     for_each_element(backend, chunk.rows.count, 1, softmax_weights_element<T>{chunk, logits, states, attention});
   }
   template <class T>
-  static void run(cuda& backend, int, softmax_dots_step, const chunk_type& chunk, device_matrix<const T> logits, states_view states,
-                  device_matrix<const T> dattention, device_vector<double> dots) {
-    launch(backend, {chunk.bags.count}, softmax_dots_kernel<T>{chunk, logits, states, dattention, dots});
+  static void run(cuda& backend, device_vector<double> tiles, softmax_dots_step, const chunk_type& chunk, device_matrix<const T> logits,
+                  states_view states, device_matrix<const T> dattention, device_vector<double> dots) {
+    launch(backend, {tiles.extent(0)}, softmax_dots_tile_kernel<T>{chunk, logits, states, dattention, tiles});
+    launch(backend, {chunk.bags.count}, softmax_dots_kernel{chunk, tiles, dots});
   }
   template <class T>
   static void run(cuda& backend, device_vector<double> shifts, softmax_backward_step, const chunk_type& chunk, device_matrix<const T> h,
@@ -235,7 +251,7 @@ struct segment_pool_impl<cuda> {
     pool_tiles<sum_tile>(backend, chunk, h, device_matrix<const T>(), tiles, part);
   }
   static void run(cuda& backend, int, sum_merge_step, states_view part, states_view states) {
-    for_each_element(backend, part.rows(), part.cols(), copy_element<double>{part, states, true});
+    map(backend, sum_of_two(), states, device_matrix<const double>(states), device_matrix<const double>(part));
   }
   template <class T>
   static void run(cuda& backend, int, mean_finish_step, device_vector<const std::int64_t> offsets, states_view states, device_matrix<T> embedding) {

@@ -9,9 +9,8 @@
 /// Where the instances of bags come from. A source has
 ///
 ///     using value_type = ...; static constexpr int rank = ...;
-///     milkit::shape<rank> shape() const;                 // of all instances: rows first
-///     view read(Backend&, row_range) const;              // those rows, in memory of the source or of
-///     backend.kept_memory()
+///     milkit::shape<rank> shape() const;     // of all instances: rows first
+///     view read(Backend&, row_range) const;  // those rows, in memory of the source or of backend.kept_memory()
 ///
 /// `read` may be called by several threads at once, each with its own backend. A view in memory is `bag_view`; a file
 /// of features that does not fit into memory is data::safetensors_source (data/bag_source.hpp).
@@ -35,17 +34,11 @@ struct bag_view {
 
   milkit::shape<Rank> shape() const { return instances.shape(); }
   template <class Backend>
-  requires(std::is_same_v<Space, typename Backend::space> || std::is_same_v<Space, host_space>)
-      view<const T, Rank, typename Backend::space> read([[maybe_unused]] Backend& backend, row_range rows)
-  const {
+    requires(std::is_same_v<Space, typename Backend::space> || std::is_same_v<Space, host_space>)
+  view<const T, Rank, typename Backend::space> read([[maybe_unused]] Backend& backend, row_range rows) const {
     const auto own = instances.rows(rows.first, rows.count);
-    if constexpr (std::is_same_v<Space, typename Backend::space>) {
-      return own;
-    } else {
-      const auto resident = backend.kept_memory().template allocate<T>(own.shape());
-      if (!backend.workspace.planning()) copy_async(backend, own, resident);
-      return resident;
-    }
+    if constexpr (std::is_same_v<Space, typename Backend::space>) return own;
+    else return resident(backend, own);
   }
 };
 template <class T, int Rank, class Space>

@@ -84,8 +84,13 @@ struct bag_embedding {
     if (!logits.absent()) expect_shape(op, "logits", logits, shape<2>{rows, Pooler::scores});
     if (!attention.absent()) expect_shape(op, "attention", attention, shape<2>{rows, Pooler::attentions});
 
-    kept.offsets = offsets;
-    kept.backend_offsets = to_backend(backend, offsets);
+    // Copied, because backward reads them when the caller's batch of one bag, which holds its offsets, may be gone.
+    const auto own_offsets = backend.workspace.template allocate_on_host<std::int64_t>(offsets.extent(0));
+    const bool planning = backend.workspace.planning();
+    for (std::int64_t b = 0; b <= bags && !planning; ++b) own_offsets(b) = offsets(b);
+    kept.offsets = planning ? offsets : vector_view<const std::int64_t>(own_offsets);
+    kept.backend_offsets = to_backend(backend, kept.offsets);
+    kept.chunks = {};
     kept.chunk_rows = chunk_rows > 0 ? chunk_rows : default_chunk_rows(backend, weights, source, pass);
     kept.logits = logits.absent() ? backend.workspace.template allocate<T>(shape<2>{rows, Pooler::scores}) : logits;
     kept.states = backend.workspace.template allocate<double>(shape<2>{bags, pooler.state_width(features)});
@@ -149,12 +154,14 @@ struct bag_embedding {
                     dattention.rows(chunk.rows.first, chunk.rows.count), dots);
       }
     }
+    // The first chunk adds to the gradient itself, and so do all that follow each other on one stream.
+    const auto direct = [](std::int64_t i) { return i == 0 || !is_cpu<Backend>; };
     parallel_in_order(
         backend, chunks,
         [&](Backend& worker, std::int64_t i) {
           const auto chunk = chunk_at(kept, rows, i);
-          const auto part = chunks == 1 ? gradient : worker.workspace.template allocate<T>(gradient.extent(0));
-          if (chunks > 1) ops::fill(worker, part, T(0));
+          const auto part = direct(i) ? gradient : worker.workspace.template allocate<T>(gradient.extent(0));
+          if (!direct(i)) ops::fill(worker, part, T(0));
           chunk_saved<Source, Backend> own;
           if (i >= kept.chunks.extent(0)) encode(worker, weights, source, chunk.rows, own, kept.logits, pass);
           else if (worker.workspace.planning()) plan_encode(worker, weights, source, chunk.rows, own, pass);
@@ -167,8 +174,8 @@ struct bag_embedding {
                  pass.from_row(chunk.rows.first));
           return part;
         },
-        [&](Backend& worker, std::int64_t, vector_view<T, Space> part) {
-          if (chunks > 1) ops::copy_rows(worker, part, gradient, true);
+        [&](Backend& worker, std::int64_t i, vector_view<T, Space> part) {
+          if (!direct(i)) ops::copy_rows(worker, part, gradient, true);
         });
   }
 
@@ -260,16 +267,16 @@ struct bag_embedding {
   }
 
   /// Rows whose values take about the backend's `chunk_bytes`, so that they stay in cache, but within its bounds, so
-  /// that matrix products are large and each chunk's gradient is worth its sum; then chunks of equal size, and an even
-  /// number of them, to keep threads busy.
+  /// that matrix products are large and each chunk's gradient is worth its sum; then chunks of equal size, and for
+  /// threads an even number of them.
   template <class Backend, class Weights, class Source>
   std::int64_t default_chunk_rows(Backend& backend, Weights weights, const Source& source, const pass& pass) const {
     const std::int64_t rows = source.shape()[0];
     const std::size_t row_bytes = (std::max)(kept_bytes(backend, weights, source, 1, pass), std::size_t{1});
     const auto most = std::clamp(Backend::chunk_bytes / static_cast<std::int64_t>(row_bytes), Backend::least_chunk_rows,
                                  Backend::most_chunk_rows);
-    const std::int64_t chunks = chunk_count(rows, most);
-    return chunk_count(rows, chunks > 1 ? chunks + chunks % 2 : 1);
+    const std::int64_t chunks = (std::max)(chunk_count(rows, most), std::int64_t{1});
+    return chunk_count(rows, is_cpu<Backend> && chunks > 1 ? chunks + chunks % 2 : chunks);
   }
 
   /// Memory for the values of as many chunks as `saved_bytes` holds, one row a chunk.

@@ -14,9 +14,10 @@ namespace milkit::pooling {
 /// zoommil.md 2.2. Shapes: h [n, D], V and U [L, D], w [L], logits and attention [n, heads], g [D]. Parameters, head by
 /// head (the second one's have the prefix `zoom.`): v.weight, u.weight, v.bias, u.bias, w.weight, w.bias; V and U of
 /// all heads lie next to each other, so that one matrix product makes all branches. `dropout` is the rate on both
-/// branches in training. Cost: 2 n D L FLOPs a branch; O(n heads) memory beside the branches. NaN in a bag makes its
-/// attention and embedding NaN, and so does a logit of +infinity (an infinite feature under relu or gelu); under tanh
-/// an infinite feature saturates the branches and comes out in its column of the embedding.
+/// branches in training; value_error outside [0, 1). Cost: 2 n D L FLOPs a branch; O(n heads) memory beside the
+/// branches. NaN in a bag makes its attention and embedding NaN, and so does a logit of +infinity (an infinite feature
+/// under relu or gelu); under tanh an infinite feature saturates the branches and comes out in its column of the
+/// embedding.
 template <std::int64_t D, std::int64_t Width, int Branches, int Heads, class Function, bool Bias>
 struct scored_attention {
   static_assert(Branches == 1 || Branches == 2, "milkit::pooling: attention has one branch, or two when gated");
@@ -150,6 +151,8 @@ struct scored_attention {
 
   template <class Backend, class Branches_, class Use>
   void with_mask(Backend& backend, Branches_ branches, const pass& pass, Use&& use) const {
+    expect_value(dropout >= 0 && dropout < 1, "milkit::pooling::scored_attention", "dropout is ", dropout,
+                 ", expected 0 <= dropout < 1");
     const auto scope = backend.workspace.scope();
     matrix_view<std::uint8_t, typename Backend::space> mask;
     if (pass.training && dropout > 0) {

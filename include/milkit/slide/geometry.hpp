@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 namespace milkit::slide {
 
@@ -52,6 +53,13 @@ struct rectangle {
   constexpr point<Frame> centre() const { return point<Frame>(origin.x + size.width / 2, origin.y + size.height / 2); }
   constexpr bool contains(point<Frame> p) const {
     return p.x >= origin.x && p.x < right() && p.y >= origin.y && p.y < bottom();
+  }
+  template <class Other>
+  constexpr bool contains(point<Other>) const {
+    static_assert(std::is_same_v<Other, Frame>,
+                  "milkit::slide::rectangle: a point of another frame; convert it by to_level0, to_level or "
+                  "to_microns");
+    return false;
   }
   friend constexpr bool operator==(const rectangle&, const rectangle&) = default;
 };

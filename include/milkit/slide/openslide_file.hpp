@@ -40,13 +40,25 @@ class openslide_file {
     return all;
   }
 
-  std::int32_t level_count() const { return openslide_get_level_count(current().get()); }
-
-  void level_dimensions(std::int32_t level, std::int64_t& width, std::int64_t& height) const {
-    openslide_get_level_dimensions(current().get(), level, &width, &height);
+  std::int32_t level_count() const {
+    const auto handle = current();
+    const std::int32_t count = openslide_get_level_count(handle.get());
+    check(handle.get(), "counting levels");
+    return count;
   }
 
-  double level_downsample(std::int32_t level) const { return openslide_get_level_downsample(current().get(), level); }
+  void level_dimensions(std::int32_t level, std::int64_t& width, std::int64_t& height) const {
+    const auto handle = current();
+    openslide_get_level_dimensions(handle.get(), level, &width, &height);
+    check(handle.get(), message("measuring level ", level));
+  }
+
+  double level_downsample(std::int32_t level) const {
+    const auto handle = current();
+    const double factor = openslide_get_level_downsample(handle.get(), level);
+    check(handle.get(), message("measuring level ", level));
+    return factor;
+  }
 
   /// `openslide_read_region`: premultiplied ARGB, `width * height` of them, from level-0 pixel (x, y).
   void read(std::uint32_t* argb, std::int64_t x, std::int64_t y, std::int32_t level, std::int64_t width,

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <variant>
 #include <vector>
 
@@ -23,8 +24,8 @@ struct sampling {
 };
 
 struct open_options {
-  std::optional<mpp> given_mpp =
-      {};  ///< the user's word on the size of a level-0 pixel; used where the slide does not know
+  /// The user's word on the size of a level-0 pixel; used where the slide does not know.
+  std::optional<mpp> given_mpp = {};
 };
 
 struct sampling_options {
@@ -111,6 +112,12 @@ class whole_slide {
                  "; set upsample to enlarge");
     return wanted;
   }
+  template <class Number>
+  requires std::is_arithmetic_v<Number> sampling sampling_for(Number, sampling_options = {}) const {
+    static_assert(dependent_false<Number>,
+                  "milkit::slide: a number alone is no resolution; say mpp{0.5}, magnification{20} or native{}");
+    return {};
+  }
 
   /// Reads `area`, which may lie partly or wholly outside the slide, into all of `picture` `[height, width, 3]`. Where
   /// a target pixel is a pixel of a level and the area starts at a whole level-0 pixel, that level is read as it is (at
@@ -146,6 +153,12 @@ class whole_slide {
     return read_region(level0_rectangle(origin, level0_extent(static_cast<double>(size.width) * scale.x,
                                                               static_cast<double>(size.height) * scale.y)),
                        size);
+  }
+  template <class Frame>
+  rgb_image read_region(point<Frame>, target_resolution, pixel_size, sampling_options = {}) const {
+    static_assert(std::is_same_v<Frame, level0_frame>,
+                  "milkit::slide: a region begins at a level-0 pixel; convert the point by to_level0");
+    return {};
   }
 
   /// The whole slide, its longer side `longest_side` pixels or its own length, whichever is less.

@@ -17,8 +17,7 @@ struct tissue_options {
   double mpp = 8;                ///< microns a pixel of the mask, where the slide knows its own
   std::int64_t min_side = 256;   ///< the mask's longer side; a small slide gets a finer mask, down to its own pixels
   std::int64_t max_side = 4096;  ///< ... and a large one a coarser; half way where the resolution is not known
-  std::optional<double> saturation =
-      {};                     ///< tissue has more saturation than this (0 to 1); without it, Otsu's threshold
+  std::optional<double> saturation = {};  ///< tissue has more than this (0 to 1); without it, Otsu's threshold
   double lowest_otsu = 0.06;  ///< Otsu's threshold is held between these two: it splits any picture in two, even
   double highest_otsu = 0.2;  ///< one of nothing but glass, or nothing but tissue
   double darkest = 0.1;       ///< tissue has at least this value (0 to 1): black is pen or edge, of no colour

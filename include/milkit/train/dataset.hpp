@@ -92,8 +92,11 @@ class subset {
   std::int64_t index(std::int64_t i) const { return indices_[static_cast<std::size_t>(i)]; }
   std::int64_t label(std::int64_t i) const { return all_->label(index(i)); }
   auto bag(std::int64_t i) const { return all_->bag(index(i)); }
-  auto bag(std::int64_t i, const random_stream& random) const requires requires(Dataset& d) { d.bag(i, random); }
-  { return all_->bag(index(i), random); }
+  auto bag(std::int64_t i, const random_stream& random) const
+    requires requires(Dataset& d) { d.bag(i, random); }
+  {
+    return all_->bag(index(i), random);
+  }
 
  private:
   Dataset* all_;

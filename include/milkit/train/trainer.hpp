@@ -22,6 +22,7 @@
 ///
 ///     double train_bags(backend, weights, bags, labels, loss, scale, gradient, pass) const;  // adds scale * gradient
 ///     void infer(backend, weights, bags, logits) const;     // logits [bags, columns], as many as the loss asks for
+///     shape<2> output_shape(bags) const;                    // optional: of the logits; `fit` checks the labels by it
 ///
 /// where `bags` is what the data set's `bag(i)` gives, and `labels` is a host vector of one label a bag.
 namespace milkit::train {
@@ -31,7 +32,7 @@ enum class criterion { loss, accuracy, auroc };
 
 /// What one pass over labelled bags gives.
 struct evaluation {
-  double loss = 0;
+  double loss = 0;  ///< mean, by the weights of the labels; NaN where all are 0
   double accuracy = 0;
   double auroc = 0;  ///< macro over the classes (of two classes: the usual one); NaN where it is undefined
   std::vector<std::int64_t> labels;       ///< [bags]
@@ -51,14 +52,14 @@ struct fit_options {
   std::int64_t epochs = 100;
   std::uint64_t seed = 0;
   train::sampling sampling = train::sampling::shuffled;
-  std::int64_t bags_per_step =
-      1;                 ///< the weights change by the loss of so many bags, as of one batch (class weights, too)
+  /// The weights change by the loss of so many bags, as of one batch (class weights, too).
+  std::int64_t bags_per_step = 1;
   double clip_norm = 0;  ///< largest L2 norm of the gradient; 0: no clipping
   criterion best_by = criterion::loss;
   std::int64_t patience = 0;  ///< stop after so many epochs without a better validation; 0: never
   bool restore_best = true;   ///< with validation bags, end with the best epoch's weights
-  std::filesystem::path checkpoint =
-      {};  ///< written after each `checkpoint_every` epochs, and read at the start if it is there
+  /// Written after each `checkpoint_every` epochs, and read at the start if it is there.
+  std::filesystem::path checkpoint = {};
   std::int64_t checkpoint_every = 1;
   std::function<void(const epoch_report&)> on_epoch = {};
   progress_options progress = {};
@@ -71,8 +72,10 @@ struct fit_options {
 /// started again with its checkpoint ends with the same bits as one that was not. A checkpoint of other settings is
 /// refused (io_error): seed, number type and of bags, sampling, bags a step, clipping, criterion, optimizer, schedule
 /// and loss. Epochs and patience may change; options of the network (dropout, chunks) are not in it, and the caller's
-/// to keep. Errors: value_error for an empty data set, a label outside the classes, an AUROC to judge by that is
-/// undefined, a loss or gradient that is not finite (naming the bags; the weights are then those before that step).
+/// to keep. A bag whose label has the weight 0 is passed over. Errors: value_error for an empty data set, a label
+/// outside the classes or beyond the network's logits, no bag with a weight, an AUROC to judge by that is undefined, a
+/// loss or gradient that is not finite (naming the bags, of a subset by their index in the whole; the weights are then
+/// those before that step).
 template <backend Backend, class Network, optimizer Optimizer, class Loss = loss::cross_entropy,
           class Schedule = constant_schedule>
 class trainer {
@@ -110,8 +113,10 @@ class trainer {
       const auto logits = backend_->workspace.template allocate<T>(shape<2>{1, columns});
       network_.infer(*backend_, weights.flat(), dataset.bag(i), logits);
       const std::int64_t label = dataset.label(i);
-      total += loss_.weight(label) * loss::value(loss_, *backend_, logits, one(label));
-      total_weight += loss_.weight(label);
+      if (const double weight = loss_.weight(label); weight != 0) {
+        total += weight * loss::value(loss_, *backend_, logits, one(label));
+        total_weight += weight;
+      }
       const auto row = to_host(*backend_, vector_view<const T, Space>(logits.data(), {columns}));
       const std::vector<double> p = loss_.probabilities(std::vector<double>(row.data(), row.data() + columns));
       const std::int64_t prediction = std::max_element(p.begin(), p.end()) - p.begin();
@@ -120,7 +125,7 @@ class trainer {
       result.predictions.push_back(prediction);
       result.probabilities.insert(result.probabilities.end(), p.begin(), p.end());
     }
-    result.loss = total / total_weight;
+    result.loss = total_weight > 0 ? total / total_weight : undefined;
     result.accuracy = accuracy(confusion);
     result.auroc = macro_auroc(matrix_view<const double>(result.probabilities.data(), {size, classes}), result.labels);
     return result;
@@ -139,6 +144,9 @@ class trainer {
     expect_value(options.checkpoint_every > 0, op, "checkpoint_every is ", options.checkpoint_every,
                  ", expected at least 1");
     expect_dataset(training, "");
+    bool learns = false;
+    for (std::int64_t i = 0; i < training.size(); ++i) learns |= loss_.weight(training.label(i)) != 0;
+    expect_value(learns, op, "the labels of all bags have the weight 0");
     if (validation) expect_dataset(*validation, "validation ");
     training_state<T, Space> state(weights.flat().extent(0), Optimizer::moments);
     parameters<Network, T, Space> gradient = weights.zeros();
@@ -196,30 +204,35 @@ class trainer {
       const std::int64_t count = (std::min)(options.bags_per_step, bags - first);
       const auto step_bags = std::span(order).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
       double step_weight = 0;
-      for (const std::int64_t i : step_bags) step_weight += loss_.weight(training.label(i));
+      bool learns = false;
+      for (const std::int64_t i : step_bags) {
+        step_weight += loss_.weight(training.label(i));
+        learns |= loss_.weight(training.label(i)) != 0;
+      }
       ops::fill(*backend_, gradient.flat(), T(0));
       for (std::int64_t k = first; k < first + count; ++k) {
         const std::int64_t i = order[static_cast<std::size_t>(k)];
-        const auto draw = epoch * static_cast<std::uint64_t>(bags) + static_cast<std::uint64_t>(k);
-        const pass pass{.training = true, .random = random_stream(options.seed, draw, pass_block)};
-        const std::int64_t label = training.label(i);
-        const double loss = network_.train_bags(
-            *backend_, weights.flat(), bag_of(training, i, random_stream(options.seed, draw, bag_block)), one(label),
-            loss_, loss_.weight(label) / step_weight, gradient.flat(), pass);
-        expect_value(std::isfinite(loss), "milkit::train::trainer", "the loss of bag ", i, " in epoch ",
-                     state.epoch + 1, " is ", loss, ", expected a finite number");
-        total += loss_.weight(label) * loss;
-        total_weight += loss_.weight(label);
+        if (const std::int64_t label = training.label(i); loss_.weight(label) != 0) {
+          const auto draw = epoch * static_cast<std::uint64_t>(bags) + static_cast<std::uint64_t>(k);
+          const pass pass{.training = true, .random = random_stream(options.seed, draw, pass_block)};
+          const double loss = network_.train_bags(
+              *backend_, weights.flat(), bag_of(training, i, random_stream(options.seed, draw, bag_block)), one(label),
+              loss_, loss_.weight(label) / step_weight, gradient.flat(), pass);
+          expect_value(std::isfinite(loss), "milkit::train::trainer", "the loss of bag ", number_of(training, i),
+                       " in epoch ", state.epoch + 1, " is ", loss, ", expected a finite number");
+          total += loss_.weight(label) * loss;
+          total_weight += loss_.weight(label);
+        }
         progress.update(state.epoch * bags + k + 1, figures);
       }
-      update(weights, gradient, state, rate, options.clip_norm, step_bags);
+      if (learns) update(weights, gradient, training, state, rate, options.clip_norm, step_bags);
     }
-    return total / total_weight;
+    return total_weight > 0 ? total / total_weight : undefined;
   }
 
-  template <class T, class Space, class State>
-  void update(parameters<Network, T, Space>& weights, parameters<Network, T, Space>& gradient, State& state,
-              double rate, double clip_norm, std::span<const std::int64_t> bags) {
+  template <class T, class Space, class Training, class State>
+  void update(parameters<Network, T, Space>& weights, parameters<Network, T, Space>& gradient, Training& training,
+              State& state, double rate, double clip_norm, std::span<const std::int64_t> bags) {
     std::array<vector_view<T, Space>, static_cast<std::size_t>(Optimizer::moments)> moments;
     for (std::size_t m = 0; m < moments.size(); ++m) moments[m] = state.moments[m].view();
     const vector_view<const T, Space> flat = gradient.flat();
@@ -229,7 +242,7 @@ class trainer {
     const double norm = to_host(*backend_, vector_view<const double, Space>(result))(0);
     if (!std::isfinite(norm)) {
       std::string names;
-      for (const std::int64_t i : bags) names += message(names.empty() ? "" : ", ", i);
+      for (const std::int64_t i : bags) names += message(names.empty() ? "" : ", ", number_of(training, i));
       throw value_error(message("milkit::train::trainer: the gradient of bag ", names, " in epoch ", state.epoch + 1,
                                 " has the norm ", norm, ", expected a finite number"));
     }
@@ -250,6 +263,12 @@ class trainer {
     if constexpr (requires { dataset.bag(i, random); }) return dataset.bag(i, random);
     else return dataset.bag(i);
   }
+  /// What to call a bag: a subset's by its index in the whole data set.
+  template <class Dataset>
+  static std::int64_t number_of(Dataset& dataset, std::int64_t i) {
+    if constexpr (requires { dataset.index(i); }) return dataset.index(i);
+    else return i;
+  }
   static vector_view<const std::int64_t> one(const std::int64_t& label) { return {&label, {1}}; }
 
   template <class State>
@@ -263,10 +282,19 @@ class trainer {
   void expect_dataset(Dataset& dataset, const char* which) const {
     constexpr const char* op = "milkit::train::trainer";
     expect_value(dataset.size() > 0, op, "there are no ", which, "bags");
-    static_cast<void>(loss_.columns(dataset.classes()));  // it throws for classes that it cannot tell
-    for (std::int64_t i = 0; i < dataset.size(); ++i)
-      expect_value(dataset.label(i) >= 0 && dataset.label(i) < dataset.classes(), op, which, "bag ", i, " has label ",
-                   dataset.label(i), ", expected 0 to ", dataset.classes() - 1);
+    const std::int64_t classes = dataset.classes(), columns = loss_.columns(classes);
+    std::int64_t highest = 0;
+    for (std::int64_t i = 0; i < dataset.size(); ++i) {
+      expect_value(dataset.label(i) >= 0 && dataset.label(i) < classes, op, which, "bag ", number_of(dataset, i),
+                   " has label ", dataset.label(i), ", expected 0 to ", classes - 1);
+      if (dataset.label(i) > dataset.label(highest)) highest = i;
+    }
+    if constexpr (requires { network_.output_shape(dataset.bag(0)); }) {
+      const std::int64_t has = network_.output_shape(dataset.bag(0))[1];
+      expect_value(has >= columns, op, which, "bag ", number_of(dataset, highest), " has label ",
+                   dataset.label(highest), ", but the network gives ", has, " logits, and ", classes,
+                   " classes take ", columns);
+    }
   }
   /// What must be the same for a checkpoint to go on.
   template <class T>

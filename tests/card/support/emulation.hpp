@@ -32,4 +32,9 @@ struct card {
 };
 inline card& the_card() { throw milkit::test::skipped("only the emulator can tell"); }
 
+struct cudnn_state {
+  std::size_t products = 0, workspace = 0;
+};
+inline cudnn_state& cudnn() { throw milkit::test::skipped("only the emulator can tell"); }
+
 }  // namespace emulation

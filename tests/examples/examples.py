@@ -1,0 +1,192 @@
+"""`examples.py CASE DATA_FOLDER PROGRAM...`: starts the example programs as a user would, and looks at exit codes, what
+they say and what they write. A case is a function below; ends with 77 (skipped) where the real data it needs is missing.
+
+What it does not see: whether the figures are good, which BENCHMARKS.md says."""
+import csv
+import json
+import os
+import pathlib
+import struct
+import subprocess
+import sys
+import tempfile
+import zlib
+
+source = pathlib.Path(__file__).resolve().parents[2]
+musk = source / "examples" / "data" / "musk1.data"
+programs = {pathlib.Path(p).name: p for p in sys.argv[3:]}
+
+
+def data(name):
+    folder = pathlib.Path(os.environ.get("MILKIT_DATA_DIR") or sys.argv[2]) / name
+    if not folder.exists():
+        print(f"skipped: there is no {folder} (set MILKIT_DATA_DIR)")
+        sys.exit(77)
+    return folder
+
+
+def run(program, *arguments, code):
+    done = subprocess.run([programs[program], *map(str, arguments)], capture_output=True, text=True, timeout=120,
+                          stdin=subprocess.DEVNULL)
+    said = f"{program} {' '.join(map(str, arguments))}\n-> {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == code, f"expected {code}: {said}"
+    return done
+
+
+def expect(text, *parts):
+    for part in parts:
+        assert part in text, f"'{part}' is not in:\n{text}"
+
+
+def rows_of(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write_png(path, width, height, pixel):
+    """An RGB picture; pixel(x, y) -> (red, green, blue)."""
+    rows = b"".join(b"\0" + bytes(v for x in range(width) for v in pixel(x, y)) for y in range(height))
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) +
+                     chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+def help_and_usage(folder):
+    for program in programs:
+        shown = run(program, "--help", code=0)
+        expect(shown.stdout, "--out", "--help")
+        assert shown.stderr == "", shown.stderr
+        for wrong in (["--no-such-option"], []):
+            refused = run(program, *wrong, code=2)
+            assert refused.stderr != "", f"{program} {wrong}: nothing on stderr"
+    for wrong in (["--dropout", "2"], ["--dropout", "1"], ["--dropout", "nan"], ["--drop", "1"], ["--noise", "-1"],
+                  ["--learning-rate", "x"], ["--epochs", "0"], ["--folds", "1"], ["--pooling", "median"]):
+        refused = run("classic_bags", musk, *wrong, "--out", folder / "out", code=2)
+        expect(refused.stderr, wrong[0])
+    assert not (folder / "out").exists()
+    run("slide_overview", "x.svs", "--overlap", "256", code=2)
+
+
+def bad_bags(folder):
+    def refusal(name, text, *parts):
+        (folder / name).write_text(text)
+        done = run("classic_bags", folder / name, "--out", folder / "out", code=1)
+        expect(done.stderr, "classic_bags: ", *parts)
+    refusal("ragged.csv", "bag,label,f1,f2\n1,0,1,2\n1,0,1\n", "ragged.csv, line 3", "has 3 fields, expected 4", "column 4")
+    refusal("text.csv", "bag,label,f1\n1,0,1\n2,1,x\n", "text.csv, line 3, column 3 (f1): 'x' is not a number")
+    refusal("labels.csv", "bag,label,f1\n1,0,1\n2,2,3\n", "labels.csv: bag '2' has label 2, expected 0 or 1")
+    refusal("few.csv", "bag,label,f1\n1,0,1\n2,1,3\n", "folds is 10, expected at most")
+
+
+def classic_bags(folder):
+    done = run("classic_bags", musk, "--folds", 2, "--repeats", 1, "--epochs", 1, "--out", folder, code=0)
+    expect(done.stdout, "92 bags, 476 instances, 166 features", "accuracy", "report.html")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    for figure in ("accuracy", "auc"):
+        assert 0 <= metrics[figure]["mean"] <= 1 and 0 <= metrics[figure]["std"] <= 1, metrics
+    assert len(metrics["folds"]) == 2 and metrics["settings"]["pooling"] == "gated", metrics
+    rows = rows_of(folder / "predictions.csv")
+    assert len(rows) == 92 and len({r["bag"] for r in rows}) == 92, len(rows)
+    right = {"1": [0, 0], "2": [0, 0]}
+    for r in rows:
+        p = [float(r["probability_0"]), float(r["probability_1"])]
+        assert abs(sum(p) - 1) < 1e-6 and int(r["prediction"]) == (p[1] > p[0]), r
+        right[r["fold"]][0] += r["prediction"] == r["label"]
+        right[r["fold"]][1] += 1
+    mean = sum(a / b for a, b in right.values()) / 2
+    assert abs(mean - metrics["accuracy"]["mean"]) < 1e-9, (mean, metrics)
+    expect((folder / "report.html").read_text(), "<svg", "musk1, gated pooling")
+    expect((folder / "loss.svg").read_text(), "<svg")
+    # Two files: each has a folder of its own.
+    small = "".join(f"{b},{b % 2},{b}.5,{i}\n" for b in range(8) for i in range(2))
+    for name in ("a.csv", "b.csv"):
+        (folder / name).write_text(small)
+    run("classic_bags", folder / "a.csv", folder / "b.csv", "--folds", 4, "--repeats", 1, "--epochs", 1, "--pooling",
+        "mean", "--out", folder / "both", code=0)
+    for name in ("a", "b"):  # folds of one bag a class have an AUC; what has none is null, and the page is written
+        json.loads((folder / "both" / name / "metrics.json").read_text())
+        expect((folder / "both" / name / "held_out.svg").read_text(), "<svg")
+
+
+def without_cuda(folder):
+    done = run("classic_bags", musk, "--device", "cuda", "--out", folder, code=1)
+    expect(done.stderr, "this program was built without CUDA", "cmake --preset cuda")
+
+
+def slides(folder):
+    good = source / "examples" / "data" / "CMU-1-Small-Region.svs"
+    run("slide_overview", good, "--out", folder / "alone", code=0)
+    tiles = rows_of(folder / "alone" / "tiles.csv")
+    assert len(tiles) > 10 and all(0.1 <= float(t["tissue"]) <= 1 for t in tiles), len(tiles)
+    assert set(tiles[0]) == {"x", "y", "width", "height", "column", "row", "tissue"}, tiles[0]
+    missing = run("slide_overview", folder / "none.svs", "--out", folder / "none", code=1)
+    expect(missing.stderr, "none.svs: there is no such file")
+    nowhere = run("slide_overview", "no/such/../" + "x" * 5000, "--out", folder / "none", code=1)  # no name of a file
+    expect(nowhere.stderr, "slide_overview: ")
+
+
+def slides_of_a_folder(folder):
+    place = data("slides")
+    done = run("slide_overview", place, "--native", "--check", "--out", folder, code=1)
+    expect(done.stderr, "unopenable.tiff: opening failed", "unreadable.svs: reading", "2 failed, named above")
+    expect(done.stdout, "3 slides done, 2 failed")
+    for name in ("CMU-1-Small-Region.svs", "small.svs", "boxes.tiff"):
+        for file in ("tiles.csv", "overview.png", "report.html"):
+            assert (folder / name / file).stat().st_size > 0, name
+    assert not (folder / "unopenable.tiff" / "report.html").exists()
+
+
+def write_colon(folder, nuclei):
+    """Eight small pictures of pink ground; those with the label 1 have a dark spot at their first nucleus."""
+    folder.mkdir()
+    labels, lines = ["image,label"], ["image,type,x,y"]
+    for i in range(8):
+        spot = [(12, 14), (30, 20)][i % 2] if i % 2 else None
+        near = lambda x, y: spot and (x - spot[0]) ** 2 + (y - spot[1]) ** 2 < 30
+        write_png(folder / f"img{i}.png", 40 + i, 36, lambda x, y: (60, 30, 110) if near(x, y) else (230, 190 + i, 215))
+        labels.append(f"img{i}.png,{i % 2}")
+        for k, (x, y) in enumerate([spot or (12, 14), (5, 30), (39.6, 0)]):
+            lines.append(f"img{i}.png,{'epithelial' if i % 2 and k == 0 else 'fibroblast'},{x},{y}")
+    (folder / "labels.csv").write_text("\n".join(labels) + "\n")
+    (folder / "nuclei.csv").write_text("\n".join(lines + nuclei) + "\n")
+
+
+def colon_nuclei(folder):
+    write_colon(folder / "images", [])
+    done = run("colon_nuclei", folder / "images", "--folds", 2, "--only-fold", 1, "--epochs", 1,
+               "--out", folder / "out", code=0)
+    expect(done.stdout, "Colon nuclei, gated pooling: accuracy")
+    for file in ("report.html", "attention.png", "metrics.json", "loss.svg"):
+        assert (folder / "out" / file).stat().st_size > 0, file
+    assert (folder / "out" / "attention.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    expect((folder / "out" / "report.html").read_text(), "A positive test image", "data:image/png")
+    rows = rows_of(folder / "out" / "predictions.csv")
+    assert len(rows) == 4 and all(r["bag"].startswith("img") for r in rows), rows
+    wrong = {"img0.png,fibroblast,41,5": "'41' is outside the picture, expected 0 to 40",
+             "img0.png,fibroblast,5,-1": "'-1' is outside the picture, expected 0 to 36",
+             "img9.png,fibroblast,5,5": "'img9.png' is an image that labels.csv does not have",
+             "img0.png,fibroblast,5,x": "'x' is not a number"}
+    for i, (line, part) in enumerate(wrong.items()):
+        write_colon(folder / f"bad{i}", [line])
+        done = run("colon_nuclei", folder / f"bad{i}", "--out", folder / "out", code=1)
+        expect(done.stderr, "nuclei.csv, line 26", part)
+
+
+def on_the_emulated_card(folder):
+    """The same program, built against the emulator, trains on both backends: the same predictions, but for rounding."""
+    program, = programs
+    said = {}
+    for device in ("cpu", "cuda"):
+        run(program, musk, "--device", device, "--folds", 2, "--repeats", 1, "--epochs", 1, "--out", folder / device,
+            code=0)
+        said[device] = rows_of(folder / device / "predictions.csv")
+    assert len(said["cpu"]) == len(said["cuda"]) == 92
+    for a, b in zip(said["cpu"], said["cuda"]):
+        assert (a["fold"], a["bag"], a["label"]) == (b["fold"], b["bag"], b["label"]), (a, b)
+        assert abs(float(a["probability_1"]) - float(b["probability_1"])) <= 1e-3, (a, b)
+
+
+with tempfile.TemporaryDirectory() as name:
+    globals()[sys.argv[1]](pathlib.Path(name))
+print(f"{sys.argv[1]}: passed")
