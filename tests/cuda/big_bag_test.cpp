@@ -1,4 +1,4 @@
-// labels: emulated
+// labels: card
 #include <doctest/doctest.h>
 
 #include <milkit/milkit_cuda.cuh>

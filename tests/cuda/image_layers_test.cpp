@@ -1,5 +1,5 @@
 // labels: emulated
-#include <support/on_card.hpp>
+#include <support/cases_on_card.hpp>
 
 #include <nn/avg_pool2d_cases.hpp>
 #include <nn/conv2d_cases.hpp>

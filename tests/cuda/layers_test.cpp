@@ -1,5 +1,5 @@
 // labels: emulated
-#include <support/on_card.hpp>
+#include <support/cases_on_card.hpp>
 
 #include <nn/activation_cases.hpp>
 #include <nn/dropout_cases.hpp>

@@ -1,5 +1,5 @@
 // labels: emulated
-#include <support/on_card.hpp>
+#include <support/cases_on_card.hpp>
 
 #include <pooling/attention_cases.hpp>
 #include <pooling/bag_embedding_cases.hpp>

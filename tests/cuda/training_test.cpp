@@ -1,5 +1,5 @@
 // labels: emulated
-#include <support/on_card.hpp>
+#include <support/cases_on_card.hpp>
 
 #include <loss/binary_cross_entropy_cases.hpp>
 #include <loss/cross_entropy_cases.hpp>

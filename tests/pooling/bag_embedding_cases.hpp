@@ -74,14 +74,13 @@ TEST_CASE_TEMPLATE("bag_embedding: how it runs and saved values change no bit, c
     CHECK(relative_error(want.dx, whole.dx) <= tolerance_of<T>(1e-12, 1e-5));
     CHECK(relative_error(want.gradient, whole.gradient) <= tolerance_of<T>(1e-12, 1e-5));
     in_every_way([&](backend_type& backend) {
-      for (const std::size_t saved_bytes : {std::size_t{0}, std::size_t{20000}, std::size_t{1} << 30})
-        for (int again = 0; again < 2; ++again) {
-          CAPTURE(saved_bytes);
-          const auto got = run(backend, make(chunk_rows, saved_bytes), weights, x, offsets, dembedding, training);
-          CHECK(same_bits(got.embedding, want.embedding));
-          CHECK(same_bits(got.dx, want.dx));
-          CHECK(same_bits(got.gradient, want.gradient));
-        }
+      for (const std::size_t saved_bytes : {std::size_t{0}, std::size_t{20000}, std::size_t{1} << 30}) {
+        CAPTURE(saved_bytes);
+        const auto got = run(backend, make(chunk_rows, saved_bytes), weights, x, offsets, dembedding, training);
+        CHECK(same_bits(got.embedding, want.embedding));
+        CHECK(same_bits(got.dx, want.dx));
+        CHECK(same_bits(got.gradient, want.gradient));
+      }
     });
   }
 }

@@ -20,6 +20,11 @@ TEST_CASE("gated_attention takes its widths at run time too") {
                                 reference::tanh_branch);
 }
 
+TEST_CASE("gated_attention over 65537 instances") {
+  attention_agrees<float>(gated_attention<dynamic_extent, dynamic_extent>{.in = {2}, .width = {1}},
+                          reference::tanh_branch, many_instances);
+}
+
 TEST_CASE("gated_attention: central differences") {
   attention_gradients(gated_attention<5, 3>{});
   attention_gradients(gated_attention<5, 3>{.dropout = 0.3});

@@ -6,10 +6,12 @@
 
 namespace milkit::test::max_cases {
 
-TEST_CASE_TEMPLATE("max agrees with the oracle", T, float, double) {
-  const pooling_check<pooling::max, T> check({}, 7);
-  for (const std::vector<std::int64_t>& sizes : bag_sizes) {
-    auto bags = random_bags<T>(sizes, 7);
+/// With d features, against plain loops.
+template <class T>
+void agrees(std::int64_t d, const std::vector<std::vector<std::int64_t>>& bags_of_sizes) {
+  const pooling_check<pooling::max, T> check({}, d);
+  for (const std::vector<std::int64_t>& sizes : bags_of_sizes) {
+    auto bags = random_bags<T>(sizes, d);
     for (std::int64_t i = 0; i < bags.x.size(); i += 3) bags.x.data()[i] = std::round(bags.x.data()[i]);  // ties
     const auto got = check.run(bags, {.chunk_rows = sizes.front() > 1000 ? 0 : 24});
     check.sums_to_one(got, bags);
@@ -27,6 +29,10 @@ TEST_CASE_TEMPLATE("max agrees with the oracle", T, float, double) {
     }
   }
 }
+
+TEST_CASE_TEMPLATE("max agrees with the oracle", T, float, double) { agrees<T>(7, bag_sizes); }
+
+TEST_CASE_TEMPLATE("max over 65537 instances", T, float, double) { agrees<T>(2, many_instances); }
 
 TEST_CASE("max: central differences") { check_pooling_gradients(pooling::max{}, 5, 0, {.chunk_rows = 4}); }
 

@@ -6,10 +6,12 @@
 
 namespace milkit::test::mean_cases {
 
-TEST_CASE_TEMPLATE("mean agrees with the oracle", T, float, double) {
-  const pooling_check<pooling::mean, T> check({}, 7);
-  for (const std::vector<std::int64_t>& sizes : bag_sizes) {
-    const auto bags = random_bags<T>(sizes, 7);
+/// With d features, against plain loops.
+template <class T>
+void agrees(std::int64_t d, const std::vector<std::vector<std::int64_t>>& bags_of_sizes) {
+  const pooling_check<pooling::mean, T> check({}, d);
+  for (const std::vector<std::int64_t>& sizes : bags_of_sizes) {
+    const auto bags = random_bags<T>(sizes, d);
     const auto got = check.run(bags);
     check.sums_to_one(got, bags);
     for (std::int64_t b = 0; b < bags.bags(); ++b) {
@@ -26,6 +28,10 @@ TEST_CASE_TEMPLATE("mean agrees with the oracle", T, float, double) {
     }
   }
 }
+
+TEST_CASE_TEMPLATE("mean agrees with the oracle", T, float, double) { agrees<T>(7, bag_sizes); }
+
+TEST_CASE_TEMPLATE("mean over 65537 instances", T, float, double) { agrees<T>(2, many_instances); }
 
 TEST_CASE("mean: central differences") { check_pooling_gradients(pooling::mean{}, 5, 0, {.chunk_rows = 4}); }
 

@@ -11,7 +11,7 @@
 
 /// What a `..._cases.hpp` is written against, so that no test is written twice: cases get and compare tensors of the host, and run
 /// on `test::backend_type`. That is `cpu` in the program beside such a file (linear_test.cpp beside linear_cases.hpp), and
-/// `milkit::cuda` in a program of tests/cuda, which includes <support/on_card.hpp> first and then the same cases.
+/// `milkit::cuda` in a program of tests/cuda, which includes <support/cases_on_card.hpp> first and then the same cases.
 namespace milkit::test {
 
 #if !defined(MILKIT_TESTS_ON_CARD)
