@@ -1,5 +1,5 @@
 """`examples.py CASE DATA_FOLDER PROGRAM...`: starts the example programs as a user would, and looks at exit codes, what
-they say and what they write. A case is a function below; ends with 77 (skipped) where the real data it needs is missing.
+they say and what they write. A case is a function below. Ends with 77 (skipped) where the data it needs is missing.
 
 What it does not see: whether the figures are good, which BENCHMARKS.md says."""
 import csv
@@ -73,7 +73,8 @@ def bad_bags(folder):
         (folder / name).write_text(text)
         done = run("classic_bags", folder / name, "--out", folder / "out", code=1)
         expect(done.stderr, "classic_bags: ", *parts)
-    refusal("ragged.csv", "bag,label,f1,f2\n1,0,1,2\n1,0,1\n", "ragged.csv, line 3", "has 3 fields, expected 4", "column 4")
+    refusal("ragged.csv", "bag,label,f1,f2\n1,0,1,2\n1,0,1\n", "ragged.csv, line 3", "has 3 fields, expected 4",
+            "column 4")
     refusal("text.csv", "bag,label,f1\n1,0,1\n2,1,x\n", "text.csv, line 3, column 3 (f1): 'x' is not a number")
     refusal("labels.csv", "bag,label,f1\n1,0,1\n2,2,3\n", "labels.csv: bag '2' has label 2, expected 0 or 1")
     refusal("few.csv", "bag,label,f1\n1,0,1\n2,1,3\n", "folds is 10, expected at most")
