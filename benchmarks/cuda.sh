@@ -55,7 +55,7 @@ for each in "${MILKIT_CUDNN_DIR:-}" "$(dirname "$NVCC")/.." /usr \
   if [ -n "$cudnn" ] || [ ! -f "$each/include/cudnn.h" ]; then continue; fi
   for library in "$each"/lib64/libcudnn.so* "$each"/lib/libcudnn.so* "$each"/lib/x86_64-linux-gnu/libcudnn.so*; do
     [ -f "$library" ] && [ -z "$cudnn" ] &&
-      cudnn="-DMILKIT_BENCH_CUDNN -I$each/include $library -Xlinker -rpath=$(dirname "$library")"
+      cudnn="-DMILKIT_BENCH_CUDNN -isystem $each/include $library -Xlinker -rpath=$(dirname "$library")"
   done
 done
 [ -n "$cudnn" ] || echo "There is no cuDNN: convolutions are those of milkit's own kernels alone."
@@ -64,7 +64,8 @@ done
 build() {
   program=$1
   shift
-  "$NVCC" -std=c++20 --Werror all-warnings -arch="${MILKIT_CUDA_ARCH:-native}" -Iinclude -o "build/cuda/$program" "$@" -lcublasLt
+  "$NVCC" -std=c++20 --Werror all-warnings -arch="${MILKIT_CUDA_ARCH:-native}" -Iinclude -o "build/cuda/$program" "$@" \
+    -lcublasLt
 }
 started() { jobs="$jobs $!"; }
 jobs=

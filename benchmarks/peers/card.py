@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 
-from turns import Served, Work, in_turns, least, median
+from turns import Served, Work, in_turns, least, median, prepare
 
 HERE = pathlib.Path(__file__).resolve().parent
 STEPS = {"1000": 200, "10000": 100, "100000": 20}
@@ -63,6 +63,7 @@ def measure(case: str, ours: Served, peers: dict[str, Served], args: argparse.Na
         if is_step(case) or variant in ("eager", "compiled"):
             contenders[VARIANTS[variant]] = Work(process, case)
     steps = args.steps or (STEPS.get(case.split("/")[1], 20) if is_step(case) else 10 if case in LIMITS else 30)
+    prepare(list(contenders.values()))
     in_turns(contenders, args.rounds if is_step(case) else min(args.rounds, 3), steps)
     for process in (ours, *peers.values()):
         process.ask()
@@ -136,7 +137,8 @@ def figures(results: dict, limits: Limits) -> str:
 def step_table(case: str, found: dict, limits: Limits) -> str:
     kind, instances, rounding = case.split("/")
     title = f"{kind.replace('_', ' ')}, {int(instances):,} instances, TF32 {'on' if rounding == 'tf32' else 'off'}"
-    lines = [f"### {title}\n", "| | ms, median | minimum | PyTorch eager / this | fastest compiled / this | over the limit | memory MB |",
+    lines = [f"### {title}\n",
+             "| | ms, median | minimum | PyTorch eager / this | fastest compiled / this | over the limit | memory MB |",
              "|---|---|---|---|---|---|---|"]
     eager = median(found["PyTorch eager"]) if good(found.get("PyTorch eager", {})) else None
     compiled = best(found, "PyTorch compiled")
@@ -210,9 +212,11 @@ def main() -> None:
     for process in (ours, *peers.values()):
         process.stop()
     limits = Limits(results)
+    if args.tiny:
+        print("Toy sizes: the figures mean nothing.")
     print(", ".join(f"{key} {value}" for key, value in about.items() if value))
     print(f"\nCopy {limits.copy / 1e9:.0f} GB/s (of as many bytes as an Adam step moves: {limits.copy_as_adam / 1e9:.0f}), "
-          "square products " + ", ".join(f"{name} {rate / 1e12:.0f} TFLOP/s" for name, rate in limits.products.items()) + "\n")
+          "square products in TFLOP/s: " + ", ".join(f"{n} {rate / 1e12:.0f}" for n, rate in limits.products.items()) + "\n")
     print("## Figures to reach\n\n" + figures(results, limits))
     for case, found in results.items():
         if is_step(case):

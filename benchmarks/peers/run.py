@@ -100,7 +100,8 @@ def machine(build: pathlib.Path) -> dict:
     cpu = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
     compiler = re.search(r"CMAKE_CXX_COMPILER:\w+=(.*)", (build / "CMakeCache.txt").read_text()).group(1)
     return {"cpu": cpu[0] if cpu else platform.processor(), "cores": os.cpu_count(),
-            "compiler": output(compiler, "--version").splitlines()[0], "commit": output("git", "rev-parse", "--short", "HEAD"),
+            "compiler": output(compiler, "--version").splitlines()[0],
+            "commit": output("git", "rev-parse", "--short", "HEAD"),
             "changed": bool(output("git", "status", "--porcelain", "-uno")), "date": datetime.date.today().isoformat(),
             "load": os.getloadavg()[0]}
 
@@ -184,8 +185,8 @@ def slide(args: argparse.Namespace) -> str:
                          stdout=subprocess.PIPE, text=True, env=environment)
     if run.returncode:
         raise SystemExit(f"slide_bench ended with status {run.returncode}")
-    lines = ["### tiles of a slide\n", "| | OpenSlide / milkit, medians | by processor time | tiles/s | OpenSlide's tiles/s |",
-             "|---|---|---|---|---|"]
+    lines = ["### tiles of a slide\n",
+             "| | OpenSlide / milkit, medians | by processor time | tiles/s | OpenSlide's tiles/s |", "|---|---|---|---|---|"]
     for each in json.loads(run.stdout)["benchmarks"]:
         figures = (f"{each['of raw']:.2f} | {each['of raw, cpu']:.2f} | {each['tiles/s']:.0f} | {each['raw tiles/s']:.0f}"
                    if not each.get("error_occurred") else f"{each['error_message']} | | |")
