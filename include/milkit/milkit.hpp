@@ -49,6 +49,8 @@
 #include <milkit/ops/topk.hpp>
 #include <milkit/ops/topk_cpu.hpp>
 #include <milkit/ops/window.hpp>
+#include <milkit/ops/zoom.hpp>
+#include <milkit/ops/zoom_cpu.hpp>
 #include <milkit/nn/activation.hpp>
 #include <milkit/nn/avg_pool2d.hpp>
 #include <milkit/nn/conv2d.hpp>
@@ -79,6 +81,7 @@
 #include <milkit/topk/random.hpp>
 #include <milkit/topk/straight_through.hpp>
 #include <milkit/topk/topk.hpp>
+#include <milkit/topk/zoom.hpp>
 #include <milkit/loss/binary_cross_entropy.hpp>
 #include <milkit/loss/cross_entropy.hpp>
 #include <milkit/loss/loss.hpp>

@@ -17,3 +17,10 @@
 #include <milkit/ops/reduce_cuda.cuh>
 #include <milkit/ops/segment_pool_cuda.cuh>
 #include <milkit/ops/softmax_cuda.cuh>
+#include <milkit/ops/topk_cuda.cuh>
+#include <milkit/ops/zoom_cuda.cuh>
+#include <milkit/topk/hard.hpp>
+#include <milkit/topk/perturbed.hpp>
+#include <milkit/topk/random.hpp>
+#include <milkit/topk/straight_through.hpp>
+#include <milkit/topk/zoom.hpp>

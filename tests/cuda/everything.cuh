@@ -4,6 +4,38 @@
 
 namespace milkit::test {
 
+/// Top-K and zoom: of 40 scores, 5 rows, children dense and their children's children.
+template <class T>
+void launch_topk(milkit::cuda& gpu) {
+  const auto scope = gpu.workspace.scope();
+  const auto matrix = [&](std::int64_t rows, std::int64_t cols) {
+    const auto m = gpu.workspace.template allocate<T>(shape<2>{rows, cols});
+    ops::fill(gpu, m, T(0.5));
+    return m;
+  };
+  const device_vector<T> scores(matrix(1, 40).data(), {40}), dscores(matrix(1, 40).data(), {40});
+  const pass training{.training = true};
+  const ops::children<device_space> pairs{2};
+  const auto h2 = matrix(80, 3), dh2 = matrix(80, 3), h3 = matrix(160, 3), dh3 = matrix(160, 3), drows = matrix(10, 3);
+  for (const auto jacobian : {topk::jacobian::full, topk::jacobian::diagonal}) {
+    const topk::perturbed op{.k = 5, .samples = 7, .jacobian = jacobian};
+    const auto selected = op.select(gpu, scores, training);
+    static_cast<void>(topk::zoom(gpu, selected, pairs, h2));
+    const auto dweights = topk::zoom_backward(gpu, selected, pairs, h2, drows, dh2);
+    op.select_backward(gpu, scores, selected, dweights, dscores, training);
+    ops::zoom_mass(gpu, selected, pairs, device_vector<T>(matrix(1, 10).data(), {10}));
+    const auto inner = topk::random{5}.select(gpu, device_vector<T>(scores.data(), {10}), training);
+    const auto kept = topk::zoom_twice(gpu, selected, pairs, inner, pairs, h3);
+    const auto dinner = device_vector<T>(matrix(1, 5).data(), {5});
+    topk::zoom_twice_backward(gpu, selected, pairs, inner, pairs, h3, kept, drows, dweights, dinner, dh3);
+  }
+  const topk::straight_through op{5};
+  const auto hard = op.select(gpu, scores, training);
+  op.select_backward(gpu, scores, hard, hard.weights, dscores, training);
+  const auto list = topk::children_of(gpu, hard, pairs);
+  ops::gather_rows(gpu, h2, list.rows, drows);
+}
+
 /// Calls every op that has a kernel once, on a few elements: a smoke test, and what makes a compiler instantiate all kernels.
 template <class T>
 void launch_everything(milkit::cuda& gpu) {
@@ -92,6 +124,7 @@ void launch_everything(milkit::cuda& gpu) {
   ops::max_pool_finish(gpu, largest, embedding);
   ops::max_weights(gpu, chunk, largest, logits);
   ops::max_pool_backward(gpu, chunk, largest, embedding, y);
+  launch_topk<T>(gpu);
 }
 
 }  // namespace milkit::test

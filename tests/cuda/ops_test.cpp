@@ -32,6 +32,8 @@ TEST_CASE("cuda: fill and copy_rows") {
     agree(0, [](auto& b, auto x, auto y, auto z) { ops::fill(b, x, 2.5f), ops::copy_rows(b, z, y), ops::copy_rows(b, x, z, true); },
           normals<float>(shape{n, 7}, 1), normals<float>(shape{n, 7}, 2), normals<float>(shape{n, 7}, 3));
   agree(0, [](auto& b, auto x) { ops::fill(b, x, 1.5); }, normals<double>(shape{65537}, 1));
+  for (const std::int64_t first : {1, 2, 4})  // without gaps, but not all at multiples of 16 bytes
+    agree(0, [=](auto& b, auto x, auto y) { ops::copy_rows(b, x.rows(first, 990), y.rows(4, 990)); }, normals<float>(shape{1000}, 1), normals<float>(shape{1000}, 2));
 }
 
 TEST_CASE_TEMPLATE("cuda: activations", T, float, double) {
@@ -123,6 +125,9 @@ TEST_CASE("cuda: a bias is added by the product in float32, by a pass of its own
   };
   CHECK(kernels(float()) == 0);
   CHECK(kernels(double()) == 1);
+  emulation::the_matmul_library().biases = false;
+  CHECK(kernels(float()) == 1);
+  emulation::the_matmul_library().biases = true;
   agree(0, [](auto& b, auto x, auto w, auto bias, auto y) { ops::linear(b, x, w, bias, y); }, tensor<float, 2>(shape{3, 0}), tensor<float, 2>(shape{4, 0}),
         normals<float>(shape{4}, 1), normals<float>(shape{3, 4}, 2));  // no terms
 }

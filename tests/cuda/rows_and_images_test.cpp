@@ -34,14 +34,16 @@ TEST_CASE_TEMPLATE("cuda: softmax of rows and segments", T, float, double) {
     ops::softmax(b, x, y, none());
     ops::softmax_backward(b, y, dy, none(), dx);
   }, normals<T>(shape<2>{2, 1500}, 1), normals<T>(shape<2>{2, 1500}, 2), normals<T>(shape<2>{2, 1500}, 3), normals<T>(shape<2>{2, 1500}, 4));
-  tensor<std::int64_t, 1> offsets(shape<1>{6});
-  const std::int64_t ends[] = {0, 1, 1, 300, 301, 1000};
-  std::copy_n(ends, 6, offsets.data());
-  agree(bound<T>, [](auto& b, auto o, auto x, auto y, auto l, auto dy, auto dl, auto dx) {
-    ops::segment_softmax(b, o, x, y, l);
-    ops::segment_softmax_backward(b, o, y, dy, dl, dx);
-  }, offsets, normals<T>(shape<1>{1000}, 1), normals<T>(shape<1>{1000}, 2), normals<T>(shape<1>{5}, 3), normals<T>(shape<1>{1000}, 4), normals<T>(shape<1>{5}, 5),
-     normals<T>(shape<1>{1000}, 6));
+  for (const std::vector<std::int64_t>& ends : {std::vector<std::int64_t>{0, 1, 1, 300, 301, 1000}, {0, 0, 128, 128, 256, 256}, {0, 0, 0}, {0}}) {
+    const auto segments = static_cast<std::int64_t>(ends.size()) - 1;
+    const shape<1> n{ends.back()}, sums{segments};
+    tensor<std::int64_t, 1> offsets(shape<1>{segments + 1});
+    std::copy(ends.begin(), ends.end(), offsets.data());
+    agree(bound<T>, [](auto& b, auto o, auto x, auto y, auto l, auto dy, auto dl, auto dx) {
+      ops::segment_softmax(b, o, x, y, l);
+      ops::segment_softmax_backward(b, o, y, dy, dl, dx);
+    }, offsets, normals<T>(n, 1), normals<T>(n, 2), normals<T>(sums, 3), normals<T>(n, 4), normals<T>(sums, 5), normals<T>(n, 6));
+  }
 }
 
 TEST_CASE("cuda: softmax of rows without mass, with infinity, with NaN") {
@@ -60,6 +62,16 @@ TEST_CASE("cuda: softmax of rows without mass, with infinity, with NaN") {
   const auto same = [](double p, double q) { return std::isnan(p) ? std::isnan(q) : test::close(p, q, {.relative = 1e-14}); };
   for (int i = 0; i < 12; ++i) CHECK(same(y.data()[i], got.data()[i]));
   for (int i = 0; i < 4; ++i) CHECK(same(sums.data()[i], got_sums.data()[i]));
+
+  tensor<std::int64_t, 1> offsets(shape<1>{5});  // the same rows as segments
+  for (int i = 0; i < 5; ++i) offsets.data()[i] = 3 * i;
+  test::on_card o(gpu, offsets, 0);
+  const auto flat = [](auto m) { return device_vector<double>(m.data(), {12}); };
+  ops::segment_softmax(gpu, o.view(), flat(a.view()), flat(b.view()), c.view());
+  const auto in_segments = b.back(gpu);
+  const auto sums_of_segments = c.back(gpu);
+  for (int i = 0; i < 12; ++i) CHECK(same(y.data()[i], in_segments.data()[i]));
+  for (int i = 0; i < 4; ++i) CHECK(same(sums.data()[i], sums_of_segments.data()[i]));
 }
 
 TEST_CASE_TEMPLATE("cuda: layer norm", T, float, double) {

@@ -49,11 +49,12 @@ struct matmul_choice {
   std::uint32_t alignment[4] = {}, bias_alignment = 0, epilogue = 0;
   std::int64_t extents[3] = {}, leading[3] = {};
 };
-/// How often an algorithm was asked for, and what was chosen last; `exact_only` lets none pass for other extents than its own.
+/// How often an algorithm was asked for, and what was chosen last; `exact_only` lets none pass for other extents than its own,
+/// `biases` is whether there are any with a bias.
 struct matmul_library {
   std::size_t searches = 0;
   matmul_choice last;
-  bool exact_only = false;
+  bool exact_only = false, biases = true;
 };
 inline matmul_library& the_matmul_library() {
   static matmul_library one;
@@ -165,7 +166,8 @@ inline cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtM
                                                      cublasLtMatmulHeuristicResult_t* result, int* count) {
   const bool ta = desc->transpose[0] == CUBLAS_OP_T, tb = desc->transpose[1] == CUBLAS_OP_T;
   const bool fits = (ta ? a->cols : a->rows) == c->rows && (tb ? b->rows : b->cols) == c->cols && (ta ? a->rows : a->cols) == (tb ? b->cols : b->rows);
-  const bool known = desc->epilogue == CUBLASLT_EPILOGUE_DEFAULT || (desc->epilogue == CUBLASLT_EPILOGUE_BIAS && c->type == CUDA_R_32F && desc->bias);
+  const bool biased = c->type == CUDA_R_32F && desc->bias && emulation::the_matmul_library().biases;
+  const bool known = desc->epilogue == CUBLASLT_EPILOGUE_DEFAULT || (desc->epilogue == CUBLASLT_EPILOGUE_BIAS && biased);
   ++emulation::the_matmul_library().searches;
   *count = fits && known ? 1 : 0;
   cublasLtMatmulAlgo_t& choice = result->algo;
@@ -192,9 +194,11 @@ inline cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t, cublasLtMatmulDe
   return CUBLAS_STATUS_SUCCESS;
 }
 // not inlined: the compiler would see the type behind `alpha`, and read the other branch as an error
-__attribute__((noinline)) inline cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void* alpha, const void* a, cublasLtMatrixLayout_t la,
-                                     const void* b, cublasLtMatrixLayout_t lb, const void* beta, const void* c, cublasLtMatrixLayout_t, void* d,
-                                     cublasLtMatrixLayout_t ld, const cublasLtMatmulAlgo_t* algorithm, void* workspace, std::size_t workspace_bytes, cudaStream_t stream) {
+__attribute__((noinline)) inline cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void* alpha, const void* a,
+                                                               cublasLtMatrixLayout_t la, const void* b, cublasLtMatrixLayout_t lb,
+                                                               const void* beta, const void* c, cublasLtMatrixLayout_t, void* d,
+                                                               cublasLtMatrixLayout_t ld, const cublasLtMatmulAlgo_t* algorithm,
+                                                               void* workspace, std::size_t workspace_bytes, cudaStream_t stream) {
   const void* pointers[4] = {a, b, c, d};
   for (int i = 0; i < 4; ++i)
     if (reinterpret_cast<std::uintptr_t>(pointers[i]) % algorithm->alignment[i] != 0)

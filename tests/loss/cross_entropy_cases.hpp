@@ -35,7 +35,8 @@ TEST_CASE_TEMPLATE("cross_entropy agrees with the oracle", T, float, double) {
   };
   for (const std::int64_t classes : {1, 2, 3, 31})
     for (const std::int64_t bags : {1, 2, 33}) check(bags, classes);
-  for (const std::int64_t bags : row_counts) check(bags, 2);
+  for (const std::int64_t bags : row_counts)
+    if (bags <= 1000 || sizeof(T) == 4) check(bags, 2);
 }
 
 TEST_CASE("cross_entropy gradients agree with central differences") {

@@ -194,7 +194,7 @@ TEST_CASE("bag_classifier: central differences, with dropout, in chunks") {
   auto x = normals<double>(shape<2>{10, 9}, 5);
   const std::vector<std::int64_t> offsets = {0, 3, 4, 10}, labels = {2, 0, 1};
   const pass how{.training = true, .random = random_stream(7, 5, 3)};
-  backend_type backend = make_backend();
+  backend_type backend = make_backend(1);
   const auto once = [&] { return step<double>(backend, net, weights, x, offsets, labels, how); };
   const auto got = once();
   const auto loss = [&] { return once().loss; };

@@ -13,6 +13,7 @@ void attention_agrees(const Pooler& pooler, reference::branch_function f) {
   const double tolerance = tolerance_of<T>(1e-11, 1e-5);
   for (const std::vector<std::int64_t>& sizes : bag_sizes)
     for (const int attentions : {0, Pooler::attentions}) {
+      if (sizes.front() > 1000 && (attentions == 0 || pooler.width > 8)) continue;  // once is enough of so many
       CAPTURE(sizes.front());
       CAPTURE(attentions);
       const auto bags = random_bags<T>(sizes, pooler.in, attentions);

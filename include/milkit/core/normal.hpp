@@ -22,25 +22,25 @@ struct normal_table {
 namespace detail {
 
 /// exp x for 0 <= x <= 20, to 1e-13.
-constexpr double table_exp(double x) {
+MILKIT_HD constexpr double table_exp(double x) {
   const double y = x / 1024;
   double e = 1 + y * (1 + y / 2 * (1 + y / 3 * (1 + y / 4 * (1 + y / 5))));
   for (int i = 0; i < 10; ++i) e *= e;
   return e;
 }
 /// The quantile's slope in p, -1 / density, where the quantile is z.
-constexpr double normal_slope(double z) { return -2.5066282746310002 * table_exp(z * z / 2); }
+MILKIT_HD constexpr double normal_slope(double z) { return -2.5066282746310002 * table_exp(z * z / 2); }
 
 /// One step of Runge and Kutta towards larger p.
-constexpr double next_quantile(double z, double step) {
+MILKIT_HD constexpr double next_quantile(double z, double step) {
   const double a = normal_slope(z), b = normal_slope(z + step / 2 * a), c = normal_slope(z + step / 2 * b);
   return z + step / 6 * (a + 2 * b + 2 * c + normal_slope(z + step * c));
 }
-constexpr double nearest(double x) { return x < 0 ? x - 0.5 : x + 0.5; }
+MILKIT_HD constexpr double nearest(double x) { return x < 0 ? x - 0.5 : x + 0.5; }
 
 /// From the far tail inwards, because that way the quantile's differential equation forgets errors. At compile time, so
 /// that no compiler's flags and no mathematics library have a say in the bits.
-constexpr normal_table make_normal_table() {
+MILKIT_HD constexpr normal_table make_normal_table() {
   normal_table table{};
   double z = 6.230260137989043, width = 0x1p-37;  // the quantile at p = 2^-32
   normal_segment* at = table.segment;

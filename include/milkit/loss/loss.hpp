@@ -12,7 +12,7 @@
 ///
 ///     std::int64_t columns(std::int64_t classes) const;   // logits that a bag has; value_error for classes it cannot tell
 ///     double evaluate(backend, logits, labels, scale, losses, dlogits) const;
-///     double weight(label) const;                         // a bag's share in the mean, before their sum is 1
+///     double weight(label) const;                         // a bag's share in the mean, before their sum is 1; 0: none
 ///     std::vector<double> probabilities(std::span<const double> logits) const;   // of the classes, from a bag's logits
 ///     std::string settings() const;                       // its name with its options, for checkpoints
 ///

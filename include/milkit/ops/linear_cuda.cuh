@@ -19,7 +19,7 @@ struct matrix_terms {
   __device__ T operator()(std::int64_t i, std::int64_t j) const { return x(i, j); }
 };
 
-/// The product adds the bias, where the library can: to float32, of contiguous bias, and where there is a product at all.
+/// The product adds the bias, where the library can.
 template <>
 struct linear_impl<cuda> {
   static constexpr matmul_options product{.transpose_b = true};
@@ -29,9 +29,9 @@ struct linear_impl<cuda> {
   template <class T>
   static void run(cuda& backend, device_vector<std::byte> memory, device_matrix<const T> x, device_matrix<const T> weight,
                   device_vector<const T> bias, device_matrix<T> y) {
-    const bool fused = sizeof(T) == 4 && x.cols() > 0 && bias.contiguous();
-    matmul_impl<cuda>::run(backend, memory, x, weight, y, product, fused ? bias : device_vector<const T>());
-    if (!fused && !bias.absent()) for_each_element(backend, y.rows(), y.cols(), add_rows_element<T>{y, bias});
+    const bool fusible = sizeof(T) == 4 && bias.contiguous();  // for double it has no bias: no need to ask
+    const bool added = matmul_impl<cuda>::run(backend, memory, x, weight, y, product, fusible ? bias : device_vector<const T>());
+    if (!added && !bias.absent()) for_each_element(backend, y.rows(), y.cols(), add_rows_element<T>{y, bias});
   }
 };
 

@@ -134,25 +134,23 @@ class matmul_plans {
 
   cublasLtHandle_t handle() const { return handle_; }
 
-  /// The choice for the product's size and alignment, unless the library says that it does not fit: then one of its own.
-  cublasLtMatmulAlgo_t choose(const matmul_problem& product, matmul_description& description, std::size_t limit) {
+  /// The choice for the product's size and alignment, unless the library says that it does not fit: then one of its own. None
+  /// where the library has no such product.
+  std::optional<cublasLtMatmulAlgo_t> choose(const matmul_problem& product, matmul_description& description, std::size_t limit) {
     const key about{product.rounded(), limit};
     auto found = choices_.find(about);
     if (found == choices_.end()) found = choices_.emplace(about, ask(about.first, limit)).first;
-    if (found->second && fits(*found->second, description, limit)) return *found->second;
-    const auto own = ask(product, limit);
-    if (!own) expect_cublas(CUBLAS_STATUS_NOT_SUPPORTED, "cublasLtMatmulAlgoGetHeuristic");
-    return *own;
+    return found->second && fits(*found->second, description, limit) ? found->second : ask(product, limit);
   }
 
  private:
+  using key = std::pair<matmul_problem, std::size_t>;
+
   bool fits(const cublasLtMatmulAlgo_t& algorithm, matmul_description& d, std::size_t limit) const {
     cublasLtMatmulHeuristicResult_t result{};
-    return cublasLtMatmulAlgoCheck(handle_, &d.product, &d.first, &d.second, &d.result, &d.result, &algorithm, &result) == CUBLAS_STATUS_SUCCESS &&
-           result.workspaceSize <= limit;
+    const cublasStatus_t status = cublasLtMatmulAlgoCheck(handle_, &d.product, &d.first, &d.second, &d.result, &d.result, &algorithm, &result);
+    return status == CUBLAS_STATUS_SUCCESS && result.workspaceSize <= limit;
   }
-
-  using key = std::pair<matmul_problem, std::size_t>;
 
   std::optional<cublasLtMatmulAlgo_t> ask(const matmul_problem& product, std::size_t limit) const {
     // Of the bias the library looks at the address's alignment only.
@@ -193,26 +191,30 @@ struct matmul_impl<cuda> {
     return backend.workspace.template allocate<std::byte>(static_cast<std::int64_t>(matmul_plans::workspace_bytes(backend) + 256));
   }
 
+  /// With a bias, c = op(a) op(b) + bias in every row, if it can: false where the bias is still to be added.
   template <class T>
-  static void run(cuda& backend, device_vector<std::byte> memory, device_matrix<const T> a, device_matrix<const T> b, device_matrix<T> c,
+  static bool run(cuda& backend, device_vector<std::byte> memory, device_matrix<const T> a, device_matrix<const T> b, device_matrix<T> c,
                   const matmul_options& options, device_vector<const T> bias = {}) {
-    if (c.size() == 0) return;
+    if (c.size() == 0) return false;
     if (a.size() == 0) {  // no terms: zeros
       if (!options.accumulate) fill_impl<cuda>::run(backend, c, T(0));
-      return;
+      return false;
     }
     backend.activate();
     matmul_plans& plans = matmul_plans::of(backend);
     const std::size_t limit = matmul_plans::workspace_bytes(backend);
     const matmul_problem product(backend.precision, a, b, c, options, bias);
     matmul_description description(product, bias.data());
-    const cublasLtMatmulAlgo_t algorithm = plans.choose(product, description, limit);
+    const auto algorithm = plans.choose(product, description, limit);
+    if (!algorithm && !bias.absent()) return run(backend, memory, a, b, c, options);
+    if (!algorithm) expect_cublas(CUBLAS_STATUS_NOT_SUPPORTED, "cublasLtMatmulAlgoGetHeuristic");
     const T one = T(1), beta = options.accumulate ? T(1) : T(0);
     const auto address = reinterpret_cast<std::uintptr_t>(memory.data());
     expect_cublas(cublasLtMatmul(plans.handle(), &description.product, &one, b.data(), &description.first, a.data(), &description.second,
-                                 &beta, c.data(), &description.result, c.data(), &description.result, &algorithm,
+                                 &beta, c.data(), &description.result, c.data(), &description.result, &*algorithm,
                                  memory.data() + (256 - address % 256), limit, backend.stream()),
                   "cublasLtMatmul");
+    return !bias.absent();
   }
 };
 

@@ -30,11 +30,11 @@ inline std::int64_t tile_slots(const bag_chunk<device_space>& chunk) {
 }
 
 struct tile_slot {
-  std::int64_t first, last;  ///< of bag i
+  std::int64_t first, last;  ///< of bag i; an empty one has none
   __device__ tile_slot(const bag_chunk<device_space>& chunk, std::int64_t i) {
     const row_range rows = chunk.segment(i);
     first = i + rows.first / tile_rows;
-    last = i + (rows.first + rows.count - 1) / tile_rows;
+    last = rows.count == 0 ? first - 1 : i + (rows.first + rows.count - 1) / tile_rows;
   }
   /// The bag of a slot, counted from the chunk's first.
   __device__ static std::int64_t bag_of(const bag_chunk<device_space>& chunk, std::int64_t slot) {

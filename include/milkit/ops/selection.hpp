@@ -17,7 +17,7 @@ struct selection {
   vector_view<T, Space> weights = {};
   matrix_view<std::int32_t, Space> draws = {};  ///< of a perturbed top-K, [S, K]: where in `columns` J_s[k] is
 
-  std::int64_t rows() const { return offsets.extent(0) - 1; }
+  MILKIT_HD std::int64_t rows() const { return offsets.extent(0) - 1; }
 };
 
 }  // namespace milkit::ops

@@ -61,7 +61,7 @@ using topk_key = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
 template <class T>
 MILKIT_HD topk_key<T> key_of(T value) {
   using key = topk_key<T>;
-  constexpr key most = std::numeric_limits<key>::max();
+  constexpr auto most = static_cast<key>((std::uint64_t{1} << (8 * sizeof(T) - 1)) - 1);
   const key bits = __builtin_bit_cast(key, value + T(0));  // -0 becomes 0
   return value != value ? most : bits ^ (bits >> (8 * sizeof(T) - 1) & most);
 }

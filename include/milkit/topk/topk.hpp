@@ -23,6 +23,7 @@ namespace detail {
 template <class Scores>
 ops::selection<typename Scores::value_type, typename Scores::space> allocate_selection(auto& memory, std::int64_t n,
                                                                                        std::int64_t k, std::int64_t most) {
+  static_assert(Scores::rank == 1, "milkit::topk: the scores are a vector, one score an instance");
   using T = typename Scores::value_type;
   ops::selection<T, typename Scores::space> selected{.instances = n, .single = most == 1};
   selected.offsets = memory.template allocate<std::int64_t>(k + 1);
