@@ -81,10 +81,14 @@ class Theirs:
     def __init__(self, variant: str, case: str, instances: str, threads: int):
         self.process = peer("gated_attention.py", case, instances, variant, threads=threads, tuned=variant == "tuned")
         self.seconds: list[float] = []
-        assert self.process.about  # it is ready before the first turn
+        if "failed" in self.process.about:  # asked for here, so that it is ready before the first turn
+            raise SystemExit(self.process.about["failed"])
 
     def turn(self, steps: int) -> None:
-        self.seconds += self.process.ask(str(steps))["seconds"]
+        answer = self.process.ask(str(steps))
+        if "failed" in answer:
+            raise SystemExit(answer["failed"])
+        self.seconds += answer["seconds"]
 
     def figures(self) -> dict:
         return self.process.about
@@ -181,8 +185,8 @@ def colon(args: argparse.Namespace) -> str:
 def slide(args: argparse.Namespace) -> str:
     """Tiles of a slide beside plain OpenSlide, in turns within the program."""
     environment = {"MILKIT_DATA_DIR": str(HERE.parents[2] / "shared/data"), **os.environ}
-    run = subprocess.run([str(args.build / "benchmarks/slide_bench"), "--benchmark_format=json", "--benchmark_min_time=5"],
-                         stdout=subprocess.PIPE, text=True, env=environment)
+    command = [str(args.build / "benchmarks/slide_bench"), "--benchmark_format=json", "--benchmark_min_time=5"]
+    run = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
     if run.returncode:
         raise SystemExit(f"slide_bench ended with status {run.returncode}")
     lines = ["### tiles of a slide\n",

@@ -96,7 +96,8 @@ def main() -> None:
         try:
             answer = server.measured(name, int(steps)) if name else server.forget()
         except Exception as error:  # the other works go on
-            answer = {"failed": f"{type(error).__name__}: {error}"}
+            sentence = f"{type(error).__name__}: {error}".replace("|", "/")  # it ends in a cell of a table
+            answer = {"failed": " ".join(sentence.split())[:200]}
         print(json.dumps(answer), flush=True)
 
 

@@ -22,20 +22,26 @@ class Served:
     def answer(self) -> dict:
         line = self.process.stdout.readline()
         if not line:
-            raise SystemExit(f"{' '.join(self.command)} ended with status {self.process.wait()}")
+            return {"failed": f"{' '.join(self.command)} ended with status {self.process.wait()}"}
         return json.loads(line)
 
     def send(self, line: str) -> None:
         assert self.about is not None
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(line + "\n")
+            self.process.stdin.flush()
+        except OSError:  # it has ended; the answer says so
+            pass
 
     def ask(self, line: str = "") -> dict:
         self.send(line)
         return self.answer()
 
     def stop(self) -> None:
-        self.process.stdin.close()
+        try:
+            self.process.stdin.close()
+        except OSError:
+            pass
         self.process.wait()
 
 
