@@ -30,8 +30,11 @@
 #include <milkit/train/optimizer.hpp>
 
 #include <reference/images.hpp>
+#include <reference/optimizer.hpp>
 #include <support/close.hpp>
 #include <support/images.hpp>
+
+#include "plain_gated_attention.hpp"
 
 namespace {
 
@@ -69,9 +72,9 @@ struct layer_case {
 
   layer_case(cpu b, const shape<4>& s)
       : backend(std::move(b)),
-        x(test::normal_tensor<float>(s, 1)),
+        x(test::normals<float>(s, 1)),
         y(layer.output_shape(s)),
-        dy(test::normal_tensor<float>(y.shape(), 2)),
+        dy(test::normals<float>(y.shape(), 2)),
         dx(s) {}
 
   void forward() {
@@ -164,8 +167,8 @@ bool encoder_right(cpu& backend) {
   int& known = checked[backend.gemm.single != nullptr];
   if (known >= 0) return known == 1;
   const auto weights = initial_parameters<float>(encoder{}, {.seed = 1});
-  const auto x = test::normal_tensor<float>(bag_shape.with_rows(4), 1);
-  const auto dy = test::normal_tensor<float>(shape<2>{4, 512}, 2);
+  const auto x = test::normals<float>(bag_shape.with_rows(4), 1);
+  const auto dy = test::normals<float>(shape<2>{4, 512}, 2);
   tensor<float, 2> y(dy.shape());
   auto gradient = weights.zeros();
   encode<float>(backend, weights, x.view(), dy.view(), y.view(), gradient.flat());
@@ -190,6 +193,115 @@ bool encoder_right(cpu& backend) {
   return known == 1;
 }
 
+/// A network, its training state and a bag.
+struct training {
+  cpu backend;
+  network model = {};
+  tensor<float, 4> bag;
+  std::int64_t label = 1, steps = 0;
+  parameters<network, float> weights = initial_parameters<float>(model, {.seed = 1});
+  parameters<network, float> gradient = weights.zeros(), first = weights.zeros(), second = weights.zeros();
+
+  training(cpu b, std::int64_t images_in_bag)
+      : backend(std::move(b)), bag(test::normals<float>(bag_shape.with_rows(images_in_bag), 1)) {}
+
+  double step() {
+    ops::fill(backend, gradient.flat(), 0.0f);
+    const double loss = model.train_bags(backend, std::as_const(weights).flat(), bags_of(images<float>(bag.view())),
+                                         vector_view<const std::int64_t>(&label, {1}), loss::cross_entropy{}, 1.0,
+                                         gradient.flat(), pass{.training = true});
+    train::adam{}.step(backend, weights.flat(), std::as_const(gradient).flat(), {first.flat(), second.flat()},
+                       {.step = ++steps, .learning_rate = 1e-4});
+    return loss;
+  }
+};
+
+bench::plain_linear plain_layer(const parameters<network, float>& weights, const std::string& name, std::size_t rows) {
+  const auto values = test::elements(weights[name + ".weight"]);
+  return {{rows, values.size() / rows, values}, test::elements(weights[name + ".bias"])};
+}
+
+/// Convolution, relu and pooling in plain loops: forward, and back from the gradient of its output.
+struct plain_block {
+  reference::images weight, x, y;  ///< y: before the relu
+  std::vector<double> bias;
+
+  plain_block(const parameters<network, float>& weights, const std::string& name, const reference::images& input,
+              int out, int kernel)
+      : weight(out, input.c, kernel, kernel), x(input), y(0, 0, 0, 0), bias(test::elements(weights[name + ".bias"])) {
+    weight.values = test::elements(weights[name + ".weight"]);
+    y = reference::conv2d(x, weight, bias, {});
+  }
+  reference::images activated() const {
+    auto a = y;
+    for (double& each : a.values) each = each > 0 ? each : 0;
+    return a;
+  }
+  reference::images pooled() const {
+    return reference::max_pool2d(activated(), reference::images(y.n, y.c, y.h / 2, y.w / 2), 2, 2, 0).y;
+  }
+  reference::conv2d_gradients backward(const reference::images& dpooled) const {
+    auto dy = reference::max_pool2d(activated(), dpooled, 2, 2, 0).dx;
+    for (std::size_t i = 0; i < dy.values.size(); ++i)
+      if (y.values[i] <= 0) dy.values[i] = 0;
+    return reference::conv2d_backward(x, weight, dy, {});
+  }
+};
+
+/// One step on a small bag in several chunks, some of them computed twice, against plain loops.
+bool right(const cpu& like) {
+  training c(cpu{.threads = like.threads, .gemm = like.gemm}, 6);
+  c.model.embedding.chunk_rows = 2;
+  c.model.embedding.saved_bytes = 300'000;
+  const auto before = c.weights.clone();
+  const plain_block one(before, "encoder.0", test::plain(c.bag), 36, 4), two(before, "encoder.3", one.pooled(), 48, 3);
+  const auto pooled = two.pooled();
+  const auto n = static_cast<std::size_t>(pooled.n);
+  const bench::plain_matrix flat{n, pooled.values.size() / n, pooled.values};
+  const bench::plain_linear wide = plain_layer(before, "encoder.7", 512);
+  const bench::plain_matrix z = wide(flat);
+  bench::plain_matrix h = z;
+  for (double& each : h.values) each = each > 0 ? each : 0;
+  const bench::plain_gated_attention rest{plain_layer(before, "encoder.9", 512), plain_layer(before, "pooler.v", 128),
+                                          plain_layer(before, "pooler.u", 128), plain_layer(before, "pooler.w", 1),
+                                          plain_layer(before, "classifier", 2)};
+  auto want = bench::gated_attention_step(rest, h, 1);
+  for (std::size_t i = 0; i < z.values.size(); ++i)
+    if (z.values[i] <= 0) want.bag_gradient.values[i] = 0;
+  bench::plain_matrix dflat{n, flat.cols};
+  const auto dwide = wide.backward(flat, want.bag_gradient, dflat);
+  auto dpooled = pooled;
+  dpooled.values = dflat.values;
+  const auto dtwo = two.backward(dpooled), done = one.backward(dtwo.x);
+
+  const double loss = c.step();
+  const auto same = [&](const std::string& name, const std::vector<double>& weight, const std::vector<double>& bias) {
+    return test::relative_error(c.gradient[name + ".weight"], weight) <= 1e-4 &&
+           (bias.size() == 1  // the score's bias has the gradient 0
+                ? std::abs(c.gradient[name + ".bias"](0)) <= 1e-5f
+                : test::relative_error(c.gradient[name + ".bias"], bias) <= 1e-4);
+  };
+  const auto same_layer = [&](const std::string& name, const bench::plain_linear& layer) {
+    return same(name, layer.weight.values, layer.bias);
+  };
+  auto weights = test::elements(before.flat());
+  reference::numbers m(weights.size()), v(weights.size());
+  reference::adam_step(weights, test::elements(c.gradient.flat()), m, v, {1e-4, 0.9, 0.999, 1e-8, 0, false}, 1, 1);
+  const auto& d = want.gradient;
+  return test::close(loss, want.loss, {.relative = 1e-5}) && same("encoder.0", done.weight.values, done.bias) &&
+         same("encoder.3", dtwo.weight.values, dtwo.bias) && same_layer("encoder.7", dwide) &&
+         same_layer("encoder.9", d.encoder) && same_layer("pooler.v", d.v) && same_layer("pooler.u", d.u) &&
+         same_layer("pooler.w", d.w) && same_layer("classifier", d.classifier) &&
+         test::relative_error(c.weights.flat(), weights) <= 1e-6;
+}
+/// Once for each product, however often it is measured.
+bool step_right(const cpu& backend) {
+  static int known[2] = {-1, -1};
+  int& one = known[backend.gemm.single != nullptr];
+  if (one < 0) one = right(backend);
+  return one == 1;
+}
+
 constexpr double encoder_macs = 576.0 * 36 * 48 + 100.0 * 48 * 324 + 1200.0 * 512 + 512.0 * 512;
 constexpr double step_flops =
     2 * patches * (3 * encoder_macs - 576.0 * 36 * 48);  // the patches' own gradient is not wanted
@@ -198,8 +310,8 @@ void encoder_step(benchmark::State& state) {
   cpu backend = backend_for(state);
   if (!encoder_right(backend)) return state.SkipWithError("differs from the central difference");
   const auto weights = initial_parameters<float>(encoder{}, {.seed = 1});
-  const auto x = test::normal_tensor<float>(bag_shape, 1);
-  const auto dy = test::normal_tensor<float>(shape<2>{patches, 512}, 2);
+  const auto x = test::normals<float>(bag_shape, 1);
+  const auto dy = test::normals<float>(shape<2>{patches, 512}, 2);
   tensor<float, 2> y(dy.shape());
   auto gradient = weights.zeros();
   const auto once = [&] { encode<float>(backend, weights, x.view(), dy.view(), y.view(), gradient.flat()); };
@@ -209,27 +321,12 @@ void encoder_step(benchmark::State& state) {
 }
 
 void training_step(benchmark::State& state) {
-  cpu backend = backend_for(state);
-  if (!encoder_right(backend)) return state.SkipWithError("differs from the central difference");
-  network model;
-  model.embedding.chunk_rows = state.range(1);
-  auto weights = initial_parameters<float>(model, {.seed = 1});
-  auto gradient = weights.zeros(), first = weights.zeros(), second = weights.zeros();
-  const auto x = test::normal_tensor<float>(bag_shape, 1);
-  const std::int64_t label = 1;
-  const loss::cross_entropy loss;
-  const train::adam optimizer{.learning_rate = 1e-4};
-  std::int64_t step = 0;
-  const auto once = [&] {
-    ops::fill(backend, gradient.flat(), 0.0f);
-    model.train_bags(backend, vector_view<const float>(weights.flat()), bags_of(images<float>(x.view())),
-                     vector_view<const std::int64_t>(&label, {1}), loss, 1.0, gradient.flat(), pass{.training = true});
-    optimizer.step(backend, weights.flat(), gradient.flat(), {first.flat(), second.flat()},
-                   {.step = ++step, .learning_rate = optimizer.learning_rate});
-  };
-  for (int i = 0; i < 3; ++i) once();
-  for (auto _ : state) once();
-  count(state, step_flops + 2.0 * patches * 3 * 512 * 256, static_cast<double>(weights.bytes()) * 6);
+  training c(backend_for(state), patches);
+  if (!step_right(c.backend)) return state.SkipWithError("differs from plain loops");
+  c.model.embedding.chunk_rows = state.range(1);
+  for (int i = 0; i < 3; ++i) c.step();
+  for (auto _ : state) c.step();
+  count(state, step_flops + 2.0 * patches * 3 * 512 * 256, static_cast<double>(c.weights.bytes()) * 6);
 }
 
 template <class Layer>

@@ -4,7 +4,7 @@
 #   sh benchmarks/cuda.sh [RESULTS.json] [OPTION of benchmarks/peers/card.py...]
 #   sh benchmarks/cuda.sh --tests         the tests of tests/cuda on the card instead
 #   sh benchmarks/cuda.sh --sanitize      the same under compute-sanitizer's memcheck and racecheck
-# Begins no case after 9 minutes, unless told --seconds. The environment may say:
+# Begins no case after 500 seconds, unless told --seconds. The environment may say:
 #   MILKIT_TORCH_PYTHON  a Python with PyTorch; otherwise python3 if it has one, or pip into build/torch; or milkit alone
 #   MILKIT_HEADERS       a folder with eigen3/ and doctest/, for the tests, instead of /usr/include
 #   MILKIT_CUDNN_DIR     a folder with cuDNN's include/ and lib/; otherwise beside nvcc, /usr, or PyTorch's
@@ -55,7 +55,7 @@ for each in "${MILKIT_CUDNN_DIR:-}" "$(dirname "$NVCC")/.." /usr \
   if [ -n "$cudnn" ] || [ ! -f "$each/include/cudnn.h" ]; then continue; fi
   for library in "$each"/lib64/libcudnn.so* "$each"/lib/libcudnn.so* "$each"/lib/x86_64-linux-gnu/libcudnn.so*; do
     [ -f "$library" ] && [ -z "$cudnn" ] &&
-      cudnn="-DMILKIT_BENCH_CUDNN -I$each/include $library -Xlinker -rpath=$(dirname "$library")"
+      cudnn="-DMILKIT_BENCH_CUDNN -isystem $each/include $library -Xlinker -rpath=$(dirname "$library")"
   done
 done
 [ -n "$cudnn" ] || echo "There is no cuDNN: convolutions are those of milkit's own kernels alone."
@@ -64,12 +64,20 @@ done
 build() {
   program=$1
   shift
-  "$NVCC" -std=c++20 --Werror all-warnings -arch="${MILKIT_CUDA_ARCH:-native}" -Iinclude -o "build/cuda/$program" "$@" -lcublasLt
+  "$NVCC" -std=c++20 --Werror all-warnings -arch="${MILKIT_CUDA_ARCH:-native}" -Iinclude -o "build/cuda/$program" "$@" \
+    -lcublasLt
 }
-started() { jobs="$jobs $!"; }
 jobs=
 finished() {
   for job in $jobs; do wait "$job" || stop "a program does not compile"; done
+  jobs=
+}
+# As many at a time as there are processors.
+started() {
+  jobs="$jobs $!"
+  # shellcheck disable=SC2086
+  set -- $jobs
+  [ $# -lt "$(nproc)" ] || finished
 }
 
 say "Building for the card into build/cuda"
@@ -82,6 +90,8 @@ if [ $mode = measure ]; then
   { build cuda_bench -O3 -Itests $source $cudnn || { [ -n "$cudnn" ] && build cuda_bench -O3 -Itests $source; }; } & started
 else
   headers=${MILKIT_HEADERS:-/usr/include}
+  doctest=  # a compiler that is told of /usr/include loses its own headers
+  [ "$headers" = /usr/include ] || doctest="-isystem $headers"
   if [ -d "$headers/eigen3" ] && [ -d "$headers/doctest" ]; then
     for source in tests/cuda/*_test.cpp; do
       flags=
@@ -93,7 +103,7 @@ else
       test=$(basename "$source" .cpp)
       # shellcheck disable=SC2086
       build "$test" -x cu -DEIGEN_NO_CUDA -DMILKIT_TESTS_NEED_CARD -DMILKIT_SOURCE_DIR="\"$PWD\"" -DMILKIT_GOLDEN_DIR='""' \
-        -DMILKIT_DATA_DIR='""' -Itests/card -Itests -isystem "$headers/eigen3" -isystem "$headers" "$source" \
+        -DMILKIT_DATA_DIR='""' -Itests/card -Itests -isystem "$headers/eigen3" $doctest "$source" \
         tests/support/main.cpp $flags & started
       programs="$programs build/cuda/$test"
     done
@@ -134,4 +144,4 @@ fi
 
 say "Measuring milkit and PyTorch in turns"
 exec python3 benchmarks/peers/card.py build/cuda/cuda_bench ${torch:+--torch "$torch"} --out "$results" \
-  --seconds $((begun + 540 - $(date +%s))) "$@"
+  --seconds $((begun + 500 - $(date +%s))) "$@"

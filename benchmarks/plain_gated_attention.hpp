@@ -54,6 +54,7 @@ struct plain_step {
   double loss = 0;
   numbers logits;
   plain_gated_attention gradient;
+  plain_matrix bag_gradient;
 };
 
 inline plain_step gated_attention_step(const plain_gated_attention& net, const plain_matrix& bag, std::size_t label) {
@@ -79,7 +80,7 @@ inline plain_step gated_attention_step(const plain_gated_attention& net, const p
   const plain_matrix logits = net.classifier(embedding);
   plain_matrix dlogits{1, logits.cols, softmax(logits.values)};
 
-  plain_step step{-std::log(dlogits(0, label)), logits.values, {}};
+  plain_step step{-std::log(dlogits(0, label)), logits.values, {}, {}};
   dlogits(0, label) -= 1;
   plain_matrix dembedding{1, h.cols}, dh{n, h.cols}, dz{n, 1}, dgate{n, gate.cols}, dt{n, t.cols}, ds{n, s.cols},
       dbag{n, bag.cols};
@@ -99,6 +100,7 @@ inline plain_step gated_attention_step(const plain_gated_attention& net, const p
   for (std::size_t i = 0; i < h.values.size(); ++i)
     if (h.values[i] <= 0) dh.values[i] = 0;
   step.gradient.encoder = net.encoder.backward(bag, dh, dbag);
+  step.bag_gradient = dbag;
   return step;
 }
 

@@ -1,6 +1,7 @@
 """Measures milkit's cuda_bench and PyTorch on the same card in turns, in one run, and prints Markdown tables.
 
     python card.py CUDA_BENCH [--torch PYTHON] [--out results.json] [--seconds 480] [--cases PATTERN...]
+    python card.py results.json        prints the tables of an earlier run again, also of one that was stopped
 
 Without --torch milkit is measured alone. Ratios are PyTorch's time divided by milkit's, by medians. Limits: the bytes that
 must move over the bandwidth of a large copy, and the FLOPs over the rate of a large square product, both in this run; a
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import time
 
-from turns import Served, Work, in_turns, least, median
+from turns import Served, Work, in_turns, least, median, prepare
 
 HERE = pathlib.Path(__file__).resolve().parent
 STEPS = {"1000": 200, "10000": 100, "100000": 20}
@@ -63,6 +64,7 @@ def measure(case: str, ours: Served, peers: dict[str, Served], args: argparse.Na
         if is_step(case) or variant in ("eager", "compiled"):
             contenders[VARIANTS[variant]] = Work(process, case)
     steps = args.steps or (STEPS.get(case.split("/")[1], 20) if is_step(case) else 10 if case in LIMITS else 30)
+    prepare(list(contenders.values()))
     in_turns(contenders, args.rounds if is_step(case) else min(args.rounds, 3), steps)
     for process in (ours, *peers.values()):
         process.ask()
@@ -136,7 +138,8 @@ def figures(results: dict, limits: Limits) -> str:
 def step_table(case: str, found: dict, limits: Limits) -> str:
     kind, instances, rounding = case.split("/")
     title = f"{kind.replace('_', ' ')}, {int(instances):,} instances, TF32 {'on' if rounding == 'tf32' else 'off'}"
-    lines = [f"### {title}\n", "| | ms, median | minimum | PyTorch eager / this | fastest compiled / this | over the limit | memory MB |",
+    lines = [f"### {title}\n",
+             "| | ms, median | minimum | PyTorch eager / this | fastest compiled / this | over the limit | memory MB |",
              "|---|---|---|---|---|---|---|"]
     eager = median(found["PyTorch eager"]) if good(found.get("PyTorch eager", {})) else None
     compiled = best(found, "PyTorch compiled")
@@ -175,9 +178,25 @@ def op_table(results: dict, limits: Limits) -> str:
     return "\n".join(lines) + "\n"
 
 
+def print_tables(about: dict, results: dict, left_out: list[str], tiny: bool) -> None:
+    limits = Limits(results)
+    if tiny:
+        print("Toy sizes: the figures mean nothing.")
+    print(", ".join(f"{key} {value}" for key, value in about.items() if value))
+    print(f"\nCopy {limits.copy / 1e9:.0f} GB/s (of as many bytes as an Adam step moves: {limits.copy_as_adam / 1e9:.0f}), "
+          "square products in TFLOP/s: " + ", ".join(f"{n} {rate / 1e12:.0f}" for n, rate in limits.products.items()) + "\n")
+    print("## Figures to reach\n\n" + figures(results, limits))
+    for case, found in results.items():
+        if is_step(case):
+            print(step_table(case, found, limits))
+    print("### Ops\n\n" + op_table(results, limits))
+    if left_out:
+        print("Left out: " + ", ".join(left_out))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("program", help="milkit's cuda_bench")
+    parser.add_argument("program", help="milkit's cuda_bench, or the JSON of an earlier run")
     parser.add_argument("--torch", help="a Python that has PyTorch with CUDA")
     parser.add_argument("--out", type=pathlib.Path, help="write every time, with card, driver and commit, as JSON")
     parser.add_argument("--rounds", type=int, default=5)
@@ -187,21 +206,24 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", default=["*"], metavar="PATTERN", help="such as 'training_step/*'")
     parser.add_argument("--variants", nargs="*", default=list(VARIANTS), choices=list(VARIANTS))
     args = parser.parse_args()
+    if args.program.endswith(".json"):
+        found = json.loads(pathlib.Path(args.program).read_text())
+        print_tables(found["about"], found["results"], [], False)
+        return
     end = time.monotonic() + args.seconds
     ours = Served([args.program] + (["--tiny"] if args.tiny else []))
     peers = {variant: Served([args.torch, str(HERE / "serve.py"), variant, "--device", "cuda"])
              for variant in args.variants if args.torch}
-    about = machine() | {"torch": next((p.about["torch"] for p in peers.values()), None), "rounds": args.rounds}
-    results, left_out, stopped = {}, [], ""
+    about = machine() | {"torch": next((p.about["torch"] for p in peers.values() if "torch" in p.about), None),
+                         "rounds": args.rounds}
+    if "names" not in ours.about:
+        raise SystemExit(ours.about["failed"])
+    results, left_out = {}, []
     for case in cases_of(ours.about["names"], args.cases):
-        if time.monotonic() > end or stopped:
+        if time.monotonic() > end:
             left_out.append(case)
             continue
-        try:
-            results[case] = measure(case, ours, peers, args)
-        except (SystemExit, OSError) as error:  # a process ended; the tables of what there is still come
-            stopped = f"{case}: {error}"
-            continue
+        results[case] = measure(case, ours, peers, args)
         print(f"{case}: " + ", ".join(f"{n} {median(f) * 1e6:.1f} us" if good(f) else f"{n} {f.get('failed')}"
                                       for n, f in results[case].items()), file=sys.stderr, flush=True)
         if args.out:  # after each case, so that nothing is lost when a later one is stopped
@@ -209,19 +231,9 @@ def main() -> None:
             args.out.write_text(json.dumps({"about": about, "results": results}))
     for process in (ours, *peers.values()):
         process.stop()
-    limits = Limits(results)
-    print(", ".join(f"{key} {value}" for key, value in about.items() if value))
-    print(f"\nCopy {limits.copy / 1e9:.0f} GB/s (of as many bytes as an Adam step moves: {limits.copy_as_adam / 1e9:.0f}), "
-          "square products " + ", ".join(f"{name} {rate / 1e12:.0f} TFLOP/s" for name, rate in limits.products.items()) + "\n")
-    print("## Figures to reach\n\n" + figures(results, limits))
-    for case, found in results.items():
-        if is_step(case):
-            print(step_table(case, found, limits))
-    print("### Ops\n\n" + op_table(results, limits))
-    if left_out:
-        print("Left out: " + ", ".join(left_out))
+    print_tables(about, results, left_out, args.tiny)
     failed = [f"{case}: {name}: {f['failed']}" for case, found in results.items() for name, f in found.items()
-              if "failed" in f and name.startswith("milkit")] + [stopped] * bool(stopped)
+              if "failed" in f and name.startswith("milkit")]
     if failed:
         sys.exit("\n".join(failed))
 

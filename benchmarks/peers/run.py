@@ -81,10 +81,14 @@ class Theirs:
     def __init__(self, variant: str, case: str, instances: str, threads: int):
         self.process = peer("gated_attention.py", case, instances, variant, threads=threads, tuned=variant == "tuned")
         self.seconds: list[float] = []
-        assert self.process.about  # it is ready before the first turn
+        if "failed" in self.process.about:  # asked for here, so that it is ready before the first turn
+            raise SystemExit(self.process.about["failed"])
 
     def turn(self, steps: int) -> None:
-        self.seconds += self.process.ask(str(steps))["seconds"]
+        answer = self.process.ask(str(steps))
+        if "failed" in answer:
+            raise SystemExit(answer["failed"])
+        self.seconds += answer["seconds"]
 
     def figures(self) -> dict:
         return self.process.about
@@ -100,7 +104,8 @@ def machine(build: pathlib.Path) -> dict:
     cpu = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
     compiler = re.search(r"CMAKE_CXX_COMPILER:\w+=(.*)", (build / "CMakeCache.txt").read_text()).group(1)
     return {"cpu": cpu[0] if cpu else platform.processor(), "cores": os.cpu_count(),
-            "compiler": output(compiler, "--version").splitlines()[0], "commit": output("git", "rev-parse", "--short", "HEAD"),
+            "compiler": output(compiler, "--version").splitlines()[0],
+            "commit": output("git", "rev-parse", "--short", "HEAD"),
             "changed": bool(output("git", "status", "--porcelain", "-uno")), "date": datetime.date.today().isoformat(),
             "load": os.getloadavg()[0]}
 
@@ -180,12 +185,12 @@ def colon(args: argparse.Namespace) -> str:
 def slide(args: argparse.Namespace) -> str:
     """Tiles of a slide beside plain OpenSlide, in turns within the program."""
     environment = {"MILKIT_DATA_DIR": str(HERE.parents[2] / "shared/data"), **os.environ}
-    run = subprocess.run([str(args.build / "benchmarks/slide_bench"), "--benchmark_format=json", "--benchmark_min_time=5"],
-                         stdout=subprocess.PIPE, text=True, env=environment)
+    command = [str(args.build / "benchmarks/slide_bench"), "--benchmark_format=json", "--benchmark_min_time=5"]
+    run = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
     if run.returncode:
         raise SystemExit(f"slide_bench ended with status {run.returncode}")
-    lines = ["### tiles of a slide\n", "| | OpenSlide / milkit, medians | by processor time | tiles/s | OpenSlide's tiles/s |",
-             "|---|---|---|---|---|"]
+    lines = ["### tiles of a slide\n",
+             "| | OpenSlide / milkit, medians | by processor time | tiles/s | OpenSlide's tiles/s |", "|---|---|---|---|---|"]
     for each in json.loads(run.stdout)["benchmarks"]:
         figures = (f"{each['of raw']:.2f} | {each['of raw, cpu']:.2f} | {each['tiles/s']:.0f} | {each['raw tiles/s']:.0f}"
                    if not each.get("error_occurred") else f"{each['error_message']} | | |")

@@ -46,11 +46,12 @@ class Server:
         if kind in ("training_step", "inference"):
             step = make_step(kind, int(rest[0]), self.variant, self.device)
             step(), step()
-            before = torch.cuda.memory_allocated()
-            torch.cuda.reset_peak_memory_stats()
+            if self.device == "cuda":
+                before = torch.cuda.memory_allocated()
+                torch.cuda.reset_peak_memory_stats()
             if not torch.isfinite(step()).all():
                 raise ValueError(f"the result of {name} is not finite")
-            return step, {"memory": torch.cuda.max_memory_allocated() - before}
+            return step, {"memory": torch.cuda.max_memory_allocated() - before} if self.device == "cuda" else {}
         if self.variant not in ("eager", "compiled"):
             return None, {}
         maker = Maker(self.device, self.variant)
@@ -95,7 +96,8 @@ def main() -> None:
         try:
             answer = server.measured(name, int(steps)) if name else server.forget()
         except Exception as error:  # the other works go on
-            answer = {"failed": f"{type(error).__name__}: {error}"}
+            sentence = f"{type(error).__name__}: {error}".replace("|", "/")  # it ends in a cell of a table
+            answer = {"failed": " ".join(sentence.split())[:200]}
         print(json.dumps(answer), flush=True)
 
 

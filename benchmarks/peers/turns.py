@@ -22,17 +22,26 @@ class Served:
     def answer(self) -> dict:
         line = self.process.stdout.readline()
         if not line:
-            raise SystemExit(f"{' '.join(self.command)} ended with status {self.process.wait()}")
+            return {"failed": f"{' '.join(self.command)} ended with status {self.process.wait()}"}
         return json.loads(line)
 
-    def ask(self, line: str = "") -> dict:
+    def send(self, line: str) -> None:
         assert self.about is not None
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(line + "\n")
+            self.process.stdin.flush()
+        except OSError:  # it has ended; the answer says so
+            pass
+
+    def ask(self, line: str = "") -> dict:
+        self.send(line)
         return self.answer()
 
     def stop(self) -> None:
-        self.process.stdin.close()
+        try:
+            self.process.stdin.close()
+        except OSError:
+            pass
         self.process.wait()
 
 
@@ -53,6 +62,14 @@ class Work:
 
     def stop(self) -> None:
         pass
+
+
+def prepare(works: list[Work]) -> None:
+    """Has all of them made at the same time: compilers take longest, and nothing is timed."""
+    for each in works:
+        each.process.send(f"{each.name} 0")
+    for each in works:
+        each.last = each.process.answer()
 
 
 def in_turns(contenders: dict, rounds: int, steps: int) -> dict:

@@ -104,13 +104,21 @@ TEST_CASE_TEMPLATE("cuda: pooling of images", T, float, double) {
     }
 }
 
+/// Kernels [out, in, height, width] from their numbers in one row: `agree` puts gaps between rows, and kernels have none.
+template <class Flat>
+auto kernels(Flat flat, const extents& w) {
+  return view<typename Flat::element_type, 4, typename Flat::space>(flat.data(), w);
+}
+
 TEST_CASE_TEMPLATE("cuda: convolutions", T, float, double) {
   const auto check = [](extents x, extents w, ops::conv2d_options o) {
     const extents y = ops::conv2d_shape(x, w, o);
-    agree(20 * bound<T>, [o](auto& b, auto image, auto weight, auto bias, auto out, auto dy, auto dx, auto dw, auto db) {
-      ops::conv2d(b, image, weight, bias, out, o);
-      ops::conv2d_backward(b, image, weight, dy, dx, dw, db, o);
-    }, normals<T>(x, 1), normals<T>(w, 2), normals<T>(shape<1>{w[0]}, 3), normals<T>(y, 4), normals<T>(y, 5), normals<T>(x, 6), normals<T>(w, 7), normals<T>(shape<1>{w[0]}, 8));
+    const shape<1> flat{w.size()}, out{w[0]};
+    agree(20 * bound<T>, [o, w](auto& b, auto image, auto weight, auto bias, auto result, auto dy, auto dx, auto dw, auto db) {
+      ops::conv2d(b, image, kernels(weight, w), bias, result, o);
+      ops::conv2d_backward(b, image, kernels(weight, w), dy, dx, kernels(dw, w), db, o);
+    }, normals<T>(x, 1), normals<T>(flat, 2), normals<T>(out, 3), normals<T>(y, 4), normals<T>(y, 5), normals<T>(x, 6), normals<T>(flat, 7),
+       normals<T>(out, 8));
   };
   check({2, 3, 9, 11}, {5, 3, 4, 4}, {});
   check({2, 3, 9, 11}, {5, 3, 3, 3}, {.stride = {2, 2}, .padding = {1, 1}});
