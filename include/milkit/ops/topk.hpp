@@ -167,13 +167,15 @@ void random_topk(Backend& backend, random_stream stream, std::int64_t instances,
 /// The law of the draws as a sparse matrix T [K, N] in rows: T[k, n] = #{s : J_s[k] = n} / S, the count divided once.
 /// Shapes: draws [S, K]; offsets [K + 1]; columns (int32) and weights [at least K min(S, N)], of which the first
 /// offsets[K] are written; a row's columns ascend. The draws are rewritten: draws[s, k] becomes the place of J_s[k] in
-/// `columns`, which is what backward needs. Cost: O(S K log S) on cpu, O(K (S + range of a row)) on the card.
+/// `columns`, which is what backward needs. Cost: O(K (S + width of a row / 64)) on cpu, K (S + width) on the card, the width
+/// being how far a row's instances lie apart. Errors: shape_error; value_error for more than 2^24 draws.
 template <backend Backend, class Draws, class Offsets, class Columns, class Weights>
 requires resident_on<Draws, Backend> && resident_on<Offsets, Backend> && resident_on<Columns, Backend> &&
     resident_on<Weights, Backend>
 void count_draws(Backend& backend, std::int64_t instances, Draws draws, Offsets offsets, Columns columns,
                  Weights weights) {
   const std::int64_t most = draws.cols() * (draws.rows() < instances ? draws.rows() : instances);
+  expect_value(draws.rows() <= std::int64_t{1} << 24, "milkit::ops::count_draws", draws.rows(), " draws, expected at most 16777216");
   expect_extent("milkit::ops::count_draws", "extent of offsets", offsets.extent(0), draws.cols() + 1);
   expect_extent("milkit::ops::count_draws", "extent of columns", columns.extent(0), most);
   expect_extent("milkit::ops::count_draws", "extent of weights", weights.extent(0), most);
