@@ -14,7 +14,8 @@ using namespace milkit;
 constexpr int threads = 2;
 constexpr std::int64_t samples = 100;
 constexpr double sigma = 0.002;
-// a number: forward quotient plus noise and a comparison; backward product and sum. The integers of the noise are not counted.
+// a number: forward quotient plus noise and a comparison; backward product and sum. The integers of the noise are not
+// counted.
 constexpr double forward_flops = 2, backward_flops = 2;
 
 struct topk_case {
@@ -56,10 +57,12 @@ bool right(std::int64_t n, std::int64_t k) {
   auto z = reference::zeros(many, static_cast<std::size_t>(n));
   for (std::size_t i = 0; i < z.values.size(); ++i) {
     const std::uint64_t draw = i / static_cast<std::uint64_t>(n), instance = i % static_cast<std::uint64_t>(n);
-    z.values[i] = static_cast<float>(normal_unit * normal_fixed(normal_quantiles(), c.training.random.bits(instance / 4, draw).word[instance % 4]));
+    z.values[i] = static_cast<float>(
+        normal_unit * normal_fixed(normal_quantiles(), c.training.random.bits(instance / 4, draw).word[instance % 4]));
   }
   reference::numbers quotients;
-  for (const double each : test::elements(c.scores)) quotients.push_back(static_cast<float>(each) / static_cast<float>(sigma));
+  for (const double each : test::elements(c.scores))
+    quotients.push_back(static_cast<float>(each) / static_cast<float>(sigma));
   std::vector<double> sums(many, 0.0), gradient(static_cast<std::size_t>(n), 0.0);
   for (std::size_t s = 0; s < many; ++s) {
     reference::numbers perturbed;
@@ -75,7 +78,8 @@ bool right(std::int64_t n, std::int64_t k) {
   for (const double each : sums) total += each;
   for (std::size_t s = 0; s < many; ++s)
     for (std::size_t i = 0; i < gradient.size(); ++i)
-      gradient[i] += (sums[s] - (total - sums[s]) / static_cast<double>(many - 1)) * z(s, i) / (static_cast<double>(many) * static_cast<double>(static_cast<float>(sigma)));
+      gradient[i] += (sums[s] - (total - sums[s]) / static_cast<double>(many - 1)) * z(s, i) /
+                     (static_cast<double>(many) * static_cast<double>(static_cast<float>(sigma)));
   return test::relative_error(c.dscores, gradient) <= 1e-5;
 }
 
@@ -90,7 +94,9 @@ void perturbed(benchmark::State& state) {
   const auto scope = c.backend.workspace.scope();
   c.forward();
   c.allocate_gradient();
-  const double flops = numbers * (Part == part::forward ? forward_flops : Part == part::backward ? backward_flops : forward_flops + backward_flops);
+  const double flops = numbers * (Part == part::forward    ? forward_flops
+                                  : Part == part::backward ? backward_flops
+                                                           : forward_flops + backward_flops);
   const double bytes = numbers * sizeof(float) * (Part == part::both ? 2 : 1);
   bench::measure(state, threads, flops, bytes, [&] {
     const auto inner = c.backend.workspace.scope();
@@ -108,7 +114,8 @@ void perturbed(benchmark::State& state) {
 
 void shapes(benchmark::internal::Benchmark* b) {
   b->ArgNames({"instances", "k"})->MeasureProcessCPUTime()->UseRealTime()->Unit(benchmark::kMillisecond);
-  for (const auto& [n, k] : {std::pair{62, 12}, {217, 16}, {2473, 300}, {10'000, 300}, {1'000'000, 300}}) b->Args({n, k});
+  for (const auto& [n, k] : {std::pair{62, 12}, {217, 16}, {2473, 300}, {10'000, 300}, {1'000'000, 300}})
+    b->Args({n, k});
 }
 BENCHMARK(perturbed<part::forward>)->Name("perturbed/forward")->Apply(shapes);
 BENCHMARK(perturbed<part::backward>)->Name("perturbed/backward")->Apply(shapes);

@@ -152,11 +152,13 @@ def main() -> None:
     multiprocessing.set_start_method("spawn")
     for size in args.sizes:
         n, k = map(int, size.split(":"))
-        contenders = {name: Theirs(name, n, k, args.threads) for name in args.variants} | {"milkit": Ours(args.program, n, k)}
+        contenders = {name: Theirs(name, n, k, args.threads) for name in args.variants}
+        contenders["milkit"] = Ours(args.program, n, k)
         for i in range(args.rounds):
             for name in list(contenders) if i % 2 == 0 else reversed(contenders):
                 contenders[name].turn(max(1, args.steps // 5) if name == "one-hot" else args.steps)
-        print(f"### N = {n:,}, K = {k}\n\n| | this / milkit, medians | minima | cpu | median ms | minimum ms | memory MB | milkit's share |")
+        print(f"### N = {n:,}, K = {k}\n\n| | this / milkit, medians | minima | cpu | median ms | minimum ms | memory MB | "
+              "milkit's share |")
         print("|---|---|---|---|---|---|---|---|")
         own = contenders["milkit"]
         figures = {name: (statistics.median(t[0] for t in c.times), min(t[0] for t in c.times),

@@ -17,7 +17,8 @@ double density(double z) { return std::exp(-z * z / 2) / std::sqrt(2 * std::acos
 
 TEST_CASE("normal_fixed is the quantile of the normal distribution, from the far tail to the middle") {
   double worst = 0;
-  for (std::uint64_t p = 1; p < std::uint64_t{1} << 31; p = (p < 4096 ? p + 2 : p + p / 4096) | 1) {  // p 2^-32 is the tail
+  for (std::uint64_t p = 1; p < std::uint64_t{1} << 31;
+       p = (p < 4096 ? p + 2 : p + p / 4096) | 1) {  // p 2^-32 is the tail
     const double z = normal_unit * normal_fixed(normal_quantiles(), static_cast<std::uint32_t>(p << 1));
     worst = (std::max)(worst, std::abs(upper_tail(z) - static_cast<double>(p) * 0x1p-32) / density(z));
   }
@@ -42,7 +43,8 @@ TEST_CASE("normal numbers have the moments of their distribution") {
   double moment[5] = {};
   for (std::uint64_t i = 0; i < many / 4; ++i)
     for (const std::uint32_t word : random_stream(4, 2, 1).bits(i, 9).word)
-      for (int m = 1; m <= 4; ++m) moment[m] += std::pow(normal_unit * normal_fixed(normal_quantiles(), word), m) / many;
+      for (int m = 1; m <= 4; ++m)
+        moment[m] += std::pow(normal_unit * normal_fixed(normal_quantiles(), word), m) / many;
   CHECK(std::abs(moment[1]) < 4 / std::sqrt(1.0 * many));
   CHECK(std::abs(moment[2] - 1) < 4 * std::sqrt(2.0 / many));
   CHECK(std::abs(moment[3]) < 4 * std::sqrt(15.0 / many));
@@ -50,7 +52,8 @@ TEST_CASE("normal numbers have the moments of their distribution") {
 }
 
 TEST_CASE("many blocks and numbers at once are those of one after the other") {
-  for (const std::int64_t first : {std::int64_t{0}, std::int64_t{5}, (std::int64_t{1} << 32) - 3, std::int64_t{1} << 40})
+  for (const std::int64_t first :
+       {std::int64_t{0}, std::int64_t{5}, (std::int64_t{1} << 32) - 3, std::int64_t{1} << 40})
     for (const std::int64_t draw : {std::int64_t{0}, std::int64_t{77}, (std::int64_t{3} << 33) + 1}) {
       const random_stream stream(8, 6, 4);
       std::uint32_t words[256];
@@ -58,7 +61,8 @@ TEST_CASE("many blocks and numbers at once are those of one after the other") {
       philox_words(stream, first, draw, 64, words);
       normals_of(normal_quantiles(), words, 256, z);
       for (std::int64_t i = 0; i < 256; ++i) {
-        const std::uint32_t word = stream.bits(static_cast<std::uint64_t>(first + i / 4), static_cast<std::uint64_t>(draw)).word[i % 4];
+        const std::uint32_t word =
+            stream.bits(static_cast<std::uint64_t>(first + i / 4), static_cast<std::uint64_t>(draw)).word[i % 4];
         CHECK(words[i] == word);
         CHECK(z[i] == normal_fixed(normal_quantiles(), word));
       }

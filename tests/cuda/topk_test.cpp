@@ -144,7 +144,8 @@ TEST_CASE_TEMPLATE("cuda: zoom, its gradients, and two in a row", T, float, doub
       for (std::int64_t i = 0; i < n; ++i) offsets.push_back(offsets.back() + (ragged ? i % (width + 1) : width));
       for (std::int64_t i = 0; i < offsets.back(); ++i) rows.push_back(offsets.back() - 1 - i);
       const std::int64_t count = offsets.back();
-      agree(bound<T>, [&](auto& b, auto scores, auto h, auto dout, auto out, auto dh, auto mass, auto h3, auto drows3, auto rows3, auto dh3, auto dscores) {
+      agree(bound<T>, [&](auto& b, auto scores, auto h, auto dout, auto out, auto dh, auto mass, auto h3, auto drows3, auto rows3, auto dh3,
+                          auto dscores) {
         using space = typename std::remove_reference_t<decltype(b)>::space;
         const auto scope = b.workspace.scope();
         ops::children<space> index{width};
@@ -163,11 +164,12 @@ TEST_CASE_TEMPLATE("cuda: zoom, its gradients, and two in a row", T, float, doub
         const ops::children<space> pairs{r2};
         const auto kept = topk::zoom_twice(b, selected, index, second, pairs, h3);
         ops::copy_rows(b, kept.rows, rows3);
-        const auto d1 = b.workspace.template allocate<T>(selected.weights.extent(0)), d2 = b.workspace.template allocate<T>(second.weights.extent(0));
+        const auto d1 = b.workspace.template allocate<T>(selected.weights.extent(0));
+        const auto d2 = b.workspace.template allocate<T>(second.weights.extent(0));
         topk::zoom_twice_backward(b, selected, index, second, pairs, h3, kept, drows3, d1, d2, dh3);
-      }, scores_of<T>(n), normals<T>(shape{count, d}, 2), normals<T>(shape{k * width, d}, 3), normals<T>(shape{k * width, d}, 4), normals<T>(shape{count, d}, 5),
-         normals<T>(shape<1>{k * width}, 6), normals<T>(shape{count * r2, d}, 7), normals<T>(shape{3 * r2, d}, 8), normals<T>(shape{3 * r2, d}, 9),
-         normals<T>(shape{count * r2, d}, 10), normals<T>(shape<1>{n}, 11));
+      }, scores_of<T>(n), normals<T>(shape{count, d}, 2), normals<T>(shape{k * width, d}, 3), normals<T>(shape{k * width, d}, 4),
+         normals<T>(shape{count, d}, 5), normals<T>(shape<1>{k * width}, 6), normals<T>(shape{count * r2, d}, 7), normals<T>(shape{3 * r2, d}, 8),
+         normals<T>(shape{3 * r2, d}, 9), normals<T>(shape{count * r2, d}, 10), normals<T>(shape<1>{n}, 11));
     }
 }
 

@@ -84,13 +84,15 @@ struct perturbed_topk {
     numbers gradient(n, 0.0);
     for (std::size_t s = 0; s < samples && k < n; ++s)
       for (std::size_t row = 0; row < k; ++row)
-        gradient[at(s, row)] += upstream(row, at(s, row)) * noise(s, at(s, row)) / (static_cast<double>(samples) * sigma);
+        gradient[at(s, row)] +=
+            upstream(row, at(s, row)) * noise(s, at(s, row)) / (static_cast<double>(samples) * sigma);
     return gradient;
   }
 };
 
 /// The exact law: T[k, n] = P(the k-th smallest of the K selected is n), every subset A of K instances in turn, with
-/// P(A) = integral over the level t of the smallest member j: density of j at t, the other members above, the rest below.
+/// P(A) = integral over the level t of the smallest member j: density of j at t, the other members above, the rest
+/// below.
 inline matrix expected_topk(const numbers& scores, double sigma, std::size_t k) {
   const std::size_t n = scores.size();
   matrix t = zeros(k, n);

@@ -23,7 +23,8 @@ std::vector<T> rounded(const std::vector<double>& values) {
 }
 template <class T, int Rank>
 reference::matrix matrix_of(const tensor<T, Rank>& values) {
-  return {static_cast<std::size_t>(values.rows()), static_cast<std::size_t>(values.view().row_size()), elements(values)};
+  return {static_cast<std::size_t>(values.rows()), static_cast<std::size_t>(values.view().row_size()),
+          elements(values)};
 }
 
 /// The selection as a dense K x N matrix; checks on the way that it is what it promises to be.
@@ -35,7 +36,8 @@ reference::matrix dense(const ops::selection<T>& selected) {
   for (std::int64_t k = 0; k < selected.rows(); ++k)
     for (std::int64_t e = selected.offsets(k); e < selected.offsets(k + 1); ++e) {
       if (e > selected.offsets(k)) ascending = ascending && selected.columns(e) > selected.columns(e - 1);
-      t(static_cast<std::size_t>(k), static_cast<std::size_t>(selected.columns(e))) = static_cast<double>(selected.weights(e));
+      t(static_cast<std::size_t>(k), static_cast<std::size_t>(selected.columns(e))) =
+          static_cast<double>(selected.weights(e));
     }
   CHECK(ascending);
   CHECK(selected.offsets(selected.rows()) <= selected.columns.extent(0));
@@ -48,8 +50,8 @@ std::vector<T> at_nonzeros(const ops::selection<T>& selected, const reference::m
   std::vector<T> values(static_cast<std::size_t>(selected.weights.extent(0)), std::numeric_limits<T>::quiet_NaN());
   for (std::int64_t k = 0; k < selected.rows(); ++k)
     for (std::int64_t e = selected.offsets(k); e < selected.offsets(k + 1); ++e)
-      values[static_cast<std::size_t>(e)] = static_cast<T>(
-          gradient(static_cast<std::size_t>(k), static_cast<std::size_t>(selected.columns(e))));
+      values[static_cast<std::size_t>(e)] =
+          static_cast<T>(gradient(static_cast<std::size_t>(k), static_cast<std::size_t>(selected.columns(e))));
   return values;
 }
 

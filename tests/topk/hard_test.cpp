@@ -59,13 +59,15 @@ TEST_CASE_TEMPLATE("hard: zeros of both signs are equal, infinities and NaN have
   CHECK(hard(std::vector<T>{1, -infinity, nan, infinity, -nan, 2}, 3) == reference::indices{2, 3, 4});
   CHECK(hard(std::vector<T>{1, -infinity, nan, infinity, -nan, 2}, 1) == reference::indices{2});
   CHECK(hard(std::vector<T>{-infinity, -infinity, -infinity}, 2) == reference::indices{0, 1});
-  CHECK(hard(std::vector<T>{std::numeric_limits<T>::denorm_min(), 0, -std::numeric_limits<T>::denorm_min()}, 2) == reference::indices{0, 1});
+  CHECK(hard(std::vector<T>{std::numeric_limits<T>::denorm_min(), 0, -std::numeric_limits<T>::denorm_min()}, 2) ==
+        reference::indices{0, 1});
 }
 
 TEST_CASE("hard refuses an empty bag and K below 1") {
   cpu backend{.threads = 1};
   const std::vector<float> scores(3);
-  CHECK_THROWS_WITH_AS(topk::hard{0}.select(backend, test::vector_of(scores), pass{}), "milkit::topk::hard: k is 0, expected at least 1", value_error);
+  CHECK_THROWS_WITH_AS(topk::hard{0}.select(backend, test::vector_of(scores), pass{}),
+                       "milkit::topk::hard: k is 0, expected at least 1", value_error);
   CHECK_THROWS_WITH_AS(topk::hard{1}.select(backend, vector_view<const float>(), pass{}),
                        "milkit::topk::hard: the bag has no instances, expected at least 1", value_error);
   tensor<std::int32_t, 1> selected({4});

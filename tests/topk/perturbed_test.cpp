@@ -17,7 +17,9 @@ reference::matrix drawn(const random_stream& stream, std::int64_t samples, std::
   for (std::int64_t s = 0; s < samples; ++s)
     for (std::int64_t i = 0; i < n; ++i)
       z(static_cast<std::size_t>(s), static_cast<std::size_t>(i)) =
-          0x1p-28 * normal_fixed(normal_quantiles(), stream.bits(static_cast<std::uint64_t>(i / 4), static_cast<std::uint64_t>(s)).word[i % 4]);
+          0x1p-28 *
+          normal_fixed(normal_quantiles(),
+                       stream.bits(static_cast<std::uint64_t>(i / 4), static_cast<std::uint64_t>(s)).word[i % 4]);
   return z;
 }
 
@@ -30,7 +32,8 @@ std::vector<double> attention(std::int64_t n, std::uint64_t seed, double spread 
 }
 
 reference::matrix upstream(std::size_t k, std::size_t n, std::uint64_t seed) {
-  return test::matrix_of(test::normals<double>(shape<2>{static_cast<std::int64_t>(k), static_cast<std::int64_t>(n)}, seed));
+  return test::matrix_of(
+      test::normals<double>(shape<2>{static_cast<std::int64_t>(k), static_cast<std::int64_t>(n)}, seed));
 }
 
 constexpr pass training{.training = true, .random = random_stream(3, 14, 15)};
@@ -51,14 +54,24 @@ TEST_CASE("perturbed agrees with the oracle at odd sizes, in all three estimates
   struct sizes {
     std::int64_t n, k, samples;
   };
-  for (const auto [n, k, samples] : {sizes{2, 1, 2}, {3, 2, 5}, {31, 5, 9}, {33, 32, 17}, {257, 1, 8}, {257, 100, 3},
-                                     {1000, 300, 20}, {1023, 12, 101}, {5000, 37, 24}, {20001, 300, 9}}) {
+  for (const sizes& each : {sizes{2, 1, 2},
+                            {3, 2, 5},
+                            {31, 5, 9},
+                            {33, 32, 17},
+                            {257, 1, 8},
+                            {257, 100, 3},
+                            {1000, 300, 20},
+                            {1023, 12, 101},
+                            {5000, 37, 24},
+                            {20001, 300, 9}}) {
+    const std::int64_t n = each.n, k = each.k, samples = each.samples;
     CAPTURE(n);
     const auto scores = attention(n, 5, 0.3);
     const auto g = upstream(static_cast<std::size_t>(k), static_cast<std::size_t>(n), 6);
     topk::perturbed op{.k = k, .samples = samples, .sigma = 2, .relative = true};
     const double sigma = 2.0 / static_cast<double>(n);
-    const reference::perturbed_topk want(scores, drawn(training.random, samples, n), sigma, static_cast<std::size_t>(k));
+    const reference::perturbed_topk want(scores, drawn(training.random, samples, n), sigma,
+                                         static_cast<std::size_t>(k));
     const auto got = run_topk(op, scores, g, training);
     CHECK(got.selected == want.selected);
     CHECK(got.indicator.values == want.indicator().values);
@@ -87,14 +100,16 @@ TEST_CASE("perturbed in float selects as the stated arithmetic says") {
 }
 
 TEST_CASE_TEMPLATE("perturbed agrees with the golden tensors", T, float, double) {
-  for (const std::string name : {"", "_paper", "_wide", "_large", "_k1", "_pair", "_all_but_one", "_k_equals_n", "_k_exceeds_n",
-                                 "_one_instance", "_two_draws", "_one_draw", "_ties"}) {
+  for (const std::string name : {"", "_paper", "_wide", "_large", "_k1", "_pair", "_all_but_one", "_k_equals_n",
+                                 "_k_exceeds_n", "_one_instance", "_two_draws", "_one_draw", "_ties"}) {
     CAPTURE(name);
     const test::golden_case golden("topk_perturbed" + name);
     const auto scores = test::rounded<T>(golden.file().read<double>("scores").values);
     const auto noise = golden.get<T, 2>("noise");
     const auto g = test::matrix_of(golden.get<double, 2>("grad_output"));
-    from_table<T> op{.k = golden.option<std::int64_t>("k"), .samples = noise.rows(), .sigma = golden.option<double>("sigma"),
+    from_table<T> op{.k = golden.option<std::int64_t>("k"),
+                     .samples = noise.rows(),
+                     .sigma = golden.option<double>("sigma"),
                      .noise = {{noise.view()}}};
     for (const auto& [estimate, tensor] : {std::pair{jacobian::full, "grad.scores"},
                                            {jacobian::full_without_baseline, "grad_plain.scores"},
@@ -117,7 +132,9 @@ TEST_CASE_TEMPLATE("perturbed of a softmax agrees with the golden tensors", T, f
   const test::golden_case golden("topk_perturbed_softmax");
   const auto a = golden.file().read<double>("scores").values;
   const auto noise = golden.get<T, 2>("noise");
-  from_table<T> op{.k = golden.option<std::int64_t>("k"), .samples = noise.rows(), .sigma = golden.option<double>("sigma"),
+  from_table<T> op{.k = golden.option<std::int64_t>("k"),
+                   .samples = noise.rows(),
+                   .sigma = golden.option<double>("sigma"),
                    .noise = {{noise.view()}}};
   for (const auto& [estimate, tensor] : {std::pair{jacobian::full, "grad.logits"},
                                          {jacobian::full_without_baseline, "grad_plain.logits"},
@@ -135,7 +152,8 @@ TEST_CASE_TEMPLATE("perturbed of a softmax agrees with the golden tensors", T, f
 
 namespace {
 
-/// Mean of `repeats` estimates from `samples` draws each, its standard error, and the root of the mean square error of one.
+/// Mean of `repeats` estimates from `samples` draws each, its standard error, and the root of the mean square error of
+/// one.
 struct estimate {
   std::vector<double> mean, error;
   double noise = 0;
@@ -150,7 +168,8 @@ estimate repeated(topk::perturbed op, const std::vector<double>& scores, const r
     for (std::size_t i = 0; i < got.size(); ++i) e.mean[i] += got[i] / repeats, squares[i] += got[i] * got[i] / repeats;
     e.noise += std::pow(norm(minus(got, exact)) / norm(exact), 2) / repeats;
   }
-  for (std::size_t i = 0; i < scores.size(); ++i) e.error[i] = std::sqrt((squares[i] - e.mean[i] * e.mean[i]) / repeats);
+  for (std::size_t i = 0; i < scores.size(); ++i)
+    e.error[i] = std::sqrt((squares[i] - e.mean[i] * e.mean[i]) / repeats);
   e.noise = std::sqrt(e.noise);
   return e;
 }
@@ -162,9 +181,15 @@ bool within(double errors, const estimate& e, const std::vector<double>& exact) 
 
 }  // namespace
 
-TEST_CASE("perturbed: the full estimates have no bias against exact enumeration, the diagonal has; the baseline helps") {
-  for (const auto& [n, k, sigma] : {std::tuple{2, 1, 0.3}, {6, 2, 0.1}, {8, 3, 0.05}}) {
-    CAPTURE(n);
+TEST_CASE(
+    "perturbed: the full estimates have no bias against exact enumeration, the diagonal has; the baseline helps") {
+  struct setting {
+    std::int64_t n, k;
+    double sigma;
+  };
+  for (const setting& each : {setting{2, 1, 0.3}, {6, 2, 0.1}, {8, 3, 0.05}}) {
+    const auto [n, k, sigma] = each;
+    INFO("N = ", each.n);
     auto scores = attention(n, 21);
     const auto g = upstream(static_cast<std::size_t>(k), static_cast<std::size_t>(n), 22);
     const auto exact = test::central_differences(vector_view<double>(scores.data(), {n}), [&, k = k, sigma = sigma] {
@@ -212,7 +237,8 @@ TEST_CASE("perturbed: the mean of many draws is the golden law, and the estimate
   }
 }
 
-TEST_CASE_TEMPLATE("perturbed: rows of T sum to 1, K >= N is the identity without gradient, no noise is hard", T, float, double) {
+TEST_CASE_TEMPLATE("perturbed: rows of T sum to 1, K >= N is the identity without gradient, no noise is hard", T, float,
+                   double) {
   for (const std::int64_t n : {1, 2, 33, 300})
     for (const std::int64_t k : {std::int64_t{1}, n / 2 + 1, n, n + 3}) {
       const auto scores = test::rounded<T>(attention(n, 2));
@@ -236,7 +262,8 @@ TEST_CASE_TEMPLATE("perturbed: rows of T sum to 1, K >= N is the identity withou
       const auto hard = run_topk(topk::hard{k}, scores, upstream(rows, cols, 4));
       CHECK(run_topk(op, scores, upstream(rows, cols, 4), training).indicator.values == hard.indicator.values);
       op.sigma = 1;
-      CHECK(run_topk(op, scores, upstream(rows, cols, 4), {.random = training.random}).indicator.values == hard.indicator.values);
+      CHECK(run_topk(op, scores, upstream(rows, cols, 4), {.random = training.random}).indicator.values ==
+            hard.indicator.values);
     }
 }
 
@@ -321,7 +348,8 @@ TEST_CASE_TEMPLATE("perturbed: NaN, infinities and equal scores", T, float, doub
   const auto z = drawn(training.random, 50, 40);
   for (std::size_t s = 0; s < 50; ++s)
     CHECK(got.selected[s] == reference::top_k({z.values.begin() + static_cast<std::ptrdiff_t>(s) * 40,
-                                               z.values.begin() + static_cast<std::ptrdiff_t>(s + 1) * 40}, 4));
+                                               z.values.begin() + static_cast<std::ptrdiff_t>(s + 1) * 40},
+                                              4));
   scores[7] = infinity;
   scores[30] = nan;
   scores[31] = -nan;
@@ -354,6 +382,7 @@ TEST_CASE("perturbed refuses what it is not defined for") {
   refuse({.k = 3, .sigma = nan}, 5, name("sigma is nan") + sigma);
   refuse({.k = 3, .sigma = infinity}, 5, name("sigma is inf") + sigma);
   refuse({.k = 3, .sigma = 1e-60}, 5, std::string("milkit::ops::perturbed_topk: sigma is 0") + sigma);
-  refuse({.k = 3, .samples = 1}, 5, name("samples is 1, expected at least 2: the baseline of a draw is the mean of the others"));
+  refuse({.k = 3, .samples = 1}, 5,
+         name("samples is 1, expected at least 2: the baseline of a draw is the mean of the others"));
   refuse({.k = 3, .samples = 0, .jacobian = jacobian::diagonal}, 5, name("samples is 0, expected at least 1"));
 }

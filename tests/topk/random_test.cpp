@@ -18,8 +18,8 @@ reference::indices draw(std::int64_t n, std::int64_t k, random_stream stream, bo
   const auto selected = op.select(backend, test::vector_of(scores), {training, stream});
   CHECK(selected.single);
   std::vector<float> dscores(scores.size(), 7);
-  op.select_backward(backend, test::vector_of(scores), selected, vector_view<const float>(), vector_view<float>(dscores.data(), {n}),
-                     pass{});
+  op.select_backward(backend, test::vector_of(scores), selected, vector_view<const float>(),
+                     vector_view<float>(dscores.data(), {n}), pass{});
   CHECK(dscores == scores);
   reference::indices columns;
   for (std::int64_t row = 0; row < selected.rows(); ++row) {
@@ -51,5 +51,6 @@ TEST_CASE("random: ascending instances at any size, the same for one stream, in 
       if (n > 100 && k < n) CHECK(got != draw(n, k, random_stream(1, 2, 4)));
     }
   CHECK_THROWS_WITH_AS(draw(5, 0, {}), "milkit::topk::random: k is 0, expected at least 1", value_error);
-  CHECK_THROWS_WITH_AS(draw(0, 1, {}), "milkit::topk::random: the bag has no instances, expected at least 1", value_error);
+  CHECK_THROWS_WITH_AS(draw(0, 1, {}), "milkit::topk::random: the bag has no instances, expected at least 1",
+                       value_error);
 }

@@ -19,7 +19,8 @@ TEST_CASE_TEMPLATE("straight-through selects as hard does and passes the gradien
       CHECK(got.indicator.values == hard.indicator.values);
       const auto selected = reference::top_k(test::elements(scores), static_cast<std::size_t>(k));
       std::vector<double> want(scores.size(), 0.0);
-      for (std::size_t row = 0; row < rows && k < n; ++row) want[static_cast<std::size_t>(selected[row])] = g(row, static_cast<std::size_t>(selected[row]));
+      for (std::size_t row = 0; row < rows && k < n; ++row)
+        want[static_cast<std::size_t>(selected[row])] = g(row, static_cast<std::size_t>(selected[row]));
       CHECK(relative_error(got.dscores, want) <= test::tolerance_of<T>(0, 1e-7));
     }
 }
@@ -31,7 +32,8 @@ TEST_CASE("straight-through is the gradient of 1 + a - stop(a) as the weight of 
   cpu backend{.threads = 1};
   const topk::straight_through op{k};
   auto selected = op.select(backend, scores.view(), pass{.training = true});
-  const auto dweights = topk::zoom_backward(backend, selected, ops::children<>{2}, h.view(), dout.view(), matrix_view<double>());
+  const auto dweights =
+      topk::zoom_backward(backend, selected, ops::children<>{2}, h.view(), dout.view(), matrix_view<double>());
   tensor<double, 1> dscores(shape<1>{n});
   op.select_backward(backend, scores.view(), selected, dweights, dscores.view(), pass{.training = true});
   const auto differences = test::central_differences(selected.weights, [&] {

@@ -24,7 +24,8 @@ struct sparse {
   explicit sparse(const reference::matrix& t, bool full = false) : instances(static_cast<std::int64_t>(t.cols)) {
     for (std::size_t k = 0; k < t.rows; ++k) {
       for (std::size_t n = 0; n < t.cols; ++n)
-        if (full || t(k, n) != 0) columns.push_back(static_cast<std::int32_t>(n)), weights.push_back(static_cast<T>(t(k, n)));
+        if (full || t(k, n) != 0)
+          columns.push_back(static_cast<std::int32_t>(n)), weights.push_back(static_cast<T>(t(k, n)));
       offsets.push_back(static_cast<std::int64_t>(columns.size()));
     }
   }
@@ -96,7 +97,8 @@ struct zoomed {
   std::vector<T> dweights, mass;
 };
 template <class T, class Children>
-zoomed<T> run_zoom(sparse<T>& t, const Children& index, const tensor<T, 2>& h, const tensor<T, 2>& dout, int threads = 2) {
+zoomed<T> run_zoom(sparse<T>& t, const Children& index, const tensor<T, 2>& h, const tensor<T, 2>& dout,
+                   int threads = 2) {
   cpu backend{.threads = threads};
   const auto selected = t.view();
   zoomed<T> got{tensor<T, 2>(dout.shape()), tensor<T, 2>(h.shape()), std::vector<T>(t.weights.size()),
@@ -132,7 +134,8 @@ TEST_CASE_TEMPLATE("zoom agrees with the oracle, dense and ragged", T, float, do
   for (const std::int64_t d : {1, 31, 300, 1030})
     for (const auto& [k, n] : {std::pair<std::size_t, std::size_t>{1, 1}, {3, 9}, {12, 62}, {33, 100}}) {
       const auto t = random_selection(k, n, 0.2, 5);
-      for (const std::int64_t width : {1, 4, 16}) check<T>(t, children<>{width}, static_cast<std::int64_t>(n) * width + 3, d);
+      for (const std::int64_t width : {1, 4, 16})
+        check<T>(t, children<>{width}, static_cast<std::int64_t>(n) * width + 3, d);
       for (const bool shuffled : {false, true}) {
         const ragged index(static_cast<std::int64_t>(n), 5, shuffled);
         check<T>(t, index.index(), index.count(), d);
@@ -150,7 +153,8 @@ TEST_CASE_TEMPLATE("zoom agrees with the golden tensors", T, float, double) {
     if (golden.has("child_offsets")) {
       offsets = golden.file().read<std::int64_t>("child_offsets").values;
       rows = golden.file().read<std::int64_t>("child_index").values;
-      for (std::size_t n = 0; n + 1 < offsets.size(); ++n) index.width = (std::max)(index.width, offsets[n + 1] - offsets[n]);
+      for (std::size_t n = 0; n + 1 < offsets.size(); ++n)
+        index.width = (std::max)(index.width, offsets[n + 1] - offsets[n]);
       index.offsets = test::vector_of(offsets);
       index.rows = test::vector_of(rows);
     } else {
@@ -181,7 +185,8 @@ TEST_CASE_TEMPLATE("zoom of a hard selection agrees with the golden tensors", T,
     if (has_index) {
       offsets = golden.file().read<std::int64_t>("child_offsets").values;
       rows = golden.file().read<std::int64_t>("child_index").values;
-      for (std::size_t n = 0; n + 1 < offsets.size(); ++n) index.width = (std::max)(index.width, offsets[n + 1] - offsets[n]);
+      for (std::size_t n = 0; n + 1 < offsets.size(); ++n)
+        index.width = (std::max)(index.width, offsets[n + 1] - offsets[n]);
       index.offsets = test::vector_of(offsets);
       index.rows = test::vector_of(rows);
     } else {
@@ -191,7 +196,8 @@ TEST_CASE_TEMPLATE("zoom of a hard selection agrees with the golden tensors", T,
     std::vector<T> scores(static_cast<std::size_t>(n), T(0));
     for (const std::int64_t each : chosen) scores[static_cast<std::size_t>(each)] = T(1);
     cpu backend{.threads = 2};
-    const auto selected = topk::hard{static_cast<std::int64_t>(chosen.size())}.select(backend, test::vector_of(scores), pass{});
+    const auto selected =
+        topk::hard{static_cast<std::int64_t>(chosen.size())}.select(backend, test::vector_of(scores), pass{});
     const auto list = topk::children_of(backend, selected, index);
     const std::int64_t count = list.offsets(selected.rows());
     CHECK(golden.equal("rows", list.rows.rows(0, count)));
@@ -217,7 +223,8 @@ TEST_CASE_TEMPLATE("zoom of a hard selection agrees with the golden tensors", T,
 TEST_CASE_TEMPLATE("perturbed top-K and zoom together agree with the golden tensors", T, float, double) {
   const test::golden_case golden("topk_zoom_perturbed");
   const auto scores = test::rounded<T>(golden.file().read<double>("scores").values);
-  const auto noise = golden.get<T, 2>("noise"), h = golden.get<T, 2>("children"), dout = golden.get<T, 2>("grad_output");
+  const auto noise = golden.get<T, 2>("noise"), h = golden.get<T, 2>("children"),
+             dout = golden.get<T, 2>("grad_output");
   topk::basic_perturbed<topk::noise_of_table<T>> op{.k = golden.option<std::int64_t>("k"),
                                                     .samples = noise.rows(),
                                                     .sigma = golden.option<double>("sigma"),
@@ -240,10 +247,12 @@ TEST_CASE_TEMPLATE("perturbed top-K and zoom together agree with the golden tens
   }
 }
 
-TEST_CASE_TEMPLATE("two zooms in a row agree with the golden tensors, and compute only the inner rows in use", T, float, double) {
+TEST_CASE_TEMPLATE("two zooms in a row agree with the golden tensors, and compute only the inner rows in use", T, float,
+                   double) {
   const test::golden_case golden("topk_zoom_composed");
   const double bound = test::tolerance_of<T>(1e-10, 1e-5);
-  const auto t1 = test::matrix_of(golden.get<double, 2>("indicator1")), t2 = test::matrix_of(golden.get<double, 2>("indicator2"));
+  const auto t1 = test::matrix_of(golden.get<double, 2>("indicator1")),
+             t2 = test::matrix_of(golden.get<double, 2>("indicator2"));
   const children<> index1{golden.option<std::int64_t>("ratio12")}, index2{golden.option<std::int64_t>("ratio23")};
   const auto h = golden.get<T, 2>("children"), dout = golden.get<T, 2>("grad_output");
   const auto inner = golden.get<double, 2>("inner");
@@ -253,16 +262,20 @@ TEST_CASE_TEMPLATE("two zooms in a row agree with the golden tensors, and comput
     const auto kept = topk::zoom_twice(backend, s1.view(), index1, s2.view(), index2, h.view());
     CHECK(golden.error("output", kept.rows) <= bound);
     std::vector<T> d1(s1.weights.size()), d2(s2.weights.size());
-    const auto vector = [](std::vector<T>& v) { return vector_view<T>(v.data(), {static_cast<std::int64_t>(v.size())}); };
+    const auto vector = [](std::vector<T>& v) {
+      return vector_view<T>(v.data(), {static_cast<std::int64_t>(v.size())});
+    };
     tensor<T, 2> dh(h.shape());
-    topk::zoom_twice_backward(backend, s1.view(), index1, s2.view(), index2, h.view(), kept, dout.view(), vector(d1), vector(d2), dh.view());
+    topk::zoom_twice_backward(backend, s1.view(), index1, s2.view(), index2, h.view(), kept, dout.view(), vector(d1),
+                              vector(d2), dh.view());
     CHECK(golden.error("grad.children", dh) <= bound);
     if (full) {
       CHECK(golden.error("grad.indicator1", d1) <= bound);
       CHECK(golden.error("grad.indicator2", d2) <= bound);
       CHECK(golden.error("inner", kept.inner) <= bound);
     } else {
-      const auto g1 = test::matrix_of(golden.get<double, 2>("grad.indicator1")), g2 = test::matrix_of(golden.get<double, 2>("grad.indicator2"));
+      const auto g1 = test::matrix_of(golden.get<double, 2>("grad.indicator1")),
+                 g2 = test::matrix_of(golden.get<double, 2>("grad.indicator2"));
       CHECK(relative_error(d1, test::at_nonzeros(s1.view(), g1)) <= bound);
       CHECK(relative_error(d2, test::at_nonzeros(s2.view(), g2)) <= bound);
     }
@@ -279,8 +292,10 @@ TEST_CASE_TEMPLATE("two zooms in a row agree with the golden tensors, and comput
     for (std::int64_t q = 0; q < own.rows(); ++q) {
       const std::int64_t block = q / index2.width;
       CHECK((used[static_cast<std::size_t>(block)] != 0) == (block == 1 || block == 4));
-      if (block == 1 || block == 4) CHECK(relative_error(own.view().rows(q, 1), inner.view().rows(q, 1)) <= test::tolerance_of<T>(1e-9, 1e-4));
-      else for (const double each : test::elements(own.view().rows(q, 1))) CHECK(each == 99);
+      if (block == 1 || block == 4)
+        CHECK(relative_error(own.view().rows(q, 1), inner.view().rows(q, 1)) <= test::tolerance_of<T>(1e-9, 1e-4));
+      else
+        for (const double each : test::elements(own.view().rows(q, 1))) CHECK(each == 99);
     }
   }
 }
@@ -292,7 +307,9 @@ TEST_CASE("zoom: central differences, in the weights and through the rows, of on
   sparse<double> s1(t1), s2(t2);
   auto h1 = test::normals<double>(shape<2>{c1.count(), 5}, 1), h2 = test::normals<double>(shape<2>{c2.count(), 5}, 2);
   const auto d1 = test::normals<double>(shape<2>{9, 5}, 3), d2 = test::normals<double>(shape<2>{4, 5}, 4);
-  const auto vector = [](std::vector<double>& v) { return vector_view<double>(v.data(), {static_cast<std::int64_t>(v.size())}); };
+  const auto vector = [](std::vector<double>& v) {
+    return vector_view<double>(v.data(), {static_cast<std::int64_t>(v.size())});
+  };
   const auto got = run_zoom(s1, c1.index(), h1, d1);
   const auto loss = [&] { return test::inner(run_zoom(s1, c1.index(), h1, d1).out, d1); };
   CHECK(relative_error(got.dweights, test::central_differences(vector(s1.weights), loss)) <= 1e-8);
@@ -304,7 +321,8 @@ TEST_CASE("zoom: central differences, in the weights and through the rows, of on
   const auto kept = topk::zoom_twice(backend, s1.view(), c1.index(), s2.view(), c2.index(), h2.view());
   std::vector<double> dw1(s1.weights.size()), dw2(s2.weights.size());
   tensor<double, 2> dh2(h2.shape());
-  topk::zoom_twice_backward(backend, s1.view(), c1.index(), s2.view(), c2.index(), h2.view(), kept, d2.view(), vector(dw1), vector(dw2), dh2.view());
+  topk::zoom_twice_backward(backend, s1.view(), c1.index(), s2.view(), c2.index(), h2.view(), kept, d2.view(),
+                            vector(dw1), vector(dw2), dh2.view());
   CHECK(relative_error(dw1, test::central_differences(vector(s1.weights), twice)) <= 1e-8);
   CHECK(relative_error(dw2, test::central_differences(vector(s2.weights), twice)) <= 1e-8);
   CHECK(relative_error(dh2, test::central_differences(h2.view(), twice)) <= 1e-8);
@@ -332,9 +350,11 @@ TEST_CASE("zoom: a permutation of the children within each block permutes the ro
   for (std::int64_t i = 0; i < 80; ++i) rows.push_back(i / 4 * 4 + (i + 3) % 4 * 3 % 4);
   std::vector<std::int64_t> block(rows.begin(), rows.begin() + 4);
   sparse<double> s(t);
-  const auto plain = run_zoom(s, children<>{4}, h, dout), moved = run_zoom(s, children<>{4, {}, test::vector_of(rows)}, h, dout);
+  const auto plain = run_zoom(s, children<>{4}, h, dout),
+             moved = run_zoom(s, children<>{4, {}, test::vector_of(rows)}, h, dout);
   for (std::int64_t q = 0; q < 20; ++q)
-    CHECK(test::same_bits(moved.out.view().rows(q, 1), plain.out.view().rows(q / 4 * 4 + block[static_cast<std::size_t>(q % 4)], 1)));
+    CHECK(test::same_bits(moved.out.view().rows(q, 1),
+                          plain.out.view().rows(q / 4 * 4 + block[static_cast<std::size_t>(q % 4)], 1)));
 }
 
 TEST_CASE("zoom refuses what does not fit") {
@@ -344,14 +364,17 @@ TEST_CASE("zoom refuses what does not fit") {
   const auto refuse = [&](const children<>& index, const char* text) {
     CHECK_THROWS_WITH(ops::zoom(backend, s.view(), index, h.view(), out.view()), text);
   };
-  const std::vector<std::int64_t> many{0, 1, 4, 5}, back{0, 2, 1, 3}, beyond{0, 2, 4, 6}, short_one{0, 2, 4}, outside{0, 1, 5}, below{0, -1, 2}, good{0, 1, 2, 3};
+  const std::vector<std::int64_t> many{0, 1, 4, 5}, back{0, 2, 1, 3}, beyond{0, 2, 4, 6}, short_one{0, 2, 4},
+      outside{0, 1, 5}, below{0, -1, 2}, good{0, 1, 2, 3};
   refuse({2}, "milkit::ops::zoom: 3 parents with 2 children each have 6 rows, but there are 5");
   refuse({2, test::vector_of(many)}, "milkit::ops::zoom: parent 1 has 3 children, expected 0 to 2");
   refuse({2, test::vector_of(back)}, "milkit::ops::zoom: parent 1 has -1 children, expected 0 to 2");
   refuse({2, test::vector_of(beyond)}, "milkit::ops::zoom: the children's offsets end at 6, expected at most 5");
   refuse({2, test::vector_of(short_one)}, "milkit::ops::zoom: extent of the children's offsets is 3, expected 4");
-  refuse({2, test::vector_of(good), test::vector_of(outside)}, "milkit::ops::zoom: the children's rows[2] is 5, expected 0 to 4");
-  refuse({2, test::vector_of(good), test::vector_of(below)}, "milkit::ops::zoom: the children's rows[1] is -1, expected 0 to 4");
+  refuse({2, test::vector_of(good), test::vector_of(outside)},
+         "milkit::ops::zoom: the children's rows[2] is 5, expected 0 to 4");
+  refuse({2, test::vector_of(good), test::vector_of(below)},
+         "milkit::ops::zoom: the children's rows[1] is -1, expected 0 to 4");
   refuse({1}, "milkit::ops::zoom: the zoomed rows is [4, 2], expected [2, 2]");
   refuse({0}, "milkit::ops::zoom: the width of the children is 0, expected at least 1");
   CHECK_THROWS_AS(topk::children_of(backend, s.view(), children<>{1}), value_error);

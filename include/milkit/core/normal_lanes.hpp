@@ -12,13 +12,13 @@
 
 namespace milkit {
 
-/// The words of `blocks` Philox blocks of a stream, those of the instances first, first + 1, ... in one draw. `words` holds
-/// 4 blocks of them, rounded up to a multiple of 32: the rest may be overwritten.
+/// The words of `blocks` Philox blocks of a stream, those of the instances first, first + 1, ... in one draw. `words`
+/// holds 4 blocks of them, rounded up to a multiple of 32: the rest may be overwritten.
 inline void philox_words(const random_stream& stream, std::int64_t first, std::int64_t draw, std::int64_t blocks,
                          std::uint32_t* words);
 
-/// Z = `normal_fixed` of each word; `count` is a multiple of 64. In three passes, of which only the middle one, the look-up,
-/// is not on vectors: gathers are slower than loads one by one on half of the processors.
+/// Z = `normal_fixed` of each word; `count` is a multiple of 64. In three passes, of which only the middle one, the
+/// look-up, is not on vectors: gathers are slower than loads one by one on half of the processors.
 inline void normals_of(const normal_table& table, const std::uint32_t* words, std::int64_t count, std::int32_t* z) {
   constexpr int lanes = 64;
   for (std::int64_t first = 0; first < count; first += lanes, words += lanes, z += lanes) {
@@ -32,7 +32,7 @@ inline void normals_of(const normal_table& table, const std::uint32_t* words, st
       y[i] = normal_place(bits);
     }
     for (int i = 0; i < lanes; ++i) std::memcpy(&segment[i], &table.segment[index[i]], sizeof segment[i]);
-    for (int i = 0; i < lanes; ++i) z[i] = normal_at(__builtin_bit_cast(normal_segment, segment[i]), y[i], words[i]);
+    for (int i = 0; i < lanes; ++i) z[i] = normal_at(segment[i], y[i], words[i]);
   }
 }
 
@@ -41,8 +41,8 @@ inline void normals_of(const normal_table& table, const std::uint32_t* words, st
 namespace detail {
 
 /// Eight blocks: four to a register, a word in each 64-bit half-lane, so that a product needs no shuffling.
-inline void eight_philox_blocks(__m256i draw, __m256i draw_high, __m256i instance, std::uint32_t key0, std::uint32_t key1,
-                                std::uint32_t* words) {
+inline void eight_philox_blocks(__m256i draw, __m256i draw_high, __m256i instance, std::uint32_t key0,
+                                std::uint32_t key1, std::uint32_t* words) {
   const __m256i factor0 = _mm256_set1_epi64x(0xD2511F53), factor1 = _mm256_set1_epi64x(0xCD9E8D57);
   __m256i c[2][4];
   for (int i = 0; i < 2; ++i) {
@@ -73,7 +73,8 @@ inline void philox_words(const random_stream& stream, std::int64_t first, std::i
                          std::uint32_t* words) {
   const __m256i low = _mm256_set1_epi64x(draw), high = _mm256_set1_epi64x(draw >> 32);
   for (std::int64_t i = 0; i < blocks; i += 8)
-    detail::eight_philox_blocks(low, high, _mm256_add_epi64(_mm256_set1_epi64x(first + i), _mm256_set_epi64x(3, 2, 1, 0)),
+    detail::eight_philox_blocks(low, high,
+                                _mm256_add_epi64(_mm256_set1_epi64x(first + i), _mm256_set_epi64x(3, 2, 1, 0)),
                                 stream.key0(), stream.key1(), words + 4 * i);
 }
 

@@ -5,13 +5,13 @@
 namespace milkit::ops {
 
 /// K rows selected from N instances: the sparse matrix T [K, N] of weights, row by row. Row k holds the elements
-/// offsets[k] .. offsets[k + 1] - 1 of `columns` (instances, ascending) and `weights` (positive, sum 1). The vectors are as
-/// long as T may at most have non-zeros; what lies behind offsets[K] means nothing. A gradient with respect to T has
-/// the layout of `weights`.
+/// offsets[k] .. offsets[k + 1] - 1 of `columns` (instances, ascending) and `weights` (positive, sum 1). The vectors
+/// are as long as T may at most have non-zeros; what lies behind offsets[K] means nothing. A gradient with respect to T
+/// has the layout of `weights`.
 template <class T, class Space = host_space>
 struct selection {
-  std::int64_t instances = 0;  ///< N
-  bool single = false;         ///< every row selects one instance, with weight 1
+  std::int64_t instances = 0;                     ///< N
+  bool single = false;                            ///< every row selects one instance, with weight 1
   vector_view<std::int64_t, Space> offsets = {};  ///< [K + 1]
   vector_view<std::int32_t, Space> columns = {};
   vector_view<T, Space> weights = {};

@@ -10,8 +10,8 @@
 
 namespace milkit::ops {
 
-/// Standard normal noise, made again wherever it is asked for: instance n of draw s gets word n % 4 of the stream's Philox
-/// block (instance n / 4, draw s), made normal by `normal_fixed`. CPU and card get the same bits.
+/// Standard normal noise, made again wherever it is asked for: instance n of draw s gets word n % 4 of the stream's
+/// Philox block (instance n / 4, draw s), made normal by `normal_fixed`. CPU and card get the same bits.
 struct drawn_noise {
   random_stream stream = {};
 
@@ -35,17 +35,19 @@ struct given_noise {
   }
 };
 
-/// How the gradient of a perturbed top-K is estimated from its draws (zoommil.md 2.5): the full Jacobian with the mean of
-/// the other draws as a baseline, the same without baseline, or the Jacobian's diagonal alone, as the public code does.
+/// How the gradient of a perturbed top-K is estimated from its draws (zoommil.md 2.5): the full Jacobian with the mean
+/// of the other draws as a baseline, the same without baseline, or the Jacobian's diagonal alone, as the public code
+/// does.
 enum class topk_jacobian { full, full_without_baseline, diagonal };
 
 namespace detail {
 
 template <class Backend>
 struct topk_impl {
-  static_assert(dependent_false<Backend>,
-                "milkit::ops::topk: no implementation for this backend here; include <milkit/ops/topk_cpu.hpp> for cpu or "
-                "<milkit/ops/topk_cuda.cuh> for cuda");
+  static_assert(
+      dependent_false<Backend>,
+      "milkit::ops::topk: no implementation for this backend here; include <milkit/ops/topk_cpu.hpp> for cpu or "
+      "<milkit/ops/topk_cuda.cuh> for cuda");
 };
 /// Which step `topk_impl::run` is to do.
 struct topk_quotients_step {};
@@ -61,13 +63,16 @@ using topk_key = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
 template <class T>
 MILKIT_HD topk_key<T> key_of(T value) {
   using key = topk_key<T>;
-  constexpr auto most = static_cast<key>((std::uint64_t{1} << (8 * sizeof(T) - 1)) - 1);
-  const key bits = __builtin_bit_cast(key, value + T(0));  // -0 becomes 0
-  return value != value ? most : bits ^ (bits >> (8 * sizeof(T) - 1) & most);
+  constexpr int bits = 8 * static_cast<int>(sizeof(T)), mantissa = sizeof(T) == 4 ? 23 : 52;
+  constexpr auto most = static_cast<key>((std::uint64_t{1} << (bits - 1)) - 1);
+  constexpr auto infinity = static_cast<key>(most >> mantissa << mantissa);
+  const key own = __builtin_bit_cast(key, value + T(0));  // -0 becomes 0
+  const key ordered = own ^ ((own >> (bits - 1)) & most);
+  return (own & most) > infinity ? most : ordered;  // of integers, so that loops of it become vectors
 }
 
-/// What is ranked: `four` gives the keys of the instances 4 block .. 4 block + 3 in a draw; those beyond the last instance
-/// mean nothing.
+/// What is ranked: `four` gives the keys of the instances 4 block .. 4 block + 3 in a draw; those beyond the last
+/// instance mean nothing.
 template <class T, class Noise, class Space>
 struct perturbed_keys {
   using key = topk_key<T>;
@@ -122,9 +127,9 @@ inline void expect_sigma(std::string_view op, double sigma) {
 /// (zoommil.md 2.4, divided by sigma). Shapes: scores [N], elements may lie apart; draws [S, K] of int32, 1 <= K <= N.
 /// Ties go to the lower index; NaN ranks above +infinity. The perturbed score is computed in the scores' type T: the
 /// quotient by T(sigma), the noise and their sum are each rounded once, and no product stands before a sum, so that
-/// no compiler can fuse them: CPU and card select the same instances. Cost: S N numbers of noise, on cpu one pass over the
-/// scores a draw and O(K log K) beside it, parallel over draws. Errors: shape_error; value_error for N = 0, K outside
-/// 1..N, sigma not positive. Scores whose quotient by sigma overflows T tie at infinity.
+/// no compiler can fuse them: CPU and card select the same instances. Cost: S N numbers of noise, on cpu one pass over
+/// the scores a draw and O(K log K) beside it, parallel over draws. Errors: shape_error; value_error for N = 0, K
+/// outside 1..N, sigma not positive. Scores whose quotient by sigma overflows T tie at infinity.
 template <backend Backend, class Noise, class Scores, class Draws>
 requires resident_on<Scores, Backend> && resident_on<Draws, Backend>
 void perturbed_topk(Backend& backend, const Noise& noise, Scores scores, double sigma, Draws draws) {
@@ -136,7 +141,8 @@ void perturbed_topk(Backend& backend, const Noise& noise, Scores scores, double 
   const auto quotients = backend.workspace.template allocate<T>(scores.extent(0));
   execute<detail::topk_impl>(backend, detail::topk_quotients_step{}, vector_view<const T, Space>(scores),
                              static_cast<T>(sigma), quotients);
-  execute<detail::topk_impl>(backend, detail::topk_draw_step{}, detail::perturbed_keys<T, Noise, Space>{noise, quotients},
+  execute<detail::topk_impl>(backend, detail::topk_draw_step{},
+                             detail::perturbed_keys<T, Noise, Space>{noise, quotients},
                              matrix_view<std::int32_t, Space>(draws));
 }
 
@@ -153,8 +159,8 @@ void hard_topk(Backend& backend, Scores scores, Selected selected) {
                              matrix_view<std::int32_t, Space>(selected.data(), {1, selected.extent(0)}));
 }
 
-/// K of N instances, uniformly and without replacement, by ascending index: those with the largest of N random keys of 63
-/// bits, so that every subset has the same probability to within N^2 2^-64. selected [K] of int32. Errors: as above.
+/// K of N instances, uniformly and without replacement, by ascending index: those with the largest of N random keys of
+/// 63 bits, so that every subset has the same probability to within N^2 2^-64. selected [K] of int32. Errors: as above.
 template <backend Backend, class Selected>
 requires resident_on<Selected, Backend>
 void random_topk(Backend& backend, random_stream stream, std::int64_t instances, Selected selected) {
@@ -167,15 +173,16 @@ void random_topk(Backend& backend, random_stream stream, std::int64_t instances,
 /// The law of the draws as a sparse matrix T [K, N] in rows: T[k, n] = #{s : J_s[k] = n} / S, the count divided once.
 /// Shapes: draws [S, K]; offsets [K + 1]; columns (int32) and weights [at least K min(S, N)], of which the first
 /// offsets[K] are written; a row's columns ascend. The draws are rewritten: draws[s, k] becomes the place of J_s[k] in
-/// `columns`, which is what backward needs. Cost: O(K (S + width of a row / 64)) on cpu, K (S + width) on the card, the width
-/// being how far a row's instances lie apart. Errors: shape_error; value_error for more than 2^24 draws.
+/// `columns`, which is what backward needs. Cost: O(K (S + width of a row / 64)) on cpu, K (S + width) on the card, the
+/// width being how far a row's instances lie apart. Errors: shape_error; value_error for more than 2^24 draws.
 template <backend Backend, class Draws, class Offsets, class Columns, class Weights>
 requires resident_on<Draws, Backend> && resident_on<Offsets, Backend> && resident_on<Columns, Backend> &&
     resident_on<Weights, Backend>
 void count_draws(Backend& backend, std::int64_t instances, Draws draws, Offsets offsets, Columns columns,
                  Weights weights) {
   const std::int64_t most = draws.cols() * (draws.rows() < instances ? draws.rows() : instances);
-  expect_value(draws.rows() <= std::int64_t{1} << 24, "milkit::ops::count_draws", draws.rows(), " draws, expected at most 16777216");
+  expect_value(draws.rows() <= std::int64_t{1} << 24, "milkit::ops::count_draws", draws.rows(),
+               " draws, expected at most 16777216");
   expect_extent("milkit::ops::count_draws", "extent of offsets", offsets.extent(0), draws.cols() + 1);
   expect_extent("milkit::ops::count_draws", "extent of columns", columns.extent(0), most);
   expect_extent("milkit::ops::count_draws", "extent of weights", weights.extent(0), most);
@@ -193,8 +200,8 @@ void select_each(Backend& backend, bool identity, Offsets offsets, Columns colum
 /// full (the default) dscores[n] = 1/(S sigma) sum_s (c_s - mean of the other c) Z[s, n]; without baseline c_s alone;
 /// diagonal dscores[n] = 1/(S sigma) sum_s sum_k dL/dT[k, n] 1(J_s[k] = n) Z[s, n] (zoommil.md 2.5). The first two
 /// are unbiased. Shapes: draws [S, K] and columns as `count_draws` left them, dweights as columns, dscores [N]. The
-/// noise is made again. Sums in double. Cost: S N numbers of noise, the diagonal S K. Errors: value_error for S < 2 with
-/// a baseline.
+/// noise is made again. Sums in double. Cost: S N numbers of noise, the diagonal S K. Errors: value_error for S < 2
+/// with a baseline.
 template <backend Backend, class Noise, class Draws, class Columns, class Dweights, class Dscores>
 requires resident_on<Draws, Backend> && resident_on<Columns, Backend> && resident_on<Dweights, Backend> &&
     resident_on<Dscores, Backend>
@@ -203,12 +210,12 @@ void perturbed_topk_backward(Backend& backend, const Noise& noise, topk_jacobian
   using T = typename Dscores::value_type;
   using Space = typename Backend::space;
   detail::expect_sigma("milkit::ops::perturbed_topk_backward", static_cast<double>(static_cast<T>(sigma)));
-  expect_value(jacobian != topk_jacobian::full || draws.rows() >= 2, "milkit::ops::perturbed_topk_backward", draws.rows(),
-               " draw, expected at least 2 for a baseline");
+  expect_value(jacobian != topk_jacobian::full || draws.rows() >= 2, "milkit::ops::perturbed_topk_backward",
+               draws.rows(), " draw, expected at least 2 for a baseline");
   execute<detail::topk_impl>(backend, detail::topk_backward_step{}, noise, jacobian,
-                             matrix_view<const std::int32_t, Space>(draws), vector_view<const std::int32_t, Space>(columns),
-                             vector_view<const T, Space>(dweights), static_cast<double>(static_cast<T>(sigma)),
-                             vector_view<T, Space>(dscores));
+                             matrix_view<const std::int32_t, Space>(draws),
+                             vector_view<const std::int32_t, Space>(columns), vector_view<const T, Space>(dweights),
+                             static_cast<double>(static_cast<T>(sigma)), vector_view<T, Space>(dscores));
 }
 
 /// dscores[columns[k]] = dweights[k], 0 for all others: the straight-through gradient of a hard selection.

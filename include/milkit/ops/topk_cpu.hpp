@@ -24,8 +24,8 @@ inline void drawn_block(const drawn_noise& noise, const normal_table& table, std
 
 /// The keys of the instances first .. first + count - 1; up to `topk_block` may be written.
 template <class Source>
-void fill_keys(const Source& source, const normal_table& table, std::int64_t draw, std::int64_t first, std::int64_t count,
-               typename Source::key* keys) {
+void fill_keys(const Source& source, const normal_table& table, std::int64_t draw, std::int64_t first,
+               std::int64_t count, typename Source::key* keys) {
   for (std::int64_t i = 0; i < count; i += 4) {
     typename Source::key four[4] = {};
     source.four(table, draw, (first + i) / 4, four);
@@ -59,8 +59,8 @@ inline void add_noise(const drawn_noise& noise, const normal_table& table, std::
   for (std::int64_t i = 0; i < count; ++i) sums[i] += factor * normal_unit * static_cast<double>(z[i]);
 }
 
-/// Keeps the largest keys of a stream, in its order; a tie goes to the earlier one. Instances that cannot be among the K
-/// largest are turned away by a threshold. The draws of one perturbed top-K resemble each other, so that each begins
+/// Keeps the largest keys of a stream, in its order; a tie goes to the earlier one. Instances that cannot be among the
+/// K largest are turned away by a threshold. The draws of one perturbed top-K resemble each other, so that each begins
 /// with a threshold a little below where the K-th key of an earlier one was; if too few pass, it begins again without.
 template <class Key>
 class top_candidates {
@@ -113,16 +113,24 @@ class top_candidates {
   }
 
   void append(const Key (&keys)[topk_block], int count, std::int32_t first) {
+    Key* const to = keys_;  // copies that no store below can change, as far as the compiler knows
+    std::int32_t* const to_instances = instances_;
+    const Key threshold = threshold_;
+    std::int64_t filled = count_;
     for (int at = 0; at < count; at += lanes) {
-      Key passing = 0;  // of the key's width, so that this is one comparison of vectors
-      for (int i = 0; i < lanes; ++i) passing |= static_cast<Key>(keys[at + i] > threshold_ ? -1 : 0);
+      Key passing = 0;  // of the key's width, so that this is a comparison of vectors
+#if defined(_OPENMP) && !defined(__clang__)
+#pragma omp simd reduction(| : passing)  // g++ unrolls it to one comparison after the other otherwise
+#endif
+      for (int i = 0; i < lanes; ++i) passing |= static_cast<Key>(keys[at + i] > threshold ? -1 : 0);
       if (!passing) continue;
       for (int i = at; i < at + lanes; ++i) {
-        keys_[count_] = keys[i];
-        instances_[count_] = first + i;
-        count_ += keys[i] > threshold_ ? 1 : 0;
+        to[filled] = keys[i];
+        to_instances[filled] = first + i;
+        filled += keys[i] > threshold ? 1 : 0;
       }
     }
+    count_ = filled;
   }
 
   std::int64_t count_above(Key level) const {
@@ -131,8 +139,8 @@ class top_candidates {
     return static_cast<std::int64_t>(count);
   }
 
-  /// Keeps the `many` largest, and from now on lets pass what is larger than the threshold between them and the others. Finds it
-  /// by bisection of the keys' range: 32 or 64 counts without a branch are faster than a partial sort.
+  /// Keeps the `many` largest, and from now on lets pass what is larger than the threshold between them and the others.
+  /// Finds it by bisection of the keys' range: 32 or 64 counts without a branch are faster than a partial sort.
   void shrink(std::int64_t many) {
     if (count_ <= many) return;
     using bits = std::make_unsigned_t<Key>;
@@ -174,7 +182,8 @@ struct topk_impl<cpu> {
     return 0;
   }
   template <class T>
-  static void run(cpu& backend, int, topk_quotients_step, vector_view<const T> scores, T sigma, vector_view<T> quotients) {
+  static void run(cpu& backend, int, topk_quotients_step, vector_view<const T> scores, T sigma,
+                  vector_view<T> quotients) {
     parallel_for(backend, scores.extent(0), 16384, [&](row_range rows) {
       for (std::int64_t n = rows.first; n < rows.first + rows.count; ++n) quotients(n) = scores(n) / sigma;
     });
@@ -191,13 +200,14 @@ struct topk_impl<cpu> {
   template <class Source>
   static auto scratch(cpu& backend, topk_draw_step, const Source& source, matrix_view<std::int32_t> draws) {
     using key = typename Source::key;
-    const std::int64_t threads = (std::min)(std::int64_t{backend.thread_count()}, chunk_count(draws.rows(), chunk_draws));
+    const std::int64_t threads =
+        (std::min)(std::int64_t{backend.thread_count()}, chunk_count(draws.rows(), chunk_draws));
     const shape<2> size{threads, top_candidates<key>::capacity(source.size(), draws.cols())};
     return candidate_memory<key>{backend.workspace.allocate<key>(size), backend.workspace.allocate<std::int32_t>(size)};
   }
   template <class Source>
-  static void run(cpu& backend, const candidate_memory<typename Source::key>& memory, topk_draw_step, const Source& source,
-                  matrix_view<std::int32_t> draws) {
+  static void run(cpu& backend, const candidate_memory<typename Source::key>& memory, topk_draw_step,
+                  const Source& source, matrix_view<std::int32_t> draws) {
     const normal_table& table = normal_quantiles();
     parallel_for(backend, draws.rows(), chunk_draws, [&](row_range rows, int thread) {
       top_candidates<typename Source::key> candidates(memory.keys.row(thread), memory.instances.row(thread),
@@ -215,7 +225,8 @@ struct topk_impl<cpu> {
   template <class... Args>
   static count_memory scratch(cpu& backend, topk_count_step, std::int64_t instances, matrix_view<std::int32_t> draws,
                               Args...) {
-    const std::int64_t threads = (std::min)(std::int64_t{backend.thread_count()}, chunk_count(draws.cols(), chunk_rows));
+    const std::int64_t threads =
+        (std::min)(std::int64_t{backend.thread_count()}, chunk_count(draws.cols(), chunk_rows));
     const shape<2> size{threads, chunk_count(instances, 64)};
     return {backend.workspace.allocate<std::uint64_t>(size), backend.workspace.allocate<std::int32_t>(size)};
   }
@@ -227,8 +238,8 @@ struct topk_impl<cpu> {
     const std::int64_t width = (std::min)(draws.rows(), instances);
     parallel_for(backend, draws.cols(), chunk_rows, [&](row_range rows, int thread) {
       for (std::int64_t k = rows.first; k < rows.first + rows.count; ++k)
-        offsets(k + 1) = count_row(memory.words.row(thread), memory.before.row(thread), draws, k, columns.row(k * width),
-                                   weights.row(k * width));
+        offsets(k + 1) = count_row(memory.words.row(thread), memory.before.row(thread), draws, k,
+                                   columns.row(k * width), weights.row(k * width));
     });
     offsets(0) = 0;
     for (std::int64_t k = 0; k < draws.cols(); ++k) {
@@ -266,9 +277,10 @@ struct topk_impl<cpu> {
     return backend.workspace.allocate<double>(draws.rows());
   }
   template <class Noise, class T>
-  static void run(cpu& backend, vector_view<double> factors, topk_backward_step, const Noise& noise, topk_jacobian jacobian,
-                  matrix_view<const std::int32_t> draws, vector_view<const std::int32_t> columns,
-                  vector_view<const T> dweights, double sigma, vector_view<T> dscores) {
+  static void run(cpu& backend, vector_view<double> factors, topk_backward_step, const Noise& noise,
+                  topk_jacobian jacobian, matrix_view<const std::int32_t> draws,
+                  vector_view<const std::int32_t> columns, vector_view<const T> dweights, double sigma,
+                  vector_view<T> dscores) {
     const normal_table& table = normal_quantiles();
     const bool diagonal = jacobian == topk_jacobian::diagonal;
     if (!diagonal) draw_factors(backend, jacobian, draws, dweights, factors);
@@ -296,11 +308,11 @@ struct topk_impl<cpu> {
  private:
   static constexpr std::int64_t chunk_rows = 8;  ///< of T; their draws lie side by side
 
-  /// One row of T; draws[s, k] becomes the place within the row. Returns the number of its non-zeros. The place of an instance
-  /// is the number of bits before its own in a set of bits, so that nothing need be sorted.
+  /// One row of T; draws[s, k] becomes the place within the row. Returns the number of its non-zeros. The place of an
+  /// instance is the number of bits before its own in a set of bits, so that nothing need be sorted.
   template <class T>
-  static std::int64_t count_row(std::uint64_t* words, std::int32_t* before, matrix_view<std::int32_t> draws, std::int64_t k,
-                                std::int32_t* columns, T* weights) {
+  static std::int64_t count_row(std::uint64_t* words, std::int32_t* before, matrix_view<std::int32_t> draws,
+                                std::int64_t k, std::int32_t* columns, T* weights) {
     std::int32_t low = draws(0, k), high = low;
     for (std::int64_t s = 1; s < draws.rows(); ++s) {
       low = (std::min)(low, draws(s, k));

@@ -356,14 +356,15 @@ struct topk_impl<cuda> {
     launch(backend, {draws.cols()}, topk_count_kernel<T>{draws, offsets, columns, weights});
   }
   template <class T>
-  static void run(cuda& backend, int, topk_identity_step, bool identity, device_vector<std::int64_t> offsets, device_vector<std::int32_t> columns,
-                  device_vector<T> weights) {
+  static void run(cuda& backend, int, topk_identity_step, bool identity, device_vector<std::int64_t> offsets,
+                  device_vector<std::int32_t> columns, device_vector<T> weights) {
     for_each_element(backend, offsets.extent(0), 1, topk_identity_element<T>{identity, offsets, columns, weights});
   }
 
   template <class Noise, class T>
-  static topk_backward_memory scratch(cuda& backend, topk_backward_step, const Noise&, topk_jacobian jacobian, device_matrix<const std::int32_t> draws,
-                                      device_vector<const std::int32_t>, device_vector<const T>, double, device_vector<T> dscores) {
+  static topk_backward_memory scratch(cuda& backend, topk_backward_step, const Noise&, topk_jacobian jacobian,
+                                      device_matrix<const std::int32_t> draws, device_vector<const std::int32_t>,
+                                      device_vector<const T>, double, device_vector<T> dscores) {
     if (jacobian == topk_jacobian::diagonal) return {};
     const std::int64_t threads = (dscores.extent(0) + 3) / 4, wanted = 32768 / threads;
     const std::int64_t slices = (std::max)(std::int64_t{1}, (std::min)({wanted, std::int64_t{16}, draws.rows()}));
@@ -372,8 +373,8 @@ struct topk_impl<cuda> {
   }
   template <class Noise, class T>
   static void run(cuda& backend, const topk_backward_memory& memory, topk_backward_step, const Noise& noise, topk_jacobian jacobian,
-                  device_matrix<const std::int32_t> draws, device_vector<const std::int32_t> columns, device_vector<const T> dweights, double sigma,
-                  device_vector<T> dscores) {
+                  device_matrix<const std::int32_t> draws, device_vector<const std::int32_t> columns,
+                  device_vector<const T> dweights, double sigma, device_vector<T> dscores) {
     const double scale = 1 / (static_cast<double>(draws.rows()) * sigma);
     const std::int64_t n = dscores.extent(0);
     if (jacobian == topk_jacobian::diagonal) {
@@ -388,8 +389,8 @@ struct topk_impl<cuda> {
   }
 
   template <class T>
-  static void run(cuda& backend, int, topk_straight_through_step, device_vector<const std::int32_t> columns, device_vector<const T> dweights,
-                  device_vector<T> dscores) {
+  static void run(cuda& backend, int, topk_straight_through_step, device_vector<const std::int32_t> columns,
+                  device_vector<const T> dweights, device_vector<T> dscores) {
     for_each_element(backend, dscores.extent(0), 1, topk_zero_element<T>{dscores});
     for_each_element(backend, columns.extent(0), 1, straight_through_element<T>{columns, dweights, dscores});
   }

@@ -5,8 +5,8 @@
 
 namespace milkit::ops {
 
-/// The rows of the next magnification that belong to each parent: parent n has offsets[n + 1] - offsets[n] children, the
-/// j-th of them row rows[offsets[n] + j]. Without `rows` they lie in that order; without `offsets` every parent has
+/// The rows of the next magnification that belong to each parent: parent n has offsets[n + 1] - offsets[n] children,
+/// the j-th of them row rows[offsets[n] + j]. Without `rows` they lie in that order; without `offsets` every parent has
 /// `width`, the dense r = 4^k blocks of the paper. `width` is the most children that a parent may have.
 template <class Space = host_space>
 struct children {
@@ -48,9 +48,10 @@ namespace detail {
 
 template <class Backend>
 struct zoom_impl {
-  static_assert(dependent_false<Backend>,
-                "milkit::ops::zoom: no implementation for this backend here; include <milkit/ops/zoom_cpu.hpp> for cpu or "
-                "<milkit/ops/zoom_cuda.cuh> for cuda");
+  static_assert(
+      dependent_false<Backend>,
+      "milkit::ops::zoom: no implementation for this backend here; include <milkit/ops/zoom_cpu.hpp> for cpu or "
+      "<milkit/ops/zoom_cuda.cuh> for cuda");
 };
 /// Which step `zoom_impl::run` is to do.
 struct zoom_rows_step {};
@@ -69,11 +70,12 @@ void expect_zoom(std::string_view op, const Selection& selected, const Children&
 
 }  // namespace detail
 
-/// out[k W + j] = sum_n T[k, n] h[child j of n], W = index.width (zoommil.md 2.6, eq. 6): for the dense index (T kron I_r) h. A
-/// parent that has no child j adds nothing, and the rest is not divided by the weight that arrived (`zoom_mass`): a row
-/// that no selected parent has a child for is 0. Shapes: T [K, N]; h [R, d]; out [K W, d]. Rows that are not `wanted` are
-/// not touched. A row of one instance with weight 1 is a copy. Cost: 2 nnz(T) W d FLOPs, no K N or Kronecker matrix.
-/// Errors: shape_error; on cpu value_error for an index that leaves the rows of h or has more than W children a parent.
+/// out[k W + j] = sum_n T[k, n] h[child j of n], W = index.width (zoommil.md 2.6, eq. 6): for the dense index (T kron
+/// I_r) h. A parent that has no child j adds nothing, and the rest is not divided by the weight that arrived
+/// (`zoom_mass`): a row that no selected parent has a child for is 0. Shapes: T [K, N]; h [R, d]; out [K W, d]. Rows
+/// that are not `wanted` are not touched. A row of one instance with weight 1 is a copy. Cost: 2 nnz(T) W d FLOPs, no K
+/// N or Kronecker matrix. Errors: shape_error; on cpu value_error for an index that leaves the rows of h or has more
+/// than W children a parent.
 template <backend Backend, class T, class Children, class H, class Out>
 requires resident_on<H, Backend> && resident_on<Out, Backend>
 void zoom(Backend& backend, const selection<T, typename Backend::space>& selected, const Children& index, H h, Out out,
@@ -84,10 +86,10 @@ void zoom(Backend& backend, const selection<T, typename Backend::space>& selecte
                              matrix_view<T, Space>(out), wanted);
 }
 
-/// Backward: dweights, in the layout of the weights, G[k, n] = sum_j <dout[k W + j], h[child j of n]>, where T is non-zero alone;
-/// and dh (absent where h is constant) sum_k T[k, n] dout[k W + j] in the row of child j of n, 0 in rows that nobody
-/// selected. Rows of dout that are not `wanted` count as 0 and are not read. Sums of G in double (the card: in double too).
-/// Cost: 2 nnz(T) W d FLOPs each.
+/// Backward: dweights, in the layout of the weights, G[k, n] = sum_j <dout[k W + j], h[child j of n]>, where T is
+/// non-zero alone; and dh (absent where h is constant) sum_k T[k, n] dout[k W + j] in the row of child j of n, 0 in
+/// rows that nobody selected. Rows of dout that are not `wanted` count as 0 and are not read. Sums of G in double (the
+/// card: in double too). Cost: 2 nnz(T) W d FLOPs each.
 template <backend Backend, class T, class Children, class H, class Dout, class Dweights, class Dh>
 requires resident_on<H, Backend> && resident_on<Dout, Backend> && resident_on<Dweights, Backend>
 void zoom_backward(Backend& backend, const selection<T, typename Backend::space>& selected, const Children& index, H h,
@@ -98,21 +100,24 @@ void zoom_backward(Backend& backend, const selection<T, typename Backend::space>
   detail::expect_zoom(op, selected, index, h.cols(), upstream);
   if (!dweights.absent()) {
     expect_shape(op, "dweights", dweights, selected.weights.shape());
-    execute<detail::zoom_impl>(backend, detail::zoom_dweights_step{}, selected, index, matrix_view<const T, Space>(h), upstream,
-                               vector_view<T, Space>(dweights), wanted);
+    execute<detail::zoom_impl>(backend, detail::zoom_dweights_step{}, selected, index, matrix_view<const T, Space>(h),
+                               upstream, vector_view<T, Space>(dweights), wanted);
   }
   if (dh.absent()) return;
   expect_shape(op, "dh", dh, h.shape());
-  execute<detail::zoom_impl>(backend, detail::zoom_dchildren_step{}, selected, index, upstream, matrix_view<T, Space>(dh),
-                             wanted);
+  execute<detail::zoom_impl>(backend, detail::zoom_dchildren_step{}, selected, index, upstream,
+                             matrix_view<T, Space>(dh), wanted);
 }
 
-/// mass[k W + j] = sum of T[k, n] over the parents n that have a child j: 1 for a full index, 0 for a row that may be left out.
+/// mass[k W + j] = sum of T[k, n] over the parents n that have a child j: 1 for a full index, 0 for a row that may be
+/// left out.
 template <backend Backend, class T, class Children, class Mass>
 requires resident_on<Mass, Backend>
-void zoom_mass(Backend& backend, const selection<T, typename Backend::space>& selected, const Children& index, Mass mass) {
+void zoom_mass(Backend& backend, const selection<T, typename Backend::space>& selected, const Children& index,
+               Mass mass) {
   expect_extent("milkit::ops::zoom_mass", "extent of mass", mass.extent(0), selected.rows() * index.width);
-  execute<detail::zoom_impl>(backend, detail::zoom_mass_step{}, selected, index, vector_view<T, typename Backend::space>(mass));
+  execute<detail::zoom_impl>(backend, detail::zoom_mass_step{}, selected, index,
+                             vector_view<T, typename Backend::space>(mass));
 }
 
 /// used[n] = 1 where some row of T selects instance n, else 0.
@@ -124,8 +129,8 @@ void mark_columns(Backend& backend, const selection<T, typename Backend::space>&
 }
 
 /// The children of selected parents, one parent after the other: those of columns[k] are rows[offsets[k]] ..
-/// rows[offsets[k + 1] - 1]. Shapes: columns [K]; offsets [K + 1]; rows [K W], of which the first offsets[K] are written:
-/// the tiles to read and encode at inference. Children that do not exist leave no row.
+/// rows[offsets[k + 1] - 1]. Shapes: columns [K]; offsets [K + 1]; rows [K W], of which the first offsets[K] are
+/// written: the tiles to read and encode at inference. Children that do not exist leave no row.
 template <backend Backend, class Columns, class Children, class Offsets, class Rows>
 requires resident_on<Columns, Backend> && resident_on<Offsets, Backend> && resident_on<Rows, Backend>
 void child_rows(Backend& backend, Columns columns, const Children& index, Offsets offsets, Rows rows) {
@@ -133,12 +138,12 @@ void child_rows(Backend& backend, Columns columns, const Children& index, Offset
   constexpr auto op = "milkit::ops::child_rows";
   expect_extent(op, "extent of offsets", offsets.extent(0), columns.extent(0) + 1);
   expect_extent(op, "extent of rows", rows.extent(0), columns.extent(0) * index.width);
-  execute<detail::zoom_impl>(backend, detail::child_rows_step{}, vector_view<const std::int32_t, Space>(columns), index, offsets,
-                             rows);
+  execute<detail::zoom_impl>(backend, detail::child_rows_step{}, vector_view<const std::int32_t, Space>(columns), index,
+                             offsets, rows);
 }
 
-/// out[i] = h[rows[i]]: a copy, no arithmetic. Shapes: h [R, d], rows [n], out [n, d]. Errors: shape_error; on cpu value_error
-/// for a row outside h.
+/// out[i] = h[rows[i]]: a copy, no arithmetic. Shapes: h [R, d], rows [n], out [n, d]. Errors: shape_error; on cpu
+/// value_error for a row outside h.
 template <backend Backend, class H, class Rows, class Out>
 requires resident_on<H, Backend> && resident_on<Rows, Backend> && resident_on<Out, Backend>
 void gather_rows(Backend& backend, H h, Rows rows, Out out) {

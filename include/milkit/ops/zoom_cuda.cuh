@@ -158,8 +158,8 @@ struct zoom_impl<cuda> {
   using wanted_type = wanted_rows<device_space>;
 
   template <class T, class Children>
-  static void run(cuda& backend, zoom_rows_step, const selected_type<T>& selected, const Children& index, device_matrix<const T> h, device_matrix<T> out,
-                  wanted_type wanted) {
+  static void run(cuda& backend, zoom_rows_step, const selected_type<T>& selected, const Children& index, device_matrix<const T> h,
+                  device_matrix<T> out, wanted_type wanted) {
     launch(backend, {out.rows()}, zoom_rows_kernel<T, Children>{selected, index, h, out, wanted});
   }
   template <class T, class Children>
@@ -184,8 +184,8 @@ struct zoom_impl<cuda> {
     for_each_element(backend, selected.columns.extent(0), 1, mark_columns_element<T>{selected, used});
   }
   template <class Children>
-  static void run(cuda& backend, child_rows_step, device_vector<const std::int32_t> columns, const Children& index, device_vector<std::int64_t> offsets,
-                  device_vector<std::int64_t> rows) {
+  static void run(cuda& backend, child_rows_step, device_vector<const std::int32_t> columns, const Children& index,
+                  device_vector<std::int64_t> offsets, device_vector<std::int64_t> rows) {
     launch(backend, {1}, child_rows_kernel<Children>{columns, index, offsets, rows});
   }
   template <class T>

@@ -5,10 +5,10 @@
 
 namespace milkit::topk {
 
-/// The hard top-K with a straight-through gradient (Bengio, Leonard & Courville 2013): the weight 1 of the selected instance
-/// n = J[k] stands for 1 + a_n - stop(a_n), so that dscores[J[k]] = dL/dT[k, J[k]], and 0 where nothing was selected. Not
-/// in the papers; biased, because what was not selected gets no gradient and the order of the rows none either. No
-/// noise, no parameters. K >= N: nothing was chosen, dscores is 0, as for every operator.
+/// The hard top-K with a straight-through gradient (Bengio, Leonard & Courville 2013): the weight 1 of the selected
+/// instance n = J[k] stands for 1 + a_n - stop(a_n), so that dscores[J[k]] = dL/dT[k, J[k]], and 0 where nothing was
+/// selected. Not in the papers; biased, because what was not selected gets no gradient and the order of the rows none
+/// either. No noise, no parameters. K >= N: nothing was chosen, dscores is 0, as for every operator.
 struct straight_through {
   static constexpr bool differentiable = true;
 

@@ -12,17 +12,18 @@
 ///
 /// scores and dscores are vectors of N, dweights is the gradient of the selection's weights in their layout (as `zoom`
 /// gives it). A selection has min(K, N) rows, in the order of the instances. Where K >= N every operator selects
-/// everything: T is the identity, costs nothing and has no gradient. In inference (`pass.training` false) all of them but
-/// `random` are the hard top-K: the K largest scores, the lower index first among equals. Ties, NaN (which ranks above
-/// every number, so that a broken score is not overlooked) and infinity are those of ops/topk.hpp. Errors: value_error for
-/// an empty bag and K < 1.
+/// everything: T is the identity, costs nothing and has no gradient. In inference (`pass.training` false) all of them
+/// but `random` are the hard top-K: the K largest scores, the lower index first among equals. Ties, NaN (which ranks
+/// above every number, so that a broken score is not overlooked) and infinity are those of ops/topk.hpp. Errors:
+/// value_error for an empty bag and K < 1.
 namespace milkit::topk {
 
 namespace detail {
 
 template <class Scores>
 ops::selection<typename Scores::value_type, typename Scores::space> allocate_selection(auto& memory, std::int64_t n,
-                                                                                       std::int64_t k, std::int64_t most) {
+                                                                                       std::int64_t k,
+                                                                                       std::int64_t most) {
   static_assert(Scores::rank == 1, "milkit::topk: the scores are a vector, one score an instance");
   using T = typename Scores::value_type;
   ops::selection<T, typename Scores::space> selected{.instances = n, .single = most == 1};

@@ -3,8 +3,8 @@
 #include <milkit/ops/zoom.hpp>
 #include <milkit/topk/topk.hpp>
 
-/// Zooming: from a selection of instances to rows of the next magnifications, through the index that says which rows belong to
-/// which parent (`ops::children`: offsets for any number of children, none for the dense r = 4^k blocks).
+/// Zooming: from a selection of instances to rows of the next magnifications, through the index that says which rows
+/// belong to which parent (`ops::children`: offsets for any number of children, none for the dense r = 4^k blocks).
 namespace milkit::topk {
 
 namespace detail {
@@ -15,8 +15,9 @@ constexpr void expect_selection_of() {
 }
 }  // namespace detail
 
-/// The rows that a selection zooms to, [K W, d] in the backend's kept memory: convex mixtures where the selection is soft,
-/// copies where it is hard (zoommil.md 2.6). Missing children, shapes and errors: ops::zoom; gradient: `zoom_backward`.
+/// The rows that a selection zooms to, [K W, d] in the backend's kept memory: convex mixtures where the selection is
+/// soft, copies where it is hard (zoommil.md 2.6). Missing children, shapes and errors: ops::zoom; gradient:
+/// `zoom_backward`.
 template <class Backend, class Selection, class Children, class H>
 auto zoom(Backend& backend, const Selection& selected, const Children& index, H h) {
   detail::expect_selection_of<Selection, Backend, H>();
@@ -26,11 +27,11 @@ auto zoom(Backend& backend, const Selection& selected, const Children& index, H 
   return rows;
 }
 
-/// The gradient of `zoom`: dweights for `select_backward` in the backend's kept memory, and dh unless it is absent (h constant).
+/// The gradient of `zoom`: dweights for `select_backward` in the backend's kept memory, and dh unless it is absent (h
+/// constant).
 template <class Backend, class Selection, class Children, class H, class Drows, class Dh>
 auto zoom_backward(Backend& backend, const Selection& selected, const Children& index, H h, Drows drows, Dh dh) {
-  const auto dweights =
-      backend.kept_memory().template allocate<typename H::value_type>(selected.weights.extent(0));
+  const auto dweights = backend.kept_memory().template allocate<typename H::value_type>(selected.weights.extent(0));
   ops::zoom_backward(backend, selected, index, h, drows, dweights, dh);
   return dweights;
 }
@@ -42,9 +43,10 @@ struct twice_zoomed {
   vector_view<std::uint8_t, Space> used;
 };
 
-/// Two selections in a row, X = (T2 kron I)((T1 kron I) h): h [R, d] are rows two magnifications below the instances that T1
-/// selects from, T2 selects from the K1 W1 rows that T1 gave (row k W1 + j: child j of T1's row k). Of the inner rows (T1 kron I) h
-/// only those are computed that T2 selects (zoommil.md 2.6, 8). `zoom_twice_backward` gives dL/dT of both, and dh unless absent.
+/// Two selections in a row, X = (T2 kron I)((T1 kron I) h): h [R, d] are rows two magnifications below the instances
+/// that T1 selects from, T2 selects from the K1 W1 rows that T1 gave (row k W1 + j: child j of T1's row k). Of the
+/// inner rows (T1 kron I) h only those are computed that T2 selects (zoommil.md 2.6, 8). `zoom_twice_backward` gives
+/// dL/dT of both, and dh unless absent.
 template <class Backend, class Selection, class First, class Second, class H>
 auto zoom_twice(Backend& backend, const Selection& selected1, const First& index1, const Selection& selected2,
                 const Second& index2, H h) {
@@ -65,8 +67,8 @@ auto zoom_twice(Backend& backend, const Selection& selected1, const First& index
 template <class Backend, class Selection, class First, class Second, class H, class Kept, class Drows, class Dweights,
           class Dh>
 void zoom_twice_backward(Backend& backend, const Selection& selected1, const First& index1, const Selection& selected2,
-                         const Second& index2, H h, const Kept& kept, Drows drows, Dweights dweights1, Dweights dweights2,
-                         Dh dh) {
+                         const Second& index2, H h, const Kept& kept, Drows drows, Dweights dweights1,
+                         Dweights dweights2, Dh dh) {
   using Space = typename Backend::space;
   const auto scope = backend.workspace.scope();
   const auto dinner = backend.workspace.template allocate_rows<typename H::value_type>(kept.inner.shape());
@@ -75,8 +77,9 @@ void zoom_twice_backward(Backend& backend, const Selection& selected1, const Fir
                      {kept.used, index2.width});
 }
 
-/// Rows of a hard selection at inference, without arithmetic: `rows` lists the children of the selected parents, `offsets` where
-/// each parent's begin; both in the backend's kept memory, read by `ops::gather_rows` or by whoever encodes those tiles.
+/// Rows of a hard selection at inference, without arithmetic: `rows` lists the children of the selected parents,
+/// `offsets` where each parent's begin; both in the backend's kept memory, read by `ops::gather_rows` or by whoever
+/// encodes those tiles.
 template <class Space = host_space>
 struct child_list {
   vector_view<std::int64_t, Space> offsets, rows;  ///< [K + 1]; [K W], of which offsets[K] are written
