@@ -14,6 +14,7 @@ void attention_agrees(const Pooler& pooler, reference::branch_function f,
   const double tolerance = tolerance_of<T>(1e-11, 1e-5);
   for (const std::vector<std::int64_t>& sizes : bags_of_sizes)
     for (const int attentions : {0, Pooler::attentions}) {
+      if (attentions == 0 && sizes.front() > 1000) continue;  // once is enough of so many
       CAPTURE(sizes.front());
       CAPTURE(attentions);
       const auto bags = random_bags<T>(sizes, pooler.in, attentions);

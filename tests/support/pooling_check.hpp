@@ -42,7 +42,7 @@ ragged<T> random_bags(const std::vector<std::int64_t>& sizes, std::int64_t d, in
 inline const std::vector<std::vector<std::int64_t>> bag_sizes{
     {1}, {2}, {31}, {32}, {33}, {255}, {257}, {1000}, {31, 1, 257, 2, 33, 1, 1, 32}};
 /// More instances than a grid has blocks; with few features, so that an emulated card is done in time.
-inline const std::vector<std::vector<std::int64_t>> many_instances{{65537}, {65536, 1, 2}};
+inline const std::vector<std::vector<std::int64_t>> many_instances{{65537}};
 
 struct pooling_setup {
   std::int64_t chunk_rows = 0;
