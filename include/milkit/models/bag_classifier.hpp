@@ -110,7 +110,11 @@ struct bag_classifier {
   }
 
   /// The same, but on a GPU nothing waits, so that steps queue up and may be captured into a graph: `losses` [bags] in
-  /// the backend's memory get the bags' losses times their weights, and the sum of the weights is returned.
+  /// the backend's memory get the bags' losses times their weights, and the sum of the weights is returned. A captured
+  /// graph keeps addresses of the workspace: run the step once, or call `backend.workspace.reserve(plan.workspace)`, then
+  /// `backend.workspace.pin()` before the capture; afterwards a step that needs more throws std::length_error with the
+  /// bytes. A replay repeats the very step, with its labels, random numbers, learning rate and count of steps: capture the
+  /// next one anew (`cudaGraphExecUpdate` takes it over).
   template <class Backend, class Weights, class Source, class Loss, class Losses, class Gradient>
   double queue_bags(Backend& backend, Weights weights, const bag_batch<Source>& bags,
                     vector_view<const std::int64_t> labels, const Loss& loss, double scale, Losses losses,
