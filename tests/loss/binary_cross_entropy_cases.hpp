@@ -6,6 +6,9 @@
 #include <reference/cross_entropy.hpp>
 #include <support/golden.hpp>
 #include <support/loss_check.hpp>
+#include <support/unoptimised.hpp>
+
+MILKIT_UNOPTIMISED_BEGIN
 
 namespace milkit::test::binary_cross_entropy_cases {
 
@@ -80,3 +83,5 @@ TEST_CASE_TEMPLATE("binary_cross_entropy agrees with the golden tensors", T, flo
 }
 
 }  // namespace milkit::test::binary_cross_entropy_cases
+
+MILKIT_UNOPTIMISED_END

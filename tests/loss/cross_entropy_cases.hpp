@@ -6,6 +6,9 @@
 #include <reference/cross_entropy.hpp>
 #include <support/golden.hpp>
 #include <support/loss_check.hpp>
+#include <support/unoptimised.hpp>
+
+MILKIT_UNOPTIMISED_BEGIN
 
 namespace milkit::test::cross_entropy_cases {
 
@@ -95,3 +98,5 @@ TEST_CASE_TEMPLATE("cross_entropy agrees with the golden tensors", T, float, dou
 }
 
 }  // namespace milkit::test::cross_entropy_cases
+
+MILKIT_UNOPTIMISED_END

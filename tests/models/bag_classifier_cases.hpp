@@ -11,6 +11,9 @@
 
 #include <support/golden.hpp>
 #include <support/on_backend.hpp>
+#include <support/unoptimised.hpp>
+
+MILKIT_UNOPTIMISED_BEGIN
 
 namespace milkit::test::bag_classifier_cases {
 
@@ -204,3 +207,5 @@ TEST_CASE("bag_classifier: central differences, with dropout, in chunks") {
 }
 
 }  // namespace milkit::test::bag_classifier_cases
+
+MILKIT_UNOPTIMISED_END

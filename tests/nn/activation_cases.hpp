@@ -4,6 +4,9 @@
 
 #include <support/golden.hpp>
 #include <support/layer_check.hpp>
+#include <support/unoptimised.hpp>
+
+MILKIT_UNOPTIMISED_BEGIN
 
 namespace milkit::test::activation_cases {
 
@@ -116,3 +119,5 @@ TEST_CASE_TEMPLATE("activations agree with the golden tensors", T, float, double
 }
 
 }  // namespace milkit::test::activation_cases
+
+MILKIT_UNOPTIMISED_END

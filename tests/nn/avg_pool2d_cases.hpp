@@ -4,6 +4,9 @@
 
 #include <support/images.hpp>
 #include <support/layer_check.hpp>
+#include <support/unoptimised.hpp>
+
+MILKIT_UNOPTIMISED_BEGIN
 
 namespace milkit::test::avg_pool2d_cases {
 
@@ -27,3 +30,5 @@ TEST_CASE_TEMPLATE("avg_pool2d as a layer: values and gradient", T, float, doubl
 }
 
 }  // namespace milkit::test::avg_pool2d_cases
+
+MILKIT_UNOPTIMISED_END

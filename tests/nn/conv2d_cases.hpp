@@ -15,6 +15,9 @@
 #include <support/golden.hpp>
 #include <support/images.hpp>
 #include <support/layer_check.hpp>
+#include <support/unoptimised.hpp>
+
+MILKIT_UNOPTIMISED_BEGIN
 
 namespace milkit::test::conv2d_cases {
 
@@ -98,3 +101,5 @@ TEST_CASE("conv2d: the weight's gradient agrees with the oracle") {
 }
 
 }  // namespace milkit::test::conv2d_cases
+
+MILKIT_UNOPTIMISED_END

@@ -4,6 +4,9 @@
 
 #include <support/golden.hpp>
 #include <support/layer_check.hpp>
+#include <support/unoptimised.hpp>
+
+MILKIT_UNOPTIMISED_BEGIN
 
 namespace milkit::test::dropout_cases {
 
@@ -55,3 +58,5 @@ TEST_CASE_TEMPLATE("apply_mask agrees with the golden tensors", T, float, double
 }
 
 }  // namespace milkit::test::dropout_cases
+
+MILKIT_UNOPTIMISED_END

@@ -3,6 +3,9 @@
 #include <milkit/nn/flatten.hpp>
 
 #include <support/layer_check.hpp>
+#include <support/unoptimised.hpp>
+
+MILKIT_UNOPTIMISED_BEGIN
 
 namespace milkit::test::flatten_cases {
 
@@ -22,3 +25,5 @@ TEST_CASE("flatten keeps the elements in their order") {
 }
 
 }  // namespace milkit::test::flatten_cases
+
+MILKIT_UNOPTIMISED_END

@@ -3,6 +3,9 @@
 #include <milkit/nn/global_average_pool.hpp>
 
 #include <support/layer_check.hpp>
+#include <support/unoptimised.hpp>
+
+MILKIT_UNOPTIMISED_BEGIN
 
 namespace milkit::test::global_average_pool_cases {
 
@@ -31,3 +34,5 @@ TEST_CASE_TEMPLATE("global_average_pool: the mean of each channel, and an equal 
 }
 
 }  // namespace milkit::test::global_average_pool_cases
+
+MILKIT_UNOPTIMISED_END

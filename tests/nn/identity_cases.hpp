@@ -3,6 +3,9 @@
 #include <milkit/nn/identity.hpp>
 
 #include <support/layer_check.hpp>
+#include <support/unoptimised.hpp>
+
+MILKIT_UNOPTIMISED_BEGIN
 
 namespace milkit::test::identity_cases {
 
@@ -18,3 +21,5 @@ TEST_CASE("identity keeps the contract of a layer, and its input") {
 }
 
 }  // namespace milkit::test::identity_cases
+
+MILKIT_UNOPTIMISED_END

@@ -4,6 +4,9 @@
 
 #include <support/golden.hpp>
 #include <support/layer_check.hpp>
+#include <support/unoptimised.hpp>
+
+MILKIT_UNOPTIMISED_BEGIN
 
 namespace milkit::test::layer_norm_cases {
 
@@ -80,3 +83,5 @@ TEST_CASE_TEMPLATE("layer_norm agrees with the golden tensors", T, float, double
 }
 
 }  // namespace milkit::test::layer_norm_cases
+
+MILKIT_UNOPTIMISED_END

@@ -5,6 +5,9 @@
 #include <reference/matmul.hpp>
 #include <support/golden.hpp>
 #include <support/layer_check.hpp>
+#include <support/unoptimised.hpp>
+
+MILKIT_UNOPTIMISED_BEGIN
 
 namespace milkit::test::linear_cases {
 
@@ -44,7 +47,8 @@ TEST_CASE_TEMPLATE("linear agrees with the oracle at odd sizes", T, float, doubl
                                 {257, 33, 2},
                                 {1000, 31, 5},
                                 {65537, 2, 1}}) {
-    CAPTURE(n);
+    const std::int64_t count = n;  // clang captures no binding
+    CAPTURE(count);
     const auto x = normals<T>(shape<2>{n, d}, 1), weight = normals<T>(shape<2>{m, d}, 2),
                dy = normals<T>(shape<2>{n, m}, 3);
     const auto bias = normals<T>(shape<1>{m}, 4);
@@ -98,3 +102,5 @@ TEST_CASE_TEMPLATE("linear agrees with the golden tensors", T, float, double) {
 }
 
 }  // namespace milkit::test::linear_cases
+
+MILKIT_UNOPTIMISED_END

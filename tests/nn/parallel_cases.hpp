@@ -9,6 +9,9 @@
 #include <milkit/nn/sequential.hpp>
 
 #include <support/layer_check.hpp>
+#include <support/unoptimised.hpp>
+
+MILKIT_UNOPTIMISED_BEGIN
 
 namespace milkit::test::parallel_cases {
 
@@ -43,3 +46,5 @@ TEST_CASE("parallel puts outputs side by side and adds gradients") {
 }
 
 }  // namespace milkit::test::parallel_cases
+
+MILKIT_UNOPTIMISED_END

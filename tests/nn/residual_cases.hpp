@@ -9,6 +9,9 @@
 #include <milkit/nn/sequential.hpp>
 
 #include <support/layer_check.hpp>
+#include <support/unoptimised.hpp>
+
+MILKIT_UNOPTIMISED_BEGIN
 
 namespace milkit::test::residual_cases {
 
@@ -38,3 +41,5 @@ TEST_CASE("residual adds its input to what the layer gives") {
 }
 
 }  // namespace milkit::test::residual_cases
+
+MILKIT_UNOPTIMISED_END

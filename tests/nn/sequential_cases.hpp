@@ -8,6 +8,9 @@
 #include <milkit/nn/sequential.hpp>
 
 #include <support/layer_check.hpp>
+#include <support/unoptimised.hpp>
+
+MILKIT_UNOPTIMISED_BEGIN
 
 namespace milkit::test::sequential_cases {
 
@@ -55,3 +58,5 @@ TEST_CASE("sequential is its layers one after the other") {
 }
 
 }  // namespace milkit::test::sequential_cases
+
+MILKIT_UNOPTIMISED_END

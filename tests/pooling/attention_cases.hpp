@@ -3,6 +3,9 @@
 #include <milkit/pooling/attention.hpp>
 
 #include <support/attention_check.hpp>
+#include <support/unoptimised.hpp>
+
+MILKIT_UNOPTIMISED_BEGIN
 
 namespace milkit::test::attention_cases {
 
@@ -37,3 +40,5 @@ TEST_CASE_TEMPLATE("attention agrees with the golden tensors", T, float, double)
 }
 
 }  // namespace milkit::test::attention_cases
+
+MILKIT_UNOPTIMISED_END

@@ -9,6 +9,9 @@
 #include <milkit/pooling/gated_attention.hpp>
 
 #include <support/attention_check.hpp>
+#include <support/unoptimised.hpp>
+
+MILKIT_UNOPTIMISED_BEGIN
 
 namespace milkit::test::bag_embedding_cases {
 
@@ -116,3 +119,5 @@ TEST_CASE("bag_embedding: bags of images") {
 }
 
 }  // namespace milkit::test::bag_embedding_cases
+
+MILKIT_UNOPTIMISED_END

@@ -4,6 +4,9 @@
 #include <milkit/pooling/gated_attention.hpp>
 
 #include <support/attention_check.hpp>
+#include <support/unoptimised.hpp>
+
+MILKIT_UNOPTIMISED_BEGIN
 
 namespace milkit::test::dual_gated_attention_cases {
 
@@ -52,3 +55,5 @@ TEST_CASE("dual_gated_attention: the zoom head gives no embedding, and gets no g
 }
 
 }  // namespace milkit::test::dual_gated_attention_cases
+
+MILKIT_UNOPTIMISED_END

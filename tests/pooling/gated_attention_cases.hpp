@@ -4,6 +4,9 @@
 #include <milkit/pooling/gated_attention.hpp>
 
 #include <support/attention_check.hpp>
+#include <support/unoptimised.hpp>
+
+MILKIT_UNOPTIMISED_BEGIN
 
 namespace milkit::test::gated_attention_cases {
 
@@ -129,3 +132,5 @@ TEST_CASE_TEMPLATE("gated_attention: scores with the golden dropout masks", T, f
 }
 
 }  // namespace milkit::test::gated_attention_cases
+
+MILKIT_UNOPTIMISED_END

@@ -3,6 +3,9 @@
 #include <milkit/pooling/max.hpp>
 
 #include <support/pooling_check.hpp>
+#include <support/unoptimised.hpp>
+
+MILKIT_UNOPTIMISED_BEGIN
 
 namespace milkit::test::max_cases {
 
@@ -76,3 +79,5 @@ TEST_CASE("max: NaN is larger than any number, ties go to the lower index") {
 }
 
 }  // namespace milkit::test::max_cases
+
+MILKIT_UNOPTIMISED_END

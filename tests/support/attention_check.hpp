@@ -1,6 +1,9 @@
 #pragma once
 
 #include <support/pooling_check.hpp>
+#include <support/unoptimised.hpp>
+
+MILKIT_UNOPTIMISED_BEGIN
 
 /// What is promised of `attention`, `gated_attention` and `dual_gated_attention` alike.
 namespace milkit::test {
@@ -143,3 +146,5 @@ void attention_golden(const std::string& name, const Pooler& pooler, double tole
 }
 
 }  // namespace milkit::test
+
+MILKIT_UNOPTIMISED_END

@@ -24,5 +24,7 @@ void in_every_way(Body body) {
 }
 /// cuBLASLt takes another kernel for another number of rows, or stride, as it likes.
 inline constexpr bool same_bits_for_any_rows = false;
+/// It sums 128 terms in float32, and such sums in double.
+inline constexpr bool sums_in_double = false;
 
 }  // namespace milkit::test

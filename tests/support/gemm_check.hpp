@@ -6,6 +6,9 @@
 
 #include <reference/matmul.hpp>
 #include <support/gradient_check.hpp>
+#include <support/unoptimised.hpp>
+
+MILKIT_UNOPTIMISED_BEGIN
 
 namespace milkit::test {
 
@@ -36,3 +39,5 @@ void gemm_agrees(const gemm_library& gemm) {
 }
 
 }  // namespace milkit::test
+
+MILKIT_UNOPTIMISED_END

@@ -6,6 +6,9 @@
 
 #include <support/close.hpp>
 #include <support/normals.hpp>
+#include <support/unoptimised.hpp>
+
+MILKIT_UNOPTIMISED_BEGIN
 
 namespace milkit::test {
 
@@ -46,3 +49,5 @@ bool same_bits(const A& a, const B& b) {
 }
 
 }  // namespace milkit::test
+
+MILKIT_UNOPTIMISED_END

@@ -3,6 +3,9 @@
 #include <milkit/nn/parameters.hpp>
 
 #include <support/on_backend.hpp>
+#include <support/unoptimised.hpp>
+
+MILKIT_UNOPTIMISED_BEGIN
 
 namespace milkit::test {
 
@@ -295,3 +298,5 @@ template <class Layer, int Rank>
 layer_check(Layer, shape<Rank>) -> layer_check<Layer, Rank>;
 
 }  // namespace milkit::test
+
+MILKIT_UNOPTIMISED_END

@@ -4,6 +4,9 @@
 
 #include <support/golden.hpp>
 #include <support/on_backend.hpp>
+#include <support/unoptimised.hpp>
+
+MILKIT_UNOPTIMISED_BEGIN
 
 namespace milkit::test {
 
@@ -61,3 +64,5 @@ void loss_golden(const golden_case& golden, const Loss& loss, const tensor<T, 2>
 }
 
 }  // namespace milkit::test
+
+MILKIT_UNOPTIMISED_END

@@ -29,6 +29,8 @@ void in_every_way(Body body) {
 }
 /// Whether a product has the same bits for any number of rows, and for rows that lie apart.
 inline constexpr bool same_bits_for_any_rows = true;
+/// Whether long sums of float32 are in double throughout.
+inline constexpr bool sums_in_double = true;
 #endif
 
 /// Around the limits of a warp, a block, a grid.

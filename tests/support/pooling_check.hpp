@@ -10,6 +10,9 @@
 #include <reference/pooling.hpp>
 #include <support/golden.hpp>
 #include <support/on_backend.hpp>
+#include <support/unoptimised.hpp>
+
+MILKIT_UNOPTIMISED_BEGIN
 
 namespace milkit::test {
 
@@ -384,3 +387,5 @@ ragged<T> golden_bags(const golden_case& golden) {
 }
 
 }  // namespace milkit::test
+
+MILKIT_UNOPTIMISED_END

@@ -10,6 +10,9 @@
 #include <reference/topk.hpp>
 #include <support/golden.hpp>
 #include <support/gradient_check.hpp>
+#include <support/unoptimised.hpp>
+
+MILKIT_UNOPTIMISED_BEGIN
 
 namespace milkit::test {
 
@@ -82,3 +85,5 @@ topk_result<T> run_topk(const Operator& op, const std::vector<T>& scores, const 
 }
 
 }  // namespace milkit::test
+
+MILKIT_UNOPTIMISED_END

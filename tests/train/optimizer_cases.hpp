@@ -4,6 +4,9 @@
 
 #include <support/golden.hpp>
 #include <support/on_backend.hpp>
+#include <support/unoptimised.hpp>
+
+MILKIT_UNOPTIMISED_BEGIN
 
 namespace milkit::test::optimizer_cases {
 
@@ -65,3 +68,5 @@ TEST_CASE_TEMPLATE("golden trajectories of Adam and AdamW", T, float, double) {
 }
 
 }  // namespace milkit::test::optimizer_cases
+
+MILKIT_UNOPTIMISED_END

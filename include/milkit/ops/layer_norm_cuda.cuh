@@ -31,7 +31,9 @@ struct layer_norm_kernel {
     const std::int64_t i = grid_position::thread() / 32, lane = threadIdx.x % 32;
     if (i >= x.rows()) return;
     const auto d = static_cast<double>(x.cols());
-    const double mean = warp_sum(blocked_sum(lane, x.cols(), 32, [&](std::int64_t j) { return x(i, j); })) / d;
+    const T pivot = x(i, 0);  // sums of what lies near 0 keep their digits in float32
+    const double mean =
+        static_cast<double>(pivot) + warp_sum(blocked_sum(lane, x.cols(), 32, [&](std::int64_t j) { return x(i, j) - pivot; })) / d;
     const split_mean<T> from(mean);
     const double squares = warp_sum(blocked_sum(lane, x.cols(), 32, [&](std::int64_t j) {
       const T distance = from.distance(x(i, j));

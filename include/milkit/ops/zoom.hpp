@@ -76,10 +76,10 @@ void expect_zoom(std::string_view op, const Selection& selected, const Children&
 /// that are not `wanted` are not touched. A row of one instance with weight 1 is a copy. Cost: 2 nnz(T) W d FLOPs, no K
 /// N or Kronecker matrix. Errors: shape_error; on cpu value_error for an index that leaves the rows of h or has more
 /// than W children a parent.
-template <backend Backend, class T, class Children, class H, class Out>
-requires resident_on<H, Backend> && resident_on<Out, Backend>
-void zoom(Backend& backend, const selection<T, typename Backend::space>& selected, const Children& index, H h, Out out,
-          wanted_rows<typename Backend::space> wanted = {}) {
+template <backend Backend, class T, class Children, class Instances, class Out>
+requires resident_on<Instances, Backend> && resident_on<Out, Backend>
+void zoom(Backend& backend, const selection<T, typename Backend::space>& selected, const Children& index, Instances h,
+          Out out, wanted_rows<typename Backend::space> wanted = {}) {
   using Space = typename Backend::space;
   detail::expect_zoom("milkit::ops::zoom", selected, index, h.cols(), out);
   execute<detail::zoom_impl>(backend, detail::zoom_rows_step{}, selected, index, matrix_view<const T, Space>(h),
@@ -90,10 +90,10 @@ void zoom(Backend& backend, const selection<T, typename Backend::space>& selecte
 /// non-zero alone; and dh (absent where h is constant) sum_k T[k, n] dout[k W + j] in the row of child j of n, 0 in
 /// rows that nobody selected. Rows of dout that are not `wanted` count as 0 and are not read. Sums of G in double (the
 /// card: in double too). Cost: 2 nnz(T) W d FLOPs each.
-template <backend Backend, class T, class Children, class H, class Dout, class Dweights, class Dh>
-requires resident_on<H, Backend> && resident_on<Dout, Backend> && resident_on<Dweights, Backend>
-void zoom_backward(Backend& backend, const selection<T, typename Backend::space>& selected, const Children& index, H h,
-                   Dout dout, Dweights dweights, Dh dh, wanted_rows<typename Backend::space> wanted = {}) {
+template <backend Backend, class T, class Children, class Instances, class Dout, class Dweights, class Dh>
+requires resident_on<Instances, Backend> && resident_on<Dout, Backend> && resident_on<Dweights, Backend>
+void zoom_backward(Backend& backend, const selection<T, typename Backend::space>& selected, const Children& index,
+                   Instances h, Dout dout, Dweights dweights, Dh dh, wanted_rows<typename Backend::space> wanted = {}) {
   using Space = typename Backend::space;
   constexpr auto op = "milkit::ops::zoom_backward";
   const matrix_view<const T, Space> upstream(dout);
@@ -144,9 +144,9 @@ void child_rows(Backend& backend, Columns columns, const Children& index, Offset
 
 /// out[i] = h[rows[i]]: a copy, no arithmetic. Shapes: h [R, d], rows [n], out [n, d]. Errors: shape_error; on cpu
 /// value_error for a row outside h.
-template <backend Backend, class H, class Rows, class Out>
-requires resident_on<H, Backend> && resident_on<Rows, Backend> && resident_on<Out, Backend>
-void gather_rows(Backend& backend, H h, Rows rows, Out out) {
+template <backend Backend, class Instances, class Rows, class Out>
+requires resident_on<Instances, Backend> && resident_on<Rows, Backend> && resident_on<Out, Backend>
+void gather_rows(Backend& backend, Instances h, Rows rows, Out out) {
   using T = typename Out::value_type;
   using Space = typename Backend::space;
   expect_shape("milkit::ops::gather_rows", "out", out, shape<2>{rows.extent(0), h.cols()});

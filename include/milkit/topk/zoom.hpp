@@ -8,9 +8,9 @@
 namespace milkit::topk {
 
 namespace detail {
-template <class Selection, class Backend, class H>
+template <class Selection, class Backend, class Instances>
 constexpr void expect_selection_of() {
-  static_assert(std::is_same_v<Selection, ops::selection<typename H::value_type, typename Backend::space>>,
+  static_assert(std::is_same_v<Selection, ops::selection<typename Instances::value_type, typename Backend::space>>,
                 "milkit::topk::zoom: the selection is of another memory space or number type than the rows");
 }
 }  // namespace detail
@@ -18,10 +18,10 @@ constexpr void expect_selection_of() {
 /// The rows that a selection zooms to, [K W, d] in the backend's kept memory: convex mixtures where the selection is
 /// soft, copies where it is hard (zoommil.md 2.6). Missing children, shapes and errors: ops::zoom; gradient:
 /// `zoom_backward`.
-template <class Backend, class Selection, class Children, class H>
-auto zoom(Backend& backend, const Selection& selected, const Children& index, H h) {
-  detail::expect_selection_of<Selection, Backend, H>();
-  const auto rows = backend.kept_memory().template allocate_rows<typename H::value_type>(
+template <class Backend, class Selection, class Children, class Instances>
+auto zoom(Backend& backend, const Selection& selected, const Children& index, Instances h) {
+  detail::expect_selection_of<Selection, Backend, Instances>();
+  const auto rows = backend.kept_memory().template allocate_rows<typename Instances::value_type>(
       shape<2>{selected.rows() * index.width, h.cols()});
   ops::zoom(backend, selected, index, h, rows);
   return rows;
@@ -29,9 +29,11 @@ auto zoom(Backend& backend, const Selection& selected, const Children& index, H 
 
 /// The gradient of `zoom`: dweights for `select_backward` in the backend's kept memory, and dh unless it is absent (h
 /// constant).
-template <class Backend, class Selection, class Children, class H, class Drows, class Dh>
-auto zoom_backward(Backend& backend, const Selection& selected, const Children& index, H h, Drows drows, Dh dh) {
-  const auto dweights = backend.kept_memory().template allocate<typename H::value_type>(selected.weights.extent(0));
+template <class Backend, class Selection, class Children, class Instances, class Drows, class Dh>
+auto zoom_backward(Backend& backend, const Selection& selected, const Children& index, Instances h, Drows drows,
+                   Dh dh) {
+  using T = typename Instances::value_type;
+  const auto dweights = backend.kept_memory().template allocate<T>(selected.weights.extent(0));
   ops::zoom_backward(backend, selected, index, h, drows, dweights, dh);
   return dweights;
 }
@@ -47,10 +49,10 @@ struct twice_zoomed {
 /// that T1 selects from, T2 selects from the K1 W1 rows that T1 gave (row k W1 + j: child j of T1's row k). Of the
 /// inner rows (T1 kron I) h only those are computed that T2 selects (zoommil.md 2.6, 8). `zoom_twice_backward` gives
 /// dL/dT of both, and dh unless absent.
-template <class Backend, class Selection, class First, class Second, class H>
+template <class Backend, class Selection, class First, class Second, class Instances>
 auto zoom_twice(Backend& backend, const Selection& selected1, const First& index1, const Selection& selected2,
-                const Second& index2, H h) {
-  using T = typename H::value_type;
+                const Second& index2, Instances h) {
+  using T = typename Instances::value_type;
   using Space = typename Backend::space;
   expect_extent("milkit::topk::zoom_twice", "instances of the second selection", selected2.instances,
                 selected1.rows() * index1.width);
@@ -64,14 +66,14 @@ auto zoom_twice(Backend& backend, const Selection& selected1, const First& index
   ops::zoom(backend, selected2, ops::children<Space>{index2.width}, kept.inner, kept.rows);
   return kept;
 }
-template <class Backend, class Selection, class First, class Second, class H, class Kept, class Drows, class Dweights,
-          class Dh>
+template <class Backend, class Selection, class First, class Second, class Instances, class Kept, class Drows,
+          class Dweights, class Dh>
 void zoom_twice_backward(Backend& backend, const Selection& selected1, const First& index1, const Selection& selected2,
-                         const Second& index2, H h, const Kept& kept, Drows drows, Dweights dweights1,
+                         const Second& index2, Instances h, const Kept& kept, Drows drows, Dweights dweights1,
                          Dweights dweights2, Dh dh) {
   using Space = typename Backend::space;
   const auto scope = backend.workspace.scope();
-  const auto dinner = backend.workspace.template allocate_rows<typename H::value_type>(kept.inner.shape());
+  const auto dinner = backend.workspace.template allocate_rows<typename Instances::value_type>(kept.inner.shape());
   ops::zoom_backward(backend, selected2, ops::children<Space>{index2.width}, kept.inner, drows, dweights2, dinner);
   ops::zoom_backward(backend, selected1, ops::grandchildren(index1, index2), h, dinner, dweights1, dh,
                      {kept.used, index2.width});
