@@ -1,4 +1,4 @@
-// labels: emulated
+// labels: emulated cases
 #include <support/cases_on_card.hpp>
 
 #include <nn/parallel_cases.hpp>
