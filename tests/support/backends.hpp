@@ -14,6 +14,19 @@
 
 namespace milkit::test {
 
+template <class T, int Rank>
+on_card<T, Rank> place_on_card(milkit::cuda& gpu, std::int64_t gap, const tensor<T, Rank>& input) {
+  return on_card<T, Rank>(gpu, input, Rank > 1 ? gap : 0);
+}
+/// `body(gpu, views...)` with rows `gap` elements apart; what the views hold then. No lambda: nvcc 13 writes packs in them
+/// that g++ 12 does not read.
+template <class Body, class... Inputs>
+auto run_on_card(milkit::cuda& gpu, Body& body, std::int64_t gap, const Inputs&... inputs) {
+  auto arrays = std::make_tuple(place_on_card(gpu, gap, inputs)...);
+  std::apply([&](auto&... each) { body(gpu, each.view()...); }, arrays);
+  return std::apply([&](auto&... each) { return std::make_tuple(each.back(gpu)...); }, arrays);
+}
+
 /// `body(backend, views...)` on the CPU and on the card with the same values in all views; they must end with the same
 /// values: within `tolerance` of the largest, and on the card the same bits in any order of the threads, with gaps or
 /// without; but where rows lie apart the real cuBLASLt may take another kernel.
@@ -24,11 +37,7 @@ void agree(double tolerance, Body body, const tensor<T, Rank>&... inputs) {
   std::apply([&](auto&... each) { body(host, each.view()...); }, expected);
 
   milkit::cuda gpu;
-  const auto run = [&](std::int64_t gap) {
-    std::tuple<on_card<T, Rank>...> arrays(on_card<T, Rank>(gpu, inputs, Rank > 1 ? gap : 0)...);
-    std::apply([&](auto&... each) { body(gpu, each.view()...); }, arrays);
-    return std::apply([&](auto&... each) { return std::make_tuple(each.back(gpu)...); }, arrays);
-  };
+  const auto run = [&](std::int64_t gap) { return run_on_card(gpu, body, gap, inputs...); };
   const auto first = run(0);
   const auto compare = [&]<std::size_t... I>(const auto& got, const auto& want, double bound,
                                              std::index_sequence<I...>) {
