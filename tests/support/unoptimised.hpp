@@ -5,7 +5,7 @@
 #if defined(__clang__)
 #define MILKIT_UNOPTIMISED_BEGIN _Pragma("clang optimize off")
 #define MILKIT_UNOPTIMISED_END _Pragma("clang optimize on")
-#elif defined(__GNUC__)
+#elif defined(__GNUC__) && !defined(__CUDACC__)
 #define MILKIT_UNOPTIMISED_BEGIN _Pragma("GCC push_options") _Pragma("GCC optimize(\"O0\")")
 #define MILKIT_UNOPTIMISED_END _Pragma("GCC pop_options")
 #else
