@@ -16,28 +16,19 @@ struct curve {
   long double (*value)(long double);
   long double (*slope)(long double);
 };
-template <class Layer>
-curve curve_of();
-template <>
-inline curve curve_of<nn::relu>() {
-  return {[](long double x) { return x > 0 ? x : 0.0L; }, [](long double x) { return x > 0 ? 1.0L : 0.0L; }};
+inline long double relu_of(long double x) { return x > 0 ? x : 0.0L; }
+inline long double relu_slope(long double x) { return x > 0 ? 1.0L : 0.0L; }
+inline long double tanh_of(long double x) { return std::tanh(x); }
+inline long double tanh_slope(long double x) { return 1 - std::tanh(x) * std::tanh(x); }
+inline long double sigmoid_slope(long double x) { return sigmoid_of(x) * (1 - sigmoid_of(x)); }
+inline long double gelu_of(long double x) { return x * std::erfc(-x / std::sqrt(2.0L)) / 2; }
+inline long double gelu_slope(long double x) {
+  return std::erfc(-x / std::sqrt(2.0L)) / 2 + x * std::exp(-x * x / 2) / std::sqrt(2 * 3.14159265358979323846L);
 }
-template <>
-inline curve curve_of<nn::tanh>() {
-  return {[](long double x) { return std::tanh(x); }, [](long double x) { return 1 - std::tanh(x) * std::tanh(x); }};
-}
-template <>
-inline curve curve_of<nn::sigmoid>() {
-  return {sigmoid_of, [](long double x) { return sigmoid_of(x) * (1 - sigmoid_of(x)); }};
-}
-template <>
-inline curve curve_of<nn::gelu>() {
-  return {[](long double x) { return x * std::erfc(-x / std::sqrt(2.0L)) / 2; },
-          [](long double x) {
-            return std::erfc(-x / std::sqrt(2.0L)) / 2 +
-                   x * std::exp(-x * x / 2) / std::sqrt(2 * 3.14159265358979323846L);
-          }};
-}
+inline curve curve_of(const nn::relu&) { return {relu_of, relu_slope}; }
+inline curve curve_of(const nn::tanh&) { return {tanh_of, tanh_slope}; }
+inline curve curve_of(const nn::sigmoid&) { return {sigmoid_of, sigmoid_slope}; }
+inline curve curve_of(const nn::gelu&) { return {gelu_of, gelu_slope}; }
 
 template <class T, class Layer>
 auto run(const Layer& layer, const tensor<T, 2>& x, const tensor<T, 2>& dy) {
@@ -62,8 +53,8 @@ TEST_CASE_TEMPLATE("activations agree with their formulas", Layer, nn::relu, nn:
     std::vector<double> y, dx;
     for (std::int64_t i = 0; i < x.size(); ++i) {
       const auto at = static_cast<long double>(x.data()[i]);
-      y.push_back(static_cast<double>(curve_of<Layer>().value(at)));
-      dx.push_back(static_cast<double>(curve_of<Layer>().slope(at) * static_cast<long double>(dy.data()[i])));
+      y.push_back(static_cast<double>(curve_of(Layer{}).value(at)));
+      dx.push_back(static_cast<double>(curve_of(Layer{}).slope(at) * static_cast<long double>(dy.data()[i])));
     }
     CHECK(relative_error(got.output, y) <= tolerance_of<T>(1e-14, 1e-6));
     CHECK(relative_error(got.dinput, dx) <= tolerance_of<T>(1e-14, 1e-6));
