@@ -59,11 +59,14 @@ tensor<T, 1> read_weights(const data::safetensors_reader& file, const std::strin
 /// disk or a kill leaves the old file as it was. Errors: io_error.
 template <class Network, class T, class Space>
 void save_weights(const std::filesystem::path& path, const parameters<Network, T, Space>& weights) {
-  const tensor<T, 1> flat = copied_to<host_space>(weights.flat());
-  data::safetensors_writer file;
-  file.set_metadata("format", "milkit weights");
-  detail::add_weights<T>(file, "", weights.entries(), flat.view());
-  file.write(path);
+  if constexpr (!std::is_same_v<Space, host_space>) {
+    save_weights(path, weights.template to<host_space>());
+  } else {
+    data::safetensors_writer file;
+    file.set_metadata("format", "milkit weights");
+    detail::add_weights<T>(file, "", weights.entries(), weights.flat());
+    file.write(path);
+  }
 }
 
 /// Reads weights by name, from a file of `save_weights` or from any other whose tensors have these names and shapes (a
@@ -110,17 +113,15 @@ struct training_state {
 /// Writes a training's weights and state as one safetensors file, atomically. `settings`
 /// says what the training is (seed, optimizer, ...): `load_checkpoint` refuses to go on with others. `load_weights`
 /// reads the file too. Errors: io_error; the old file is then as it was.
-template <class Network, class T, class Space>
-void save_checkpoint(const std::filesystem::path& path, const parameters<Network, T, Space>& weights,
-                     const training_state<T, Space>& state_anywhere, const std::string& settings) {
+template <class Network, class T>
+void save_checkpoint(const std::filesystem::path& path, const parameters<Network, T>& weights,
+                     const training_state<T>& state, const std::string& settings) {
   const auto& entries = weights.entries();
-  const tensor<T, 1> flat = copied_to<host_space>(weights.flat());
-  const training_state<T> state = state_anywhere.template to<host_space>();
   data::safetensors_writer file;
   file.set_metadata("format", "milkit checkpoint");
   file.set_metadata("milkit", message(MILKIT_VERSION_MAJOR, ".", MILKIT_VERSION_MINOR, ".", MILKIT_VERSION_PATCH));
   file.set_metadata("settings", settings);
-  detail::add_weights<T>(file, "", entries, flat.view());
+  detail::add_weights<T>(file, "", entries, weights.flat());
   detail::add_weights<T>(file, "best.", entries, state.best_weights.view());
   for (std::size_t i = 0; i < state.moments.size(); ++i)
     detail::add_weights<T>(file, message("moment", i, "."), entries, state.moments[i].view());
@@ -134,6 +135,12 @@ void save_checkpoint(const std::filesystem::path& path, const parameters<Network
     file.add(message("history.", i, ".", names[i]),
              vector_view<const double>(state.history.column(names[i]).data(), {state.history.epochs()}));
   file.write(path);
+}
+/// The same from another memory space, by way of a copy on the host.
+template <class Network, class T, class Space>
+void save_checkpoint(const std::filesystem::path& path, const parameters<Network, T, Space>& weights,
+                     const training_state<T, Space>& state, const std::string& settings) {
+  save_checkpoint(path, weights.template to<host_space>(), state.template to<host_space>(), settings);
 }
 
 namespace detail {
