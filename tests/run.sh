@@ -32,7 +32,8 @@ result=$?
 [ $result -ne 0 ] || result=$built
 number() { sed -n "s/^[[:space:]]*$1=\"\([0-9]*\)\".*/\1/p" "build/$preset/tests.xml" 2>/dev/null | head -n 1; }
 all=$(number tests) failed=$(number failures) skipped=$(number skipped) disabled=$(number disabled)
-skipped=$((${skipped:-0} + ${disabled:-0})) failed=${failed:-0}
+unbuilt=$(grep -c '<skipped message="Unable to find executable"' "build/$preset/tests.xml" 2>/dev/null)
+skipped=$((${skipped:-0} + ${disabled:-0} - ${unbuilt:-0})) failed=$((${failed:-0} + ${unbuilt:-0}))
 passed=$((${all:-0} - failed - skipped))
 [ "$result" -eq 0 ] || [ "$failed" -gt 0 ] || failed=1
 echo "$passed passed, $failed failed, $skipped skipped"
