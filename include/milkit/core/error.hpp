@@ -29,6 +29,7 @@ namespace detail {
 template <class Text>
 std::string text_of(const Text& part) {
   if constexpr (std::is_floating_point_v<Text>) {  // the shortest text that reads back as the same number
+    if (part != part) return "nan";  // its sign says nothing and differs between compilers
     char buffer[64];
     return std::string(buffer, std::to_chars(buffer, buffer + sizeof buffer, part).ptr);
   } else if constexpr (requires { std::to_string(part); }) return std::to_string(part);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <concepts>
 #include <cstdint>
 #include <exception>
@@ -117,11 +118,14 @@ void parallel_in_order(cpu& backend, std::int64_t count, Body&& body, Commit&& c
       }
     return;
   }
+  // Not OpenMP's `ordered`: LLVM's runtime allocates memory at every turn. Tasks are handed out in ascending order, so the
+  // thread whose turn it is never waits.
   detail::first_exception failure;
+  std::atomic<std::int64_t> next{0}, turn{0};
 #if defined(_OPENMP)
-#pragma omp parallel for num_threads(threads) schedule(dynamic, 1) ordered
+#pragma omp parallel num_threads(threads)
 #endif
-  for (std::int64_t i = 0; i < count; ++i) {
+  for (std::int64_t i = next++; i < count; i = next++) {
     cpu& worker = *backend.workers[static_cast<std::size_t>(detail::thread_index())];
     const auto scope = worker.workspace.scope();
     decltype(body(worker, i)) result{};
@@ -132,16 +136,14 @@ void parallel_in_order(cpu& backend, std::int64_t count, Body&& body, Commit&& c
     } catch (...) {
       failure.keep(i);
     }
-#if defined(_OPENMP)
-#pragma omp ordered
-#endif
-    {
-      try {
-        if (done && !failure.before(i)) commit(worker, i, result);
-      } catch (...) {
-        failure.keep(i);
-      }
+    for (std::int64_t now = turn; now != i; now = turn) turn.wait(now);
+    try {
+      if (done && !failure.before(i)) commit(worker, i, result);
+    } catch (...) {
+      failure.keep(i);
     }
+    turn = i + 1;
+    turn.notify_all();
   }
   failure.rethrow();
 }
