@@ -75,7 +75,7 @@ inline work linear_work(milkit::cuda& gpu, const sizes& s, bool backward) {
   const auto bias = uniform(shape{m}, 4), db = zeros(shape{m});
   if (!backward) {
     const auto queue = [=, &gpu] { ops::linear(gpu, x->read(), w->read(), bias->read(), y->view()); };
-    const auto error = [=, &gpu] {
+    const auto error = [=] {
       bias->clear(), queue();
       return product_error(x, w, y, {.transpose_b = true});
     };

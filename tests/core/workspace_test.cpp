@@ -8,6 +8,7 @@
 #include <milkit/core/workspace.hpp>
 
 #include <support/paths.hpp>
+#include <support/sanitized.hpp>
 
 using namespace milkit;
 
@@ -118,7 +119,7 @@ TEST_CASE("a workspace over a slice stays within it") {
 }
 
 TEST_CASE("a workspace that gets no memory says so, goes on, and does not count what it did not get") {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(MILKIT_TEST_SANITIZED)
   throw test::skipped("sanitizers end the program where memory is refused");
 #endif
   workspace<host_space> memory;

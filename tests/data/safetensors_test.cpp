@@ -43,8 +43,11 @@ template <class T, int Rank>
 tensor<T, Rank> random_tensor(shape<Rank> extents, std::uint64_t block) {
   const milkit::random_stream random(7, 0, block);
   tensor<T, Rank> values(extents);
-  for (std::int64_t i = 0; i < values.size(); ++i)
-    values.data()[i] = static_cast<T>(200 * random.uniform<double>(static_cast<std::uint64_t>(i), 0) - 50);
+  for (std::int64_t i = 0; i < values.size(); ++i) {
+    const double value = 200 * random.uniform<double>(static_cast<std::uint64_t>(i), 0) - 50;
+    if constexpr (std::is_integral_v<T>) values.data()[i] = static_cast<T>(static_cast<std::int64_t>(value));
+    else values.data()[i] = static_cast<T>(value);
+  }
   return values;
 }
 

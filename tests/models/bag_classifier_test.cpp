@@ -26,19 +26,15 @@
 #include <milkit/ops/softmax_cpu.hpp>
 #include <milkit/pooling/mean.hpp>
 
+#include <support/sanitized.hpp>
+
 #include "bag_classifier_cases.hpp"
 
 // Every allocation of this program is counted: C++'s by operator new, Eigen's and C's by the malloc below them.
 namespace {
 std::atomic<std::int64_t> allocations{0};
 }
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define MILKIT_TEST_SANITIZED 1
-#endif
-#endif
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && \
-    !defined(MILKIT_TEST_SANITIZED)
+#if defined(__GLIBC__) && !defined(MILKIT_TEST_SANITIZED)
 #define MILKIT_TEST_COUNTS_MALLOC 1
 extern "C" {
 void* __libc_malloc(std::size_t);

@@ -13,6 +13,12 @@
 #endif
 
 #include <support/paths.hpp>
+#include <support/sanitized.hpp>
+
+#if defined(MILKIT_TEST_SANITIZED)
+// LLVM's OpenMP runtime keeps memory for each loop until the program ends.
+extern "C" const char* __lsan_default_suppressions() { return "leak:libomp"; }
+#endif
 
 namespace milkit::test {
 namespace {

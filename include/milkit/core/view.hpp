@@ -108,7 +108,7 @@ class view {
   }
   /// Columns `first` to `first + count - 1` of a matrix, in every row.
   MILKIT_HD constexpr view columns(std::int64_t first, std::int64_t count) const requires(Rank == 2) {
-    return {data_ + first, {rows(), count}, stride_};
+    return {data_ == nullptr ? data_ : data_ + first, {rows(), count}, stride_};
   }
   /// The same rows, each flattened: `[rows, row_size]`.
   MILKIT_HD constexpr view<T, 2, Space> as_matrix() const { return {data_, {rows(), row_size()}, stride_}; }
