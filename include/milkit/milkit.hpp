@@ -78,6 +78,7 @@
 #include <milkit/pooling/scored_attention.hpp>
 #include <milkit/topk/hard.hpp>
 #include <milkit/topk/perturbed.hpp>
+#include <milkit/topk/pyramid.hpp>
 #include <milkit/topk/random.hpp>
 #include <milkit/topk/straight_through.hpp>
 #include <milkit/topk/topk.hpp>
@@ -97,3 +98,4 @@
 #include <milkit/train/splits.hpp>
 #include <milkit/train/trainer.hpp>
 #include <milkit/models/bag_classifier.hpp>
+#include <milkit/models/zoom_mil.hpp>
