@@ -40,6 +40,18 @@ class first_exception {
       exception_ = std::current_exception();
     }
   }
+  /// Whether `work()` came to its end; what it throws is kept. Not inlined, because clang 14 at -O3 lets the handlers of an
+  /// OpenMP region take each other's registers and crash.
+  template <class Work>
+  [[gnu::noinline]] bool guard(std::int64_t chunk, Work&& work) noexcept {
+    try {
+      work();
+      return true;
+    } catch (...) {
+      keep(chunk);
+      return false;
+    }
+  }
   /// Whether a chunk before this one has failed.
   bool before(std::int64_t chunk) const noexcept {
     bool failed = false;
@@ -89,13 +101,7 @@ void parallel_for(cpu& backend, std::int64_t rows, std::int64_t chunk_rows, Body
 #if defined(_OPENMP)
 #pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
 #endif
-  for (std::int64_t i = 0; i < chunks; ++i) {
-    try {
-      call(i, detail::thread_index());
-    } catch (...) {
-      failure.keep(i);
-    }
-  }
+  for (std::int64_t i = 0; i < chunks; ++i) failure.guard(i, [&] { call(i, detail::thread_index()); });
   failure.rethrow();
 }
 
@@ -122,29 +128,24 @@ void parallel_in_order(cpu& backend, std::int64_t count, Body&& body, Commit&& c
   // thread whose turn it is never waits.
   detail::first_exception failure;
   std::atomic<std::int64_t> next{0}, turn{0};
+  const auto work = [&] {
+    for (std::int64_t i = next++; i < count; i = next++) {
+      cpu& worker = *backend.workers[static_cast<std::size_t>(detail::thread_index())];
+      const auto scope = worker.workspace.scope();
+      decltype(body(worker, i)) result{};
+      const bool done = failure.guard(i, [&] { result = body(worker, i); });
+      for (std::int64_t now = turn; now != i; now = turn) turn.wait(now);
+      failure.guard(i, [&] {
+        if (done && !failure.before(i)) commit(worker, i, result);
+      });
+      turn = i + 1;
+      turn.notify_all();
+    }
+  };
 #if defined(_OPENMP)
 #pragma omp parallel num_threads(threads)
 #endif
-  for (std::int64_t i = next++; i < count; i = next++) {
-    cpu& worker = *backend.workers[static_cast<std::size_t>(detail::thread_index())];
-    const auto scope = worker.workspace.scope();
-    decltype(body(worker, i)) result{};
-    bool done = false;
-    try {
-      result = body(worker, i);
-      done = true;
-    } catch (...) {
-      failure.keep(i);
-    }
-    for (std::int64_t now = turn; now != i; now = turn) turn.wait(now);
-    try {
-      if (done && !failure.before(i)) commit(worker, i, result);
-    } catch (...) {
-      failure.keep(i);
-    }
-    turn = i + 1;
-    turn.notify_all();
-  }
+  work();
   failure.rethrow();
 }
 
