@@ -189,7 +189,8 @@ struct basic_zoom_mil {
                 const pass& pass) const {
     using Space = typename Backend::space;
     const auto scope = backend.workspace.scope();
-    const auto stretches = stretches_of(weights), gradients = stretches_of(gradient);
+    const auto stretches = stretches_of(weights);
+    const auto gradients = stretches_of(gradient);
     const auto dembedding = backend.workspace.template allocate<T>(kept.embedding.shape());
     classifier.backward(backend, stretches[levels], kept.classifier, dlogits, dembedding, gradients[levels],
                         pass.child(2 * levels));
@@ -291,12 +292,17 @@ struct basic_zoom_mil {
   }
 
  private:
+  /// body(0), body(1), ..., each number a constant.
+  template <std::size_t Count, class Body>
+  static constexpr void each(Body&& body) {
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      (body(std::integral_constant<std::size_t, I>()), ...);
+    }
+    (std::make_index_sequence<Count>());
+  }
   template <class Body>
   static constexpr void each_level(Body&& body) {
-    [&]<std::size_t... M>(std::index_sequence<M...>) {
-      (body(std::integral_constant<std::size_t, M>()), ...);
-    }
-    (std::make_index_sequence<levels>());
+    each<levels>(body);
   }
   template <class Body>
   static constexpr void each_level_downwards(Body&& body) {
@@ -312,10 +318,8 @@ struct basic_zoom_mil {
   /// Whether a selection below magnification M wants the gradient of its rows.
   template <std::size_t M>
   static constexpr bool zooms_back() {
-    constexpr bool differentiable[] = {Levels::differentiable...};
-    for (std::size_t m = 0; m < M; ++m)
-      if (differentiable[m]) return true;
-    return false;
+    if constexpr (M == 0) return false;
+    else return level_type<M - 1>::differentiable || zooms_back<M - 1>();
   }
 
   /// The flat parameters of each magnification, then of the classifier.
@@ -415,33 +419,36 @@ struct basic_zoom_mil {
 
   /// Which rows are worth computing after selection J: those that selection J + 1 uses. Without a full set of children
   /// all of them: the rows that it chooses from are then not all there are.
-  template <std::size_t M, std::size_t J, class Backend, class Kept>
-  static ops::wanted_rows<typename Backend::space> wanted(Backend&, const Kept& kept) {
+  template <std::size_t M, std::size_t J, class Kept>
+  static auto wanted(const Kept& kept) {
+    ops::wanted_rows<typename decltype(kept.embedding)::space> rows;
     if constexpr (J + 1 < M) {
       const auto& next = std::get<J + 1>(kept.level);
-      if (next.present.instances == 0) return {next.used, block(kept.slide, J + 1, M)};
+      if (next.present.instances == 0) rows = {next.used, block(kept.slide, J + 1, M)};
     }
-    return {};
+    return rows;
   }
 
   /// h through the selections below magnification M, one after the other: `zoomed[j]` is what selection j gives.
   template <std::size_t M, class Backend, class Kept, class Instances, class Zoomed>
   static void apply(Backend& backend, const Kept& kept, Instances h, Zoomed& zoomed) {
     using T = typename Instances::value_type;
-    [&]<std::size_t... J>(std::index_sequence<J...>) {
-      (
-          [&] {
-            const auto& selected = std::get<J>(kept.level).selected;
-            zoomed[J] = backend.workspace.template allocate_rows<T>(
-                shape<2>{selected.rows() * block(kept.slide, J, M), h.cols()});
-            with_index<M, J>(backend, kept, [&](const auto& index) {
-              if constexpr (J == 0) ops::zoom(backend, selected, index, h, zoomed[J], wanted<M, J>(backend, kept));
-              else ops::zoom(backend, selected, index, zoomed[J - 1], zoomed[J], wanted<M, J>(backend, kept));
-            });
-          }(),
-          ...);
-    }
-    (std::make_index_sequence<M>());
+    each<M>([&](auto j) {
+      constexpr std::size_t J = j;
+      const auto& selected = std::get<J>(kept.level).selected;
+      zoomed[J] =
+          backend.workspace.template allocate_rows<T>(shape<2>{selected.rows() * block(kept.slide, J, M), h.cols()});
+      const auto rows = wanted<M, J>(kept);
+      with_index<M, J>(backend, kept, [&](const auto& index) {
+        ops::zoom(backend, selected, index, before<J>(h, zoomed), zoomed[J], rows);
+      });
+    });
+  }
+  /// What selection J is applied to: h, or what the selection below gave.
+  template <std::size_t J, class T, class Space, class Zoomed>
+  static matrix_view<const T, Space> before(matrix_view<const T, Space> h, const Zoomed& zoomed) {
+    if constexpr (J == 0) return h;
+    else return zoomed[J - 1];
   }
 
   /// The soft rows of magnification M.
@@ -514,30 +521,24 @@ struct basic_zoom_mil {
       ops::zoom_backward(backend, own.present, ops::children<Space>{1}, matrix_view<const T, Space>(own.zoomed[M - 1]),
                          drows, vector_view<T, Space>(), upstream);
     }
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
-      (
-          [&] {
-            constexpr std::size_t J = M - 1 - I;
-            const auto& selected = std::get<J>(kept.level).selected;
-            vector_view<T, Space> dweights;
-            if constexpr (level_type<J>::differentiable) {
-              dweights = backend.workspace.template allocate<T>(selected.weights.extent(0));
-              ops::fill(backend, dweights, T(0));
-            }
-            matrix_view<T, Space> below;
-            if constexpr (zooms_back<J>()) below = backend.workspace.template allocate_rows<T>(own.zoomed[J - 1].shape());
-            with_index<M, J>(backend, kept, [&](const auto& index) {
-              matrix_view<const T, Space> h;
-              if constexpr (J == 0) h = kept.slide.features[M];
-              else h = own.zoomed[J - 1];
-              ops::zoom_backward(backend, selected, index, h, upstream, dweights, below, wanted<M, J>(backend, kept));
-            });
-            if (!dweights.absent()) ops::copy_rows(backend, dweights, dselected[J], true);
-            upstream = below;
-          }(),
-          ...);
-    }
-    (std::make_index_sequence<M>());
+    each<M>([&](auto i) {
+      constexpr std::size_t J = M - 1 - i;
+      const auto& selected = std::get<J>(kept.level).selected;
+      vector_view<T, Space> dweights;
+      if constexpr (level_type<J>::differentiable) {
+        dweights = backend.workspace.template allocate<T>(selected.weights.extent(0));
+        ops::fill(backend, dweights, T(0));
+      }
+      matrix_view<T, Space> below;
+      if constexpr (zooms_back<J>()) below = backend.workspace.template allocate_rows<T>(own.zoomed[J - 1].shape());
+      const auto rows = wanted<M, J>(kept);
+      const auto h = before<J>(kept.slide.features[M], own.zoomed);
+      with_index<M, J>(backend, kept, [&](const auto& index) {
+        ops::zoom_backward(backend, selected, index, h, upstream, dweights, below, rows);
+      });
+      if (!dweights.absent()) ops::copy_rows(backend, dweights, dselected[J], true);
+      upstream = below;
+    });
   }
 
   /// What the aggregated embedding's gradient gives to magnification M.
