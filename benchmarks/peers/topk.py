@@ -24,11 +24,10 @@ import time
 SAMPLES, SIGMA = 100, 0.002
 
 
-def make_step(variant: str, n: int, k: int, threads: int):
+def functions() -> dict:
+    """Perturbed top-K as autograd functions of (scores, noise, k, sigma)."""
     import torch
     import torch.nn.functional as F
-    torch.set_num_threads(threads)
-    torch.manual_seed(0)
 
     def hard_topk(scores, k):
         """Indices of the k largest, in ascending order of index."""
@@ -69,7 +68,14 @@ def make_step(variant: str, n: int, k: int, threads: int):
             centred = (c - c.mean()) * (samples / max(samples - 1, 1))  # equals c_s minus the mean of the others
             return (centred @ noise) / (samples * ctx.sigma), None, None, None
 
-    function = OneHotTopK if variant == "one-hot" else GatherTopK
+    return {"one-hot": OneHotTopK, "gather": GatherTopK}
+
+
+def make_step(variant: str, n: int, k: int, threads: int):
+    import torch
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    function = functions()[variant]
     small = torch.softmax(torch.randn(8), dim=0).requires_grad_()
     function.apply(small, torch.randn(3, 8), 2, SIGMA).sum().backward()  # loads what a first step loads
     scores, upstream = torch.softmax(torch.randn(n), dim=0).requires_grad_(), torch.randn(k, n)
@@ -85,8 +91,8 @@ def resident_mb() -> float:
         return int(file.read().split()[1]) * resource.getpagesize() / 1e6
 
 
-def serve(pipe, variant: str, n: int, k: int, threads: int) -> None:
-    step = make_step(variant, n, k, threads)
+def serve(pipe, make, arguments) -> None:
+    step = make(*arguments)
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     with open("/proc/self/clear_refs", "w") as file:
@@ -105,9 +111,11 @@ def serve(pipe, variant: str, n: int, k: int, threads: int) -> None:
 
 
 class Theirs:
-    def __init__(self, variant: str, n: int, k: int, threads: int):
+    """A process that does the steps of `make(*arguments)`."""
+
+    def __init__(self, make, *arguments):
         self.pipe, other = multiprocessing.Pipe()
-        self.process = multiprocessing.Process(target=serve, args=(other, variant, n, k, threads))
+        self.process = multiprocessing.Process(target=serve, args=(other, make, arguments))
         self.process.start()
         self.memory_mb, self.times = self.pipe.recv(), []
 
@@ -121,9 +129,10 @@ class Theirs:
 
 
 class Ours:
-    def __init__(self, program: str, n: int, k: int):
-        self.command = [program, f"--benchmark_filter=^perturbed/both/instances:{n}/k:{k}/", "--benchmark_format=json",
-                        "--benchmark_min_time=0.001"]
+    """One benchmark of milkit's program."""
+
+    def __init__(self, program: str, name: str):
+        self.command = [program, f"--benchmark_filter=^{name}/", "--benchmark_format=json", "--benchmark_min_time=0.001"]
         self.memory_mb, self.times = 0.0, []
 
     def turn(self, steps: int) -> None:
@@ -139,6 +148,27 @@ class Ours:
         pass
 
 
+def compare(title: str, contenders: dict, rounds: int, steps: dict) -> None:
+    """Lets the contenders take turns, in an order that is reversed from round to round, and prints the table. `milkit` is
+    the last."""
+    for i in range(rounds):
+        for name in list(contenders) if i % 2 == 0 else reversed(contenders):
+            contenders[name].turn(steps[name])
+    print(f"### {title}\n\n| | this / milkit, medians | minima | cpu | median ms | minimum ms | memory MB | "
+          "milkit's share |")
+    print("|---|---|---|---|---|---|---|---|")
+    own = contenders["milkit"]
+    figures = {name: (statistics.median(t[0] for t in c.times), min(t[0] for t in c.times),
+                      statistics.median(t[1] for t in c.times)) for name, c in contenders.items()}
+    for name, each in contenders.items():
+        each.stop()
+        middle, least, processor = figures[name]
+        ratios = " | ".join(f"{a / b:.2f}" for a, b in zip(figures[name], figures["milkit"]))
+        print(f"| {name} | {ratios} | {middle * 1e3:.3f} | {least * 1e3:.3f} | {each.memory_mb:.2f} | "
+              f"{own.memory_mb / max(each.memory_mb, 1e-9):.2%} |")
+    print(flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program", help="milkit's topk_bench")
@@ -152,24 +182,10 @@ def main() -> None:
     multiprocessing.set_start_method("spawn")
     for size in args.sizes:
         n, k = map(int, size.split(":"))
-        contenders = {name: Theirs(name, n, k, args.threads) for name in args.variants}
-        contenders["milkit"] = Ours(args.program, n, k)
-        for i in range(args.rounds):
-            for name in list(contenders) if i % 2 == 0 else reversed(contenders):
-                contenders[name].turn(max(1, args.steps // 5) if name == "one-hot" else args.steps)
-        print(f"### N = {n:,}, K = {k}\n\n| | this / milkit, medians | minima | cpu | median ms | minimum ms | memory MB | "
-              "milkit's share |")
-        print("|---|---|---|---|---|---|---|---|")
-        own = contenders["milkit"]
-        figures = {name: (statistics.median(t[0] for t in c.times), min(t[0] for t in c.times),
-                          statistics.median(t[1] for t in c.times)) for name, c in contenders.items()}
-        for name, each in contenders.items():
-            each.stop()
-            middle, least, processor = figures[name]
-            ratios = " | ".join(f"{a / b:.1f}" for a, b in zip(figures[name], figures["milkit"]))
-            print(f"| {name} | {ratios} | {middle * 1e3:.3f} | {least * 1e3:.3f} | {each.memory_mb:.2f} | "
-                  f"{own.memory_mb / max(each.memory_mb, 1e-9):.2%} |")
-        print(flush=True)
+        contenders = {name: Theirs(make_step, name, n, k, args.threads) for name in args.variants}
+        contenders["milkit"] = Ours(args.program, f"perturbed/both/instances:{n}/k:{k}")
+        steps = {name: max(1, args.steps // 5) if name == "one-hot" else args.steps for name in contenders}
+        compare(f"N = {n:,}, K = {k}", contenders, args.rounds, steps)
 
 
 if __name__ == "__main__":

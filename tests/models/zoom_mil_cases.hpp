@@ -62,9 +62,7 @@ struct zoom_case {
   explicit zoom_case(const char* name, topk::jacobian jacobian) : golden(name) {
     REQUIRE(golden.has(message("features", levels)));
     REQUIRE(!golden.has(message("features", levels + 1)));
-    [&]<std::size_t... M>(std::index_sequence<M...>) {
-      (set_level<M>(jacobian), ...);
-    }
+    [&]<std::size_t... M>(std::index_sequence<M...>) { (set_level<M>(jacobian), ...); }
     (std::make_index_sequence<levels>());
     set_classifier(net.classifier);
   }
@@ -186,7 +184,8 @@ void golden_training(const char* name, topk::jacobian jacobian = topk::jacobian:
       CHECK(golden.error("logits", fetch(logits)) <= tolerance_of<T>(1e-9, 1e-5));
       const double total =
           loss::cross_entropy{}.evaluate(backend, constant(logits), labels, 1.0, losses.view(), dlogits.view());
-      CHECK(golden.error("loss", std::vector<double>{elements(fetch(losses))[0] / total}) <= tolerance_of<T>(1e-9, 1e-5));
+      CHECK(golden.error("loss", std::vector<double>{elements(fetch(losses))[0] / total}) <=
+            tolerance_of<T>(1e-9, 1e-5));
       [&]<std::size_t... M>(std::index_sequence<M...>) {
         (
             [&] {
@@ -195,7 +194,8 @@ void golden_training(const char* name, topk::jacobian jacobian = topk::jacobian:
               const double rounding = tolerance_of<T>(1e-9, 1e-5);
               const auto attention = values_of(backend, own.attention);
               CHECK(golden.error(level_of(M, "embedding"), values_of(backend, own.embedding)) <= rounding);
-              CHECK(golden.error(level_of(M, "attention"), values_of(backend, own.attention.columns(0, 1))) <= rounding);
+              CHECK(golden.error(level_of(M, "attention"), values_of(backend, own.attention.columns(0, 1))) <=
+                    rounding);
               CHECK(golden.error(level_of(M, "logits"), values_of(backend, own.attention_logits.columns(0, 1))) <=
                     rounding);
               if constexpr (M + 1 < Network::levels) {
@@ -213,7 +213,8 @@ void golden_training(const char* name, topk::jacobian jacobian = topk::jacobian:
         CAPTURE(entry.name);
         const auto own = got.view().rows(entry.offset, entry.size());
         // softmax is blind to its scores' bias, so the gradient is 0 but for rounding
-        if (entry.name.ends_with("w.bias")) CHECK(std::abs(static_cast<double>(own(0))) <= tolerance_of<T>(1e-12, 1e-4));
+        if (entry.name.ends_with("w.bias"))
+          CHECK(std::abs(static_cast<double>(own(0))) <= tolerance_of<T>(1e-12, 1e-4));
         else if (golden.has("grad." + golden_name(entry.name)))
           CHECK(golden.error("grad." + golden_name(entry.name), own) <= tolerance);
       }
@@ -230,7 +231,8 @@ void golden_inference(const char* name) {
   for (const bool spelled_out : {false, true})
     in_every_way([&](backend_type& backend) {
       CAPTURE(spelled_out);
-      const auto said = models::predict(backend, given.net, weights.template to<backend_space>(), given.slide(spelled_out));
+      const auto said =
+          models::predict(backend, given.net, weights.template to<backend_space>(), given.slide(spelled_out));
       CHECK(golden.error("logits", said.logits) <= rounding);
       std::int64_t instances = 0;
       for (std::size_t m = 0; m < Network::levels; ++m) {

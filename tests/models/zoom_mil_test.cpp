@@ -83,8 +83,8 @@ template <class Zoom, aggregation How = aggregation::sum>
 using small_network = models::basic_zoom_mil<How, nn::linear<How == aggregation::concatenation ? 18 : 6, 3>,
                                              small_low<Zoom, 5>, small_single<Zoom, 4>, small_high<7>>;
 template <class Zoom>
-using deep_network = models::zoom_mil<nn::linear<6, 3>, small_low<Zoom, 5>, small_low<Zoom, 4>, small_single<Zoom, 3>,
-                                      small_high<7>>;
+using deep_network =
+    models::zoom_mil<nn::linear<6, 3>, small_low<Zoom, 5>, small_low<Zoom, 4>, small_single<Zoom, 3>, small_high<7>>;
 
 template <class Network>
 Network with_dropout(Network net, double rate) {
@@ -250,7 +250,8 @@ struct counting_source {
 };
 }  // namespace
 
-TEST_CASE("zoom_mil: inference reads all tiles of the lowest magnification, and then the children of the chosen alone") {
+TEST_CASE(
+    "zoom_mil: inference reads all tiles of the lowest magnification, and then the children of the chosen alone") {
   const auto net = with_k(small_network<topk::perturbed>(), 3);
   const auto weights = initial_parameters<double>(net, {.seed = 4});
   cpu backend{.threads = 1};
@@ -333,8 +334,8 @@ struct needle_slides {
 
 TEST_CASE("zoom_mil learns by the trainer where to zoom") {
   needle_slides training(40), unseen(60);
-  using network = models::zoom_mil<nn::linear<6, 2>, small_low<topk::perturbed, 5>, small_low<topk::perturbed, 4>,
-                                   small_high<7>>;
+  using network =
+      models::zoom_mil<nn::linear<6, 2>, small_low<topk::perturbed, 5>, small_low<topk::perturbed, 4>, small_high<7>>;
   auto net = with_dropout(with_k(network(), 2), 0.1);
   std::get<0>(net.magnifications).zoom.sigma = std::get<1>(net.magnifications).zoom.sigma = 0.02;
   cpu backend;
@@ -358,7 +359,8 @@ TEST_CASE("zoom_mil refuses what does not fit, and says what") {
   tensor<double, 2> logits({1, 3});
   auto gradient = weights.zeros();
   const auto train = [&](const auto& slide, vector_view<const std::int64_t> label = two) {
-    net.train_bags(backend, weights.flat(), slide, label, loss::cross_entropy{}, 1.0, gradient.flat(), {.training = true});
+    net.train_bags(backend, weights.flat(), slide, label, loss::cross_entropy{}, 1.0, gradient.flat(),
+                   {.training = true});
   };
   const auto infer = [&](const auto& slide) { net.infer(backend, weights.flat(), slide, logits.view()); };
   const small_slide<3> narrow(5, {5, 3, 7}, shape_of_slide::dense);
@@ -374,7 +376,8 @@ TEST_CASE("zoom_mil refuses what does not fit, and says what") {
   auto childless = slide.view();
   const std::vector<std::int64_t> none(6, 0);
   childless.children[0] = {.width = 2, .offsets = {none.data(), {6}}};
-  for (const auto& step : {std::function<void()>([&] { train(childless); }), std::function<void()>([&] { infer(childless); })})
+  for (const auto& step :
+       {std::function<void()>([&] { train(childless); }), std::function<void()>([&] { infer(childless); })})
     CHECK_THROWS_WITH_AS(step(),
                          "milkit::models::zoom_mil: none of the instances chosen at magnification 1 has children at "
                          "magnification 2, expected at least one",

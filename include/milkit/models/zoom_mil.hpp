@@ -141,7 +141,7 @@ struct basic_zoom_mil {
     matrix_view<T, Space> embedding;                    ///< [1, d]
     vector_view<T, Space> scores;                       ///< [R]: what the top-K selects by
     ops::selection<T, Space> selected = {};
-    vector_view<std::uint8_t, Space> used;               ///< [R]: whether any row of `selected` holds it
+    vector_view<std::uint8_t, Space> used;  ///< [R]: whether any row of `selected` holds it
     typename level_type<M>::embedding_type::template saved<source, Backend> pooled;
   };
 
@@ -210,8 +210,7 @@ struct basic_zoom_mil {
         dattention = backend.workspace.template allocate<T>(own.attention.shape());
         select_backward<M>(backend, own, dselected[M], dattention, pass.child(2 * M + 1));
       }
-      if constexpr (zooms_back<M>())
-        drows = backend.workspace.template allocate_rows<T>(own.rows.instances.shape());
+      if constexpr (zooms_back<M>()) drows = backend.workspace.template allocate_rows<T>(own.rows.instances.shape());
       std::get<M>(magnifications)
           .embedding.backward(backend, stretches[M], own.rows, own.pooled, dembedding_of<M>(backend, kept, dembedding),
                               matrix_view<const T, Space>(dattention), drows, gradients[M], pass.child(2 * M));
@@ -273,7 +272,8 @@ struct basic_zoom_mil {
       const auto stretch = cursor.child(std::get<M>(magnifications));
       if constexpr (M == 0) {
         const auto instances = source.instances();
-        typename level_type<0>::embedding_type::template saved<std::remove_const_t<decltype(instances)>, Backend> pooled;
+        typename level_type<0>::embedding_type::template saved<std::remove_const_t<decltype(instances)>, Backend>
+            pooled;
         look_at<M>(backend, stretch, instances, own, pooled, {});
       } else {
         rows = children_of<M>(backend, source.children(M - 1), std::get<M - 1>(kept.level).selected, rows);
@@ -295,9 +295,7 @@ struct basic_zoom_mil {
   /// body(0), body(1), ..., each number a constant.
   template <std::size_t Count, class Body>
   static constexpr void each(Body&& body) {
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
-      (body(std::integral_constant<std::size_t, I>()), ...);
-    }
+    [&]<std::size_t... I>(std::index_sequence<I...>) { (body(std::integral_constant<std::size_t, I>()), ...); }
     (std::make_index_sequence<Count>());
   }
   template <class Body>
@@ -677,9 +675,10 @@ struct zoom_prediction {
 /// and encodes only what is looked at (`basic_zoom_mil::infer`). The weights lie where the backend works; what comes
 /// back lies in the host's memory. Errors: as forward of the network.
 template <backend Backend, aggregation How, class Classifier, class... Levels, class T, class Slide>
-zoom_prediction<T> predict(Backend& backend, const basic_zoom_mil<How, Classifier, Levels...>& network,
-                           const parameters<basic_zoom_mil<How, Classifier, Levels...>, T, typename Backend::space>& weights,
-                           const Slide& slide) {
+zoom_prediction<T> predict(
+    Backend& backend, const basic_zoom_mil<How, Classifier, Levels...>& network,
+    const parameters<basic_zoom_mil<How, Classifier, Levels...>, T, typename Backend::space>& weights,
+    const Slide& slide) {
   const auto on_host = [&](auto values) {
     tensor<T, 2, typename Backend::space> own(values.shape());
     ops::copy_rows(backend, values, own.view());
@@ -691,7 +690,8 @@ zoom_prediction<T> predict(Backend& backend, const basic_zoom_mil<How, Classifie
   const auto logits = backend.workspace.template allocate<T>(network.output_shape(slide));
   network.infer(backend, weights.flat(), slide, logits, [&](const auto& seen) {
     auto& level = said.levels.emplace_back();
-    for (std::int64_t i = 0; i < seen.attention.rows(); ++i) level.rows.push_back(seen.rows.absent() ? i : seen.rows(i));
+    for (std::int64_t i = 0; i < seen.attention.rows(); ++i)
+      level.rows.push_back(seen.rows.absent() ? i : seen.rows(i));
     if (!seen.selected.absent()) {
       const auto selected = to_host(backend, seen.selected);
       level.selected.assign(selected.data(), selected.data() + selected.extent(0));
@@ -720,7 +720,8 @@ memory_plan plan_training_step(const Backend& backend, const basic_zoom_mil<How,
   const auto weights = others.template allocate<T>(parameter_stretch(network));
   const std::int64_t label = 0;
   const pass training{.training = true};
-  network.train_bags(planner, weights, slide, vector_view<const std::int64_t>(&label, {1}), loss, 1.0, weights, training);
+  network.train_bags(planner, weights, slide, vector_view<const std::int64_t>(&label, {1}), loss, 1.0, weights,
+                     training);
   typename basic_zoom_mil<How, Classifier, Levels...>::template saved<T, Backend> kept;
   network.forward(forward_planner, weights, slide, others.template allocate<T>(network.output_shape(slide)), kept,
                   training);
