@@ -1,7 +1,7 @@
 # The optional components, for the source tree and for the installed package alike. `milkit_find_component(name)` looks
 # quietly for what milkit::name needs; it defines the target and sets milkit_<name>_FOUND, or sets milkit_<name>_SENTENCE.
 # A new component is one name in this list and one branch below.
-set(milkit_COMPONENTS slide data report xtensor onednn cblas cuda cudnn)
+set(milkit_COMPONENTS slide data hdf5 report xtensor onednn cblas cuda cudnn)
 
 macro(milkit_find_component name)
   set(milkit_${name}_FOUND FALSE)
@@ -13,6 +13,8 @@ macro(milkit_find_component name)
     milkit_need_pkg("openslide" "OpenSlide 3.4.1 or newer (libopenslide-dev)")
   elseif("${name}" STREQUAL "data")
     milkit_need("PNG" "libpng (libpng-dev)" PNG::PNG)
+  elseif("${name}" STREQUAL "hdf5")
+    milkit_need("HDF5" "HDF5 (libhdf5-dev)" hdf5::hdf5)
   elseif("${name}" STREQUAL "report")
     milkit_need("PNG" "libpng (libpng-dev)" PNG::PNG)
     milkit_need("nlohmann_json" "nlohmann-json (nlohmann-json3-dev)" nlohmann_json::nlohmann_json)

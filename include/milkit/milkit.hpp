@@ -94,6 +94,7 @@
 #include <milkit/train/optimizer.hpp>
 #include <milkit/train/predictions.hpp>
 #include <milkit/train/progress.hpp>
+#include <milkit/train/pyramid_dataset.hpp>
 #include <milkit/train/schedule.hpp>
 #include <milkit/train/splits.hpp>
 #include <milkit/train/trainer.hpp>

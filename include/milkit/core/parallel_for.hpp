@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <concepts>
 #include <cstdint>
@@ -78,6 +79,18 @@ inline int thread_index() {
 #endif
 }
 
+/// Gives every worker as much memory as the one that needed most: which thread runs which task is chance, and no step after
+/// the first may allocate.
+inline void level_workspaces(cpu& backend, int threads) noexcept {
+  std::size_t most = 0;
+  for (int t = 0; t < threads; ++t) most = (std::max)(most, backend.worker(t).workspace.peak_bytes());
+  for (int t = 0; t < threads; ++t)
+    try {
+      if (auto& own = backend.worker(t).workspace; own.bytes_in_use() == 0) own.reserve(most);
+    } catch (...) {  // it would only have been a head start
+    }
+}
+
 }  // namespace detail
 
 /// Calls `body(row_range)` for each chunk of `chunk_rows` rows, on `backend.thread_count()` threads with OpenMP and one
@@ -147,6 +160,7 @@ void parallel_in_order(cpu& backend, std::int64_t count, Body&& body, Commit&& c
 #endif
   work();
   failure.rethrow();
+  detail::level_workspaces(backend, threads);
 }
 
 }  // namespace milkit

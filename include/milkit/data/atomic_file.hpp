@@ -50,6 +50,8 @@ class atomic_file {
   ~atomic_file() { discard(); }
 
   const std::string& name() const { return name_; }
+  /// Of the file that will replace it, for a library that writes files by their names.
+  const std::string& temporary_name() const { return temporary_; }
 
   void write(const void* data, std::size_t bytes) {
     const auto* from = static_cast<const char*>(data);

@@ -69,10 +69,10 @@ std::int64_t width_of_input(const Layer& layer) {
 }
 
 /// "level1", "level2", ...: the names of the magnifications' parameters.
-template <std::size_t I>
+template <std::size_t Level>
 struct level_name {
-  static_assert(I < 9, "milkit::models::zoom_mil: at most nine magnifications");
-  static constexpr char text[] = {'l', 'e', 'v', 'e', 'l', static_cast<char>('1' + I), '\0'};
+  static_assert(Level < 9, "milkit::models::zoom_mil: at most nine magnifications");
+  static constexpr char text[] = {'l', 'e', 'v', 'e', 'l', static_cast<char>('1' + Level), '\0'};
 };
 
 }  // namespace detail
