@@ -14,7 +14,7 @@ macro(milkit_find_component name)
   elseif("${name}" STREQUAL "data")
     milkit_need("PNG" "libpng (libpng-dev)" PNG::PNG)
   elseif("${name}" STREQUAL "hdf5")
-    milkit_need("HDF5" "HDF5 (libhdf5-dev)" hdf5::hdf5)
+    milkit_need_pkg("hdf5" "HDF5 (libhdf5-dev)")  # CMake's own module wants the language C enabled
   elseif("${name}" STREQUAL "report")
     milkit_need("PNG" "libpng (libpng-dev)" PNG::PNG)
     milkit_need("nlohmann_json" "nlohmann-json (nlohmann-json3-dev)" nlohmann_json::nlohmann_json)
