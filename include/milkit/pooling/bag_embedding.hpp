@@ -275,7 +275,8 @@ struct bag_embedding {
     const std::size_t row_bytes = (std::max)(kept_bytes(backend, weights, source, 1, pass), std::size_t{1});
     const auto most = std::clamp(Backend::chunk_bytes / static_cast<std::int64_t>(row_bytes), Backend::least_chunk_rows,
                                  Backend::most_chunk_rows);
-    const std::int64_t chunks = (std::max)(chunk_count(rows, most), std::int64_t{1});
+    const std::int64_t fewest = is_cpu<Backend> && rows >= Backend::least_chunk_rows ? 2 : 1;
+    const std::int64_t chunks = (std::max)(chunk_count(rows, most), fewest);
     return chunk_count(rows, is_cpu<Backend> && chunks > 1 ? chunks + chunks % 2 : chunks);
   }
 
