@@ -27,28 +27,32 @@ namespace detail {
 /// Turns of a loop of twelve independent float multiply-adds between registers: more than two units with a latency of
 /// four need. In assembly, because compilers store the accumulators in every turn, or find out what some of them will
 /// be.
-#if defined(__AVX2__) && defined(__FMA__)
+#if defined(__AVX512F__) || (defined(__AVX2__) && defined(__FMA__))
+#if defined(__AVX512F__)
+#define MILKIT_REGISTER "zmm"
+inline constexpr int lanes = 16;
+#else
+#define MILKIT_REGISTER "ymm"
 inline constexpr int lanes = 8;
+#endif
+#define MILKIT_COPY(i) "vmovaps %%" MILKIT_REGISTER "12, %%" MILKIT_REGISTER #i "\n"
+#define MILKIT_MULTIPLY_ADD(i) \
+  "vfmadd231ps %%" MILKIT_REGISTER "12, %%" MILKIT_REGISTER "13, %%" MILKIT_REGISTER #i "\n"
+#define MILKIT_TWELVE(each) \
+  each(0) each(1) each(2) each(3) each(4) each(5) each(6) each(7) each(8) each(9) each(10) each(11)
 inline void multiply_add(std::int64_t turns) {
   const float factor = 1e-3f;
-  __asm__ volatile(
-      "vbroadcastss %1, %%ymm12\n vmovaps %%ymm12, %%ymm13\n vmovaps %%ymm12, %%ymm0\n vmovaps %%ymm12, %%ymm1\n"
-      "vmovaps %%ymm12, %%ymm2\n vmovaps %%ymm12, %%ymm3\n vmovaps %%ymm12, %%ymm4\n vmovaps %%ymm12, %%ymm5\n"
-      "vmovaps %%ymm12, %%ymm6\n vmovaps %%ymm12, %%ymm7\n vmovaps %%ymm12, %%ymm8\n vmovaps %%ymm12, %%ymm9\n"
-      "vmovaps %%ymm12, %%ymm10\n vmovaps %%ymm12, %%ymm11\n"
-      ".p2align 5\n1:\n"
-      "vfmadd231ps %%ymm12, %%ymm13, %%ymm0\n vfmadd231ps %%ymm12, %%ymm13, %%ymm1\n"
-      "vfmadd231ps %%ymm12, %%ymm13, %%ymm2\n vfmadd231ps %%ymm12, %%ymm13, %%ymm3\n"
-      "vfmadd231ps %%ymm12, %%ymm13, %%ymm4\n vfmadd231ps %%ymm12, %%ymm13, %%ymm5\n"
-      "vfmadd231ps %%ymm12, %%ymm13, %%ymm6\n vfmadd231ps %%ymm12, %%ymm13, %%ymm7\n"
-      "vfmadd231ps %%ymm12, %%ymm13, %%ymm8\n vfmadd231ps %%ymm12, %%ymm13, %%ymm9\n"
-      "vfmadd231ps %%ymm12, %%ymm13, %%ymm10\n vfmadd231ps %%ymm12, %%ymm13, %%ymm11\n"
-      "dec %0\n jnz 1b\n"
-      : "+r"(turns)
-      : "m"(factor)
-      : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12",
-        "xmm13");
+  __asm__ volatile("vbroadcastss %1, %%" MILKIT_REGISTER "12\n" MILKIT_COPY(13) MILKIT_TWELVE(MILKIT_COPY)
+                   ".p2align 5\n1:\n" MILKIT_TWELVE(MILKIT_MULTIPLY_ADD) "dec %0\n jnz 1b\n"
+                   : "+r"(turns)
+                   : "m"(factor)
+                   : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",
+                     "xmm11", "xmm12", "xmm13");
 }
+#undef MILKIT_REGISTER
+#undef MILKIT_COPY
+#undef MILKIT_MULTIPLY_ADD
+#undef MILKIT_TWELVE
 #else
 inline constexpr int lanes = 4;
 inline void multiply_add(std::int64_t turns) {
