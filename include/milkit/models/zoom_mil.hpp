@@ -101,8 +101,8 @@ template <aggregation How, class Classifier, class... Levels>
 struct basic_zoom_mil {
   static constexpr std::size_t levels = sizeof...(Levels);
   static_assert(levels >= 1, "milkit::models::zoom_mil: at least one magnification");
-  template <std::size_t M>
-  using level_type = std::tuple_element_t<M, std::tuple<Levels...>>;
+  template <std::size_t Level>
+  using level_type = std::tuple_element_t<Level, std::tuple<Levels...>>;
   static_assert(
       [] {
         constexpr bool zooms[] = {Levels::zooms...};
@@ -130,7 +130,7 @@ struct basic_zoom_mil {
   }
 
   /// What one magnification leaves for the backward pass; all of it may be read.
-  template <std::size_t M, class T, class Backend>
+  template <std::size_t Level, class T, class Backend>
   struct level_saved {
     using Space = typename Backend::space;
     using source = bag_view<T, 2, Space>;
@@ -142,16 +142,16 @@ struct basic_zoom_mil {
     vector_view<T, Space> scores;                       ///< [R]: what the top-K selects by
     ops::selection<T, Space> selected = {};
     vector_view<std::uint8_t, Space> used;  ///< [R]: whether any row of `selected` holds it
-    typename level_type<M>::embedding_type::template saved<source, Backend> pooled;
+    typename level_type<Level>::embedding_type::template saved<source, Backend> pooled;
   };
 
   template <class T, class Backend>
   struct saved {
     template <class>
     struct each;
-    template <std::size_t... M>
-    struct each<std::index_sequence<M...>> {
-      using type = std::tuple<level_saved<M, T, Backend>...>;
+    template <std::size_t... Level>
+    struct each<std::index_sequence<Level...>> {
+      using type = std::tuple<level_saved<Level, T, Backend>...>;
     };
     typename each<std::make_index_sequence<levels>>::type level;
     pyramid<T, levels, typename Backend::space> slide;
@@ -173,12 +173,12 @@ struct basic_zoom_mil {
     kept.slide = resident(backend, slide);
     parameter_cursor cursor(weights);
     each_level([&](auto m) {
-      constexpr std::size_t M = m;
-      auto& own = std::get<M>(kept.level);
-      own.rows = {matrix_view<const T, typename Backend::space>(kept.slide.features[M])};
-      if constexpr (M > 0) zoom_into<M>(backend, kept);
-      look<M>(backend, cursor.child(std::get<M>(magnifications)), own, pass.child(2 * M));
-      if constexpr (M + 1 < levels) select<M>(backend, own, pass.child(2 * M + 1));
+      constexpr std::size_t Level = m;
+      auto& own = std::get<Level>(kept.level);
+      own.rows = {matrix_view<const T, typename Backend::space>(kept.slide.features[Level])};
+      if constexpr (Level > 0) zoom_into<Level>(backend, kept);
+      look<Level>(backend, cursor.child(std::get<Level>(magnifications)), own, pass.child(2 * Level));
+      if constexpr (Level + 1 < levels) select<Level>(backend, own, pass.child(2 * Level + 1));
     });
     classify(backend, cursor.child(classifier), kept, logits, pass.child(2 * levels));
   }
@@ -202,19 +202,21 @@ struct basic_zoom_mil {
       }
     });
     each_level_downwards([&](auto m) {
-      constexpr std::size_t M = m;
+      constexpr std::size_t Level = m;
       const auto level_scope = backend.workspace.scope();
-      const auto& own = std::get<M>(kept.level);
+      const auto& own = std::get<Level>(kept.level);
       matrix_view<T, Space> dattention, drows;
-      if constexpr (level_type<M>::differentiable) {
+      if constexpr (level_type<Level>::differentiable) {
         dattention = backend.workspace.template allocate<T>(own.attention.shape());
-        select_backward<M>(backend, own, dselected[M], dattention, pass.child(2 * M + 1));
+        select_backward<Level>(backend, own, dselected[Level], dattention, pass.child(2 * Level + 1));
       }
-      if constexpr (zooms_back<M>()) drows = backend.workspace.template allocate_rows<T>(own.rows.instances.shape());
-      std::get<M>(magnifications)
-          .embedding.backward(backend, stretches[M], own.rows, own.pooled, dembedding_of<M>(backend, kept, dembedding),
-                              matrix_view<const T, Space>(dattention), drows, gradients[M], pass.child(2 * M));
-      if constexpr (zooms_back<M>()) zoom_into_backward<M>(backend, kept, drows, dselected);
+      if constexpr (zooms_back<Level>())
+        drows = backend.workspace.template allocate_rows<T>(own.rows.instances.shape());
+      std::get<Level>(magnifications)
+          .embedding.backward(backend, stretches[Level], own.rows, own.pooled,
+                              dembedding_of<Level>(backend, kept, dembedding), matrix_view<const T, Space>(dattention),
+                              drows, gradients[Level], pass.child(2 * Level));
+      if constexpr (zooms_back<Level>()) zoom_into_backward<Level>(backend, kept, drows, dselected);
     });
   }
 
@@ -267,21 +269,21 @@ struct basic_zoom_mil {
     saved<T, Backend> kept;
     vector_view<const std::int64_t> rows;
     each_level([&](auto m) {
-      constexpr std::size_t M = m;
-      auto& own = std::get<M>(kept.level);
-      const auto stretch = cursor.child(std::get<M>(magnifications));
-      if constexpr (M == 0) {
+      constexpr std::size_t Level = m;
+      auto& own = std::get<Level>(kept.level);
+      const auto stretch = cursor.child(std::get<Level>(magnifications));
+      if constexpr (Level == 0) {
         const auto instances = source.instances();
         typename level_type<0>::embedding_type::template saved<std::remove_const_t<decltype(instances)>, Backend>
             pooled;
-        look_at<M>(backend, stretch, instances, own, pooled, {});
+        look_at<Level>(backend, stretch, instances, own, pooled, {});
       } else {
-        rows = children_of<M>(backend, source.children(M - 1), std::get<M - 1>(kept.level).selected, rows);
-        own.rows = {matrix_view<const T, Space>(source.gather(backend, M, rows))};
-        look<M>(backend, stretch, own, {});
+        rows = children_of<Level>(backend, source.children(Level - 1), std::get<Level - 1>(kept.level).selected, rows);
+        own.rows = {matrix_view<const T, Space>(source.gather(backend, Level, rows))};
+        look<Level>(backend, stretch, own, {});
       }
-      if constexpr (M + 1 < levels) select<M>(backend, own, {});
-      on_level(seen<T, Space>{M, rows, own.attention_logits, own.attention, own.embedding,
+      if constexpr (Level + 1 < levels) select<Level>(backend, own, {});
+      on_level(seen<T, Space>{Level, rows, own.attention_logits, own.attention, own.embedding,
                               vector_view<const std::int32_t, Space>(own.selected.columns)});
     });
     classify(backend, cursor.child(classifier), kept, logits, {});
@@ -295,7 +297,9 @@ struct basic_zoom_mil {
   /// body(0), body(1), ..., each number a constant.
   template <std::size_t Count, class Body>
   static constexpr void each(Body&& body) {
-    [&]<std::size_t... I>(std::index_sequence<I...>) { (body(std::integral_constant<std::size_t, I>()), ...); }
+    [&]<std::size_t... Index>(std::index_sequence<Index...>) {
+      (body(std::integral_constant<std::size_t, Index>()), ...);
+    }
     (std::make_index_sequence<Count>());
   }
   template <class Body>
@@ -313,11 +317,11 @@ struct basic_zoom_mil {
                   "milkit::models::zoom_mil: the weights are of another number type than the features");
   }
 
-  /// Whether a selection below magnification M wants the gradient of its rows.
-  template <std::size_t M>
+  /// Whether a selection below magnification `Level` wants the gradient of its rows.
+  template <std::size_t Level>
   static constexpr bool zooms_back() {
-    if constexpr (M == 0) return false;
-    else return level_type<M - 1>::differentiable || zooms_back<M - 1>();
+    if constexpr (Level == 0) return false;
+    else return level_type<Level - 1>::differentiable || zooms_back<Level - 1>();
   }
 
   /// The flat parameters of each magnification, then of the classifier.
@@ -331,12 +335,12 @@ struct basic_zoom_mil {
   }
 
   /// Pools the rows of a magnification.
-  template <std::size_t M, class Backend, class Weights, class Source, class Own, class Pooled>
+  template <std::size_t Level, class Backend, class Weights, class Source, class Own, class Pooled>
   void look_at(Backend& backend, Weights weights, const Source& source, Own& own, Pooled& pooled,
                const pass& pass) const {
     using T = typename Source::value_type;
-    using level = level_type<M>;
-    const auto& embedding = std::get<M>(magnifications).embedding;
+    using level = level_type<Level>;
+    const auto& embedding = std::get<Level>(magnifications).embedding;
     const std::int64_t rows = source.shape()[0], offsets[] = {0, rows};
     auto& memory = backend.workspace;
     own.embedding = memory.template allocate<T>(shape<2>{1, embedding.encoder.output_shape(source.shape())[1]});
@@ -345,27 +349,27 @@ struct basic_zoom_mil {
     embedding.forward(backend, weights, source, vector_view<const std::int64_t>(offsets, {2}), own.embedding,
                       own.attention_logits, own.attention, pooled, pass);
   }
-  template <std::size_t M, class Backend, class Weights, class Own>
+  template <std::size_t Level, class Backend, class Weights, class Own>
   void look(Backend& backend, Weights weights, Own& own, const pass& pass) const {
-    look_at<M>(backend, weights, own.rows, own, own.pooled, pass);
+    look_at<Level>(backend, weights, own.rows, own, own.pooled, pass);
   }
 
   /// Chooses where to zoom by the last column of the attention.
-  template <std::size_t M, class Backend, class Own>
+  template <std::size_t Level, class Backend, class Own>
   void select(Backend& backend, Own& own, const pass& pass) const {
     using T = typename decltype(own.scores)::value_type;
     const std::int64_t rows = own.attention.rows(), column = own.attention.cols() - 1;
     own.scores = backend.workspace.template allocate<T>(rows);
     ops::copy_rows(backend, own.attention.columns(column, 1), column_of(own.scores));
-    own.selected = std::get<M>(magnifications).zoom.select(backend, own.scores, pass);
+    own.selected = std::get<Level>(magnifications).zoom.select(backend, own.scores, pass);
   }
-  template <std::size_t M, class Backend, class Own, class Dweights, class Dattention>
+  template <std::size_t Level, class Backend, class Own, class Dweights, class Dattention>
   void select_backward(Backend& backend, const Own& own, Dweights dweights, Dattention dattention,
                        const pass& pass) const {
     using T = typename Dattention::value_type;
     const auto scope = backend.workspace.scope();
     const auto dscores = backend.workspace.template allocate<T>(own.scores.extent(0));
-    std::get<M>(magnifications).zoom.select_backward(backend, own.scores, own.selected, dweights, dscores, pass);
+    std::get<Level>(magnifications).zoom.select_backward(backend, own.scores, own.selected, dweights, dscores, pass);
     ops::fill(backend, dattention, T(0));
     ops::copy_rows(backend, column_of(dscores), dattention.columns(dattention.cols() - 1, 1));
   }
@@ -374,7 +378,7 @@ struct basic_zoom_mil {
     return {values.data(), {values.extent(0), 1}};
   }
 
-  /// Rows of magnification M that belong to one instance of magnification `from`.
+  /// Rows of magnification `to` that belong to one instance of magnification `from`.
   template <class Slide>
   static std::int64_t block(const Slide& slide, std::size_t from, std::size_t to) {
     std::int64_t rows = 1;
@@ -387,23 +391,23 @@ struct basic_zoom_mil {
       if (!slide.children[m].offsets.absent() || !slide.children[m].rows.absent()) return false;
     return true;
   }
-  template <std::size_t M, class Slide>
+  template <std::size_t Level, class Slide>
   static auto descendants(const Slide& slide) {
-    if constexpr (M == 1) return slide.children[0];
-    else return ops::grandchildren(descendants<M - 1>(slide), slide.children[M - 1]);
+    if constexpr (Level == 1) return slide.children[0];
+    else return ops::grandchildren(descendants<Level - 1>(slide), slide.children[Level - 1]);
   }
 
-  /// Calls body(index) with the rows of magnification M that belong to an instance of what selection J chooses from:
+  /// Calls body(index) with the rows of magnification `Level` that belong to an instance of what selection `Below` chooses from:
   /// of the slide at the lowest magnification, of the zoomed rows above it.
-  template <std::size_t M, std::size_t J, class Backend, class Kept, class Body>
+  template <std::size_t Level, std::size_t Below, class Backend, class Kept, class Body>
   static void with_index(Backend& backend, const Kept& kept, Body&& body) {
     using Space = typename Backend::space;
-    const std::int64_t rows = block(kept.slide, J, M);
-    if constexpr (J == 0) {
-      if (M > 1 && !dense(kept.slide, M)) return body(descendants<M>(kept.slide));
-      return body(M == 1 ? kept.slide.children[0] : ops::children<Space>{rows});
+    const std::int64_t rows = block(kept.slide, Below, Level);
+    if constexpr (Below == 0) {
+      if (Level > 1 && !dense(kept.slide, Level)) return body(descendants<Level>(kept.slide));
+      return body(Level == 1 ? kept.slide.children[0] : ops::children<Space>{rows});
     } else {
-      const auto& present = std::get<J>(kept.level).present;
+      const auto& present = std::get<Below>(kept.level).present;
       if (present.instances == 0) return body(ops::children<Space>{rows});
       const auto scope = backend.workspace.scope();
       const std::int64_t count = present.rows();
@@ -415,53 +419,53 @@ struct basic_zoom_mil {
     }
   }
 
-  /// Which rows are worth computing after selection J: those that selection J + 1 uses. Without a full set of children
+  /// Which rows are worth computing after selection `Below`: those that the next selection uses. Without a full set of children
   /// all of them: the rows that it chooses from are then not all there are.
-  template <std::size_t M, std::size_t J, class Kept>
+  template <std::size_t Level, std::size_t Below, class Kept>
   static auto wanted(const Kept& kept) {
     ops::wanted_rows<typename decltype(kept.embedding)::space> rows;
-    if constexpr (J + 1 < M) {
-      const auto& next = std::get<J + 1>(kept.level);
-      if (next.present.instances == 0) rows = {next.used, block(kept.slide, J + 1, M)};
+    if constexpr (Below + 1 < Level) {
+      const auto& next = std::get<Below + 1>(kept.level);
+      if (next.present.instances == 0) rows = {next.used, block(kept.slide, Below + 1, Level)};
     }
     return rows;
   }
 
-  /// h through the selections below magnification M, one after the other: `zoomed[j]` is what selection j gives.
-  template <std::size_t M, class Backend, class Kept, class Instances, class Zoomed>
+  /// h through the selections below magnification `Level`, one after the other: `zoomed[j]` is what selection j gives.
+  template <std::size_t Level, class Backend, class Kept, class Instances, class Zoomed>
   static void apply(Backend& backend, const Kept& kept, Instances h, Zoomed& zoomed) {
     using T = typename Instances::value_type;
-    each<M>([&](auto j) {
-      constexpr std::size_t J = j;
-      const auto& selected = std::get<J>(kept.level).selected;
-      zoomed[J] =
-          backend.workspace.template allocate_rows<T>(shape<2>{selected.rows() * block(kept.slide, J, M), h.cols()});
-      const auto rows = wanted<M, J>(kept);
-      with_index<M, J>(backend, kept, [&](const auto& index) {
-        ops::zoom(backend, selected, index, before<J>(h, zoomed), zoomed[J], rows);
+    each<Level>([&](auto j) {
+      constexpr std::size_t Below = j;
+      const auto& selected = std::get<Below>(kept.level).selected;
+      zoomed[Below] = backend.workspace.template allocate_rows<T>(
+          shape<2>{selected.rows() * block(kept.slide, Below, Level), h.cols()});
+      const auto rows = wanted<Level, Below>(kept);
+      with_index<Level, Below>(backend, kept, [&](const auto& index) {
+        ops::zoom(backend, selected, index, before<Below>(h, zoomed), zoomed[Below], rows);
       });
     });
   }
-  /// What selection J is applied to: h, or what the selection below gave.
-  template <std::size_t J, class T, class Space, class Zoomed>
+  /// What selection `Below` is applied to: h, or what the selection below gave.
+  template <std::size_t Below, class T, class Space, class Zoomed>
   static matrix_view<const T, Space> before(matrix_view<const T, Space> h, const Zoomed& zoomed) {
-    if constexpr (J == 0) return h;
-    else return zoomed[J - 1];
+    if constexpr (Below == 0) return h;
+    else return zoomed[Below - 1];
   }
 
-  /// The soft rows of magnification M.
-  template <std::size_t M, class Backend, class Kept>
+  /// The soft rows of magnification `Level`.
+  template <std::size_t Level, class Backend, class Kept>
   static void zoom_into(Backend& backend, Kept& kept) {
-    auto& own = std::get<M>(kept.level);
-    auto& below = std::get<M - 1>(kept.level);
+    auto& own = std::get<Level>(kept.level);
+    auto& below = std::get<Level - 1>(kept.level);
     using T = typename decltype(own.embedding)::value_type;
     using Space = typename Backend::space;
     below.used = backend.workspace.template allocate<std::uint8_t>(below.selected.instances);
     ops::mark_columns(backend, below.selected, below.used);
-    apply<M>(backend, kept, own.rows.instances, own.zoomed);
-    const auto all = matrix_view<const T, Space>(own.zoomed[M - 1]);
+    apply<Level>(backend, kept, own.rows.instances, own.zoomed);
+    const auto all = matrix_view<const T, Space>(own.zoomed[Level - 1]);
     own.rows = {all};
-    if (!dense_offsets(kept.slide, M)) keep_present<M>(backend, kept, all);
+    if (!dense_offsets(kept.slide, Level)) keep_present<Level>(backend, kept, all);
   }
   template <class Slide>
   static bool dense_offsets(const Slide& slide, std::size_t to) {
@@ -471,28 +475,28 @@ struct basic_zoom_mil {
   }
 
   /// Leaves out the rows that no chosen parent has: where a column of ones arrives as 0.
-  template <std::size_t M, class Backend, class Kept, class Rows>
+  template <std::size_t Level, class Backend, class Kept, class Rows>
   static void keep_present(Backend& backend, Kept& kept, Rows all) {
-    auto& own = std::get<M>(kept.level);
+    auto& own = std::get<Level>(kept.level);
     using T = typename Rows::value_type;
     using Space = typename Backend::space;
     const auto chosen = backend.workspace.template allocate_on_host<std::int32_t>(all.rows());
     std::int64_t count = 0;
     {
       const auto scope = backend.workspace.scope();
-      const auto ones = backend.workspace.template allocate<T>(shape<2>{kept.slide.features[M].rows(), 1});
+      const auto ones = backend.workspace.template allocate<T>(shape<2>{kept.slide.features[Level].rows(), 1});
       ops::fill(backend, ones, T(1));
       std::array<matrix_view<T, Space>, levels> arrived;
-      apply<M>(backend, kept, matrix_view<const T, Space>(ones), arrived);
+      apply<Level>(backend, kept, matrix_view<const T, Space>(ones), arrived);
       const auto packed = backend.workspace.template allocate<T>(all.rows());
-      ops::copy_rows(backend, arrived[M - 1], column_of(packed));
+      ops::copy_rows(backend, arrived[Level - 1], column_of(packed));
       const auto mass = to_host(backend, vector_view<const T, Space>(packed));
       for (std::int64_t q = 0; q < all.rows(); ++q)
         if (backend.workspace.planning()) ++count;
         else if (mass(q) > T(0)) chosen(count++) = static_cast<std::int32_t>(q);
     }
-    expect_value(count > 0, "milkit::models::zoom_mil", "none of the instances chosen at magnification ", M,
-                 " has children at magnification ", M + 1, ", expected at least one");
+    expect_value(count > 0, "milkit::models::zoom_mil", "none of the instances chosen at magnification ", Level,
+                 " has children at magnification ", Level + 1, ", expected at least one");
     auto& present = own.present;
     present.instances = all.rows();
     present.single = true;
@@ -507,48 +511,49 @@ struct basic_zoom_mil {
     own.rows = {matrix_view<const T, Space>(rows)};
   }
 
-  /// The gradient of the soft rows of magnification M, to the weights of every selection below it.
-  template <std::size_t M, class Backend, class Kept, class Drows, class Dselected>
+  /// The gradient of the soft rows of magnification `Level`, to the weights of every selection below it.
+  template <std::size_t Level, class Backend, class Kept, class Drows, class Dselected>
   static void zoom_into_backward(Backend& backend, const Kept& kept, Drows drows, Dselected& dselected) {
     using T = typename Drows::value_type;
     using Space = typename Backend::space;
-    const auto& own = std::get<M>(kept.level);
+    const auto& own = std::get<Level>(kept.level);
     matrix_view<T, Space> upstream = drows;
     if (own.present.instances > 0) {
-      upstream = backend.workspace.template allocate_rows<T>(own.zoomed[M - 1].shape());
-      ops::zoom_backward(backend, own.present, ops::children<Space>{1}, matrix_view<const T, Space>(own.zoomed[M - 1]),
-                         drows, vector_view<T, Space>(), upstream);
+      upstream = backend.workspace.template allocate_rows<T>(own.zoomed[Level - 1].shape());
+      ops::zoom_backward(backend, own.present, ops::children<Space>{1},
+                         matrix_view<const T, Space>(own.zoomed[Level - 1]), drows, vector_view<T, Space>(), upstream);
     }
-    each<M>([&](auto i) {
-      constexpr std::size_t J = M - 1 - i;
-      const auto& selected = std::get<J>(kept.level).selected;
+    each<Level>([&](auto i) {
+      constexpr std::size_t Below = Level - 1 - i;
+      const auto& selected = std::get<Below>(kept.level).selected;
       vector_view<T, Space> dweights;
-      if constexpr (level_type<J>::differentiable) {
+      if constexpr (level_type<Below>::differentiable) {
         dweights = backend.workspace.template allocate<T>(selected.weights.extent(0));
         ops::fill(backend, dweights, T(0));
       }
       matrix_view<T, Space> below;
-      if constexpr (zooms_back<J>()) below = backend.workspace.template allocate_rows<T>(own.zoomed[J - 1].shape());
-      const auto rows = wanted<M, J>(kept);
-      const auto h = before<J>(kept.slide.features[M], own.zoomed);
-      with_index<M, J>(backend, kept, [&](const auto& index) {
+      if constexpr (zooms_back<Below>())
+        below = backend.workspace.template allocate_rows<T>(own.zoomed[Below - 1].shape());
+      const auto rows = wanted<Level, Below>(kept);
+      const auto h = before<Below>(kept.slide.features[Level], own.zoomed);
+      with_index<Level, Below>(backend, kept, [&](const auto& index) {
         ops::zoom_backward(backend, selected, index, h, upstream, dweights, below, rows);
       });
-      if (!dweights.absent()) ops::copy_rows(backend, dweights, dselected[J], true);
+      if (!dweights.absent()) ops::copy_rows(backend, dweights, dselected[Below], true);
       upstream = below;
     });
   }
 
-  /// What the aggregated embedding's gradient gives to magnification M.
-  template <std::size_t M, class Backend, class Kept, class T, class Space>
+  /// What the aggregated embedding's gradient gives to magnification `Level`.
+  template <std::size_t Level, class Backend, class Kept, class T, class Space>
   static matrix_view<const T, Space> dembedding_of(Backend& backend, const Kept& kept,
                                                    matrix_view<T, Space> dembedding) {
-    const auto own = std::get<M>(kept.level).embedding.shape();
+    const auto own = std::get<Level>(kept.level).embedding.shape();
     if constexpr (How == aggregation::concatenation) {
       std::int64_t first = 0;
-      each_level([&](auto m) { first += m < M ? std::get<m>(kept.level).embedding.cols() : 0; });
+      each_level([&](auto m) { first += m < Level ? std::get<m>(kept.level).embedding.cols() : 0; });
       return dembedding.columns(first, own[1]);
-    } else if constexpr (How == aggregation::last && M + 1 < levels) {
+    } else if constexpr (How == aggregation::last && Level + 1 < levels) {
       const auto none = backend.workspace.template allocate<T>(own);
       ops::fill(backend, none, T(0));
       return none;
@@ -613,7 +618,7 @@ struct basic_zoom_mil {
   }
 
   /// The children of the chosen instances, on the host: of rows[selected], or of `selected` where rows is absent.
-  template <std::size_t M, class Backend, class Index, class Selected>
+  template <std::size_t Level, class Backend, class Index, class Selected>
   static vector_view<const std::int64_t> children_of(Backend& backend, const Index& given, const Selected& selected,
                                                      vector_view<const std::int64_t> rows) {
     using Space = typename Backend::space;
@@ -627,13 +632,13 @@ struct basic_zoom_mil {
     for (std::int64_t i = 0; i < k; ++i) {
       const std::int64_t parent = rows.absent() ? chosen(i) : rows(chosen(i));
       expect_value(index.offsets.absent() || parent + 1 < index.offsets.extent(0), op, "instance ", parent,
-                   " of magnification ", M, " was chosen, but the children's offsets are of ",
+                   " of magnification ", Level, " was chosen, but the children's offsets are of ",
                    index.offsets.extent(0) - 1, " instances");
       for (std::int64_t j = 0; j < index.width; ++j)
         if (const std::int64_t row = index.row(parent, j); row >= 0) list(count++) = row;
     }
-    expect_value(count > 0, op, "none of the instances chosen at magnification ", M, " has children at magnification ",
-                 M + 1, ", expected at least one");
+    expect_value(count > 0, op, "none of the instances chosen at magnification ", Level,
+                 " has children at magnification ", Level + 1, ", expected at least one");
     return {list.data(), {count}};
   }
   template <class Backend, class Space>
