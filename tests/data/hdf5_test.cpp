@@ -147,6 +147,36 @@ TEST_CASE("read_features names what is wrong with a file") {
   CHECK(read_features(path).levels.size() == 3);  // nothing was lost
 }
 
+TEST_CASE("read_features passes over attributes that are not one text") {
+  const test::temporary_directory folder;
+  const auto path = folder.path() / "a.h5";
+  write_features(path, small());
+  {
+    const data::detail::h5_handle file(H5Fopen(path.c_str(), H5F_ACC_RDWR, H5P_DEFAULT), H5Fclose);
+    const data::detail::h5_handle type(H5Tcopy(H5T_C_S1), H5Tclose);
+    H5Tset_size(type, 8);
+    const hsize_t count = 4096;
+    const data::detail::h5_handle space(H5Screate_simple(1, &count, nullptr), H5Sclose);
+    const data::detail::h5_handle many(H5Acreate2(file, "classes", type, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
+    const std::string text(8 * 4096, 'a');
+    REQUIRE(H5Awrite(many, type, text.data()) >= 0);
+  }
+  CHECK(read_features(path).provenance == small().provenance);
+}
+
+TEST_CASE("write_features refuses what could not be read back") {
+  const test::temporary_directory folder;
+  const auto path = folder.path() / "a.h5";
+  CHECK_THROWS_AS(write_features(path, {}), value_error);
+  for (const auto& [key, value] : std::vector<std::pair<std::string, std::string>>{
+           {"", "a"}, {"a", std::string(70000, 'a')}, {"a", std::string("a\0b", 3)}, {std::string(600, 'a'), "a"}}) {
+    auto wrong = small();
+    wrong.provenance[key] = value;
+    CHECK_THROWS_AS(write_features(path, wrong), value_error);
+  }
+  CHECK_FALSE(std::filesystem::exists(path));
+}
+
 TEST_CASE("write_features says where it cannot write") {
   const test::temporary_directory folder;
   CHECK_THROWS_AS(write_features(folder.path() / "none" / "a.h5", small()), io_error);

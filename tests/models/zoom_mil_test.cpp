@@ -189,6 +189,30 @@ TEST_CASE("zoom_mil: central differences through every selection, with dropout, 
   }
 }
 
+TEST_CASE("zoom_mil: selections with and without a gradient may follow each other") {
+  for (const auto how : {shape_of_slide::dense, shape_of_slide::ragged}) {
+    CAPTURE(static_cast<int>(how));
+    const small_slide<4> slide(7, {5, 4, 3, 7}, how);
+    const auto check = [&](auto net) {
+      const auto given = with_dropout(with_k(net, 3), 0);
+      auto weights = initial_parameters<double>(given, {.seed = 2});
+      auto gradient = weights.zeros();
+      cpu backend{.threads = 1};
+      const auto step = [&] {
+        return given.train_bags(backend, weights.flat(), slide.view(), two, loss::cross_entropy{}, 1.0, gradient.flat(),
+                                {.training = true});
+      };
+      step();
+      const auto got = gradient.clone();
+      CHECK(relative_error(got.flat(), test::central_differences(weights.flat(), step)) <= 1e-7);
+    };
+    check(models::zoom_mil<nn::linear<6, 3>, small_low<topk::hard, 5>, small_low<smooth, 4>,
+                           small_single<topk::hard, 3>, small_high<7>>());
+    check(models::zoom_mil<nn::linear<6, 3>, small_low<smooth, 5>, small_low<topk::hard, 4>, small_single<smooth, 3>,
+                           small_high<7>>());
+  }
+}
+
 TEST_CASE("zoom_mil: a selection without noise trains on what inference looks at") {
   for (const auto how : {shape_of_slide::dense, shape_of_slide::ragged}) {
     CAPTURE(static_cast<int>(how));
@@ -386,6 +410,17 @@ TEST_CASE("zoom_mil refuses what does not fit, and says what") {
   outside.children[1].width = 3;
   CHECK_THROWS_AS(train(outside), value_error);
   CHECK_THROWS_AS(infer(outside), value_error);
+  const std::vector<std::int64_t> short_rows{0, 1}, negative(10, -1), threes{0, 3, 6, 9, 9, 9};
+  auto wrong = slide.view();
+  wrong.children[0].rows = {short_rows.data(), {2}};
+  CHECK_THROWS_AS(train(wrong), value_error);
+  CHECK_THROWS_AS(infer(wrong), value_error);
+  wrong.children[0].rows = {negative.data(), {10}};
+  CHECK_THROWS_AS(train(wrong), value_error);
+  CHECK_THROWS_WITH_AS(infer(wrong), doctest::Contains("is row -1, expected 0 or more"), value_error);
+  wrong.children[0] = {.width = 2, .offsets = {threes.data(), {6}}};
+  CHECK_THROWS_WITH_AS(train(wrong), doctest::Contains("parent 0 has 3 children, expected 0 to 2"), value_error);
+  CHECK_THROWS_WITH_AS(infer(wrong), doctest::Contains("has 3 children, expected 0 to 2"), value_error);
   CHECK_THROWS_WITH_AS(pyramid_of(std::array{slide.features[0].view(), slide.features[1].view()}, {4}),
                        "milkit::pyramid_of: instances at magnification 2 is 10, expected 20", shape_error);
   CHECK_THROWS_WITH_AS(with_k(net, 0).infer(backend, weights.flat(), slide.view(), logits.view()),

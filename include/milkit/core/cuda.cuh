@@ -239,6 +239,7 @@ void copy_async(cuda& backend, view<T, Rank, From> from, view<U, Rank, To> to) {
 }
 template <class T, int Rank>
 view<const T, Rank, device_space> resident(cuda& backend, view<const T, Rank> host) {
+  if (host.absent()) return {};
   const auto device = backend.kept_memory().template allocate<T>(host.shape());
   if (!backend.workspace.planning()) copy_async(backend, host, device);
   return device;

@@ -1,12 +1,14 @@
 #pragma once
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -96,7 +98,7 @@ class h5_writer {
   void expect(bool good) const {
     if (!good) throw io_error(message(name_, ": HDF5 cannot write it: is the disk full?"));
   }
-  const std::string& name_;
+  std::string name_;
   h5_handle file_;
 };
 
@@ -137,8 +139,11 @@ class h5_reader {
       expect(attribute.ok(), where);
       char key[512];
       expect(H5Aget_name(attribute, sizeof key, key) >= 0, where);
-      const h5_handle type(H5Aget_type(attribute), H5Tclose);
-      if (H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) > 0) continue;
+      const h5_handle type(H5Aget_type(attribute), H5Tclose), space(H5Aget_space(attribute), H5Sclose);
+      expect(type.ok() && space.ok(), where);
+      if (H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) > 0 || H5Tget_size(type) == 0 ||
+          H5Sget_simple_extent_npoints(space) != 1)
+        continue;  // no single text of ours
       std::string value(H5Tget_size(type), '\0');
       expect(H5Aread(attribute, type, value.data()) >= 0, where);
       value.resize(std::min(value.find('\0'), value.size()));
@@ -196,10 +201,12 @@ class h5_reader {
 };
 
 /// The number in "2.5x", or a negative one.
-inline double magnification_in(const std::string& name) {
-  char* end = nullptr;
-  const double value = std::strtod(name.c_str(), &end);
-  return end != name.c_str() && *end == 'x' && end[1] == '\0' && value > 0 ? value : -1;
+inline double magnification_in(std::string_view name) {
+  double value = -1;
+  const char* end = name.data() + name.size();
+  const auto [rest, error] = std::from_chars(name.data(), end, value);
+  const bool good = error == std::errc() && rest + 1 == end && *rest == 'x' && std::isfinite(value) && value > 0;
+  return good ? value : -1;
 }
 
 inline void expect_level(const std::string& file, const feature_level& level, std::int64_t below, bool lowest) {
@@ -249,6 +256,12 @@ inline feature_pyramid read_official(const h5_reader& file) {
 /// likewise.
 inline void write_features(const std::filesystem::path& path, const feature_pyramid& slide) {
   const detail::quiet_h5 quiet;
+  expect_value(!slide.levels.empty(), path.string(), "there are no levels to write, expected at least one");
+  for (const auto& [key, value] : slide.provenance)
+    expect_value(!key.empty() && key.size() < 500 && value.size() < 60000 && value.find('\0') == value.npos &&
+                     key.find('\0') == key.npos,
+                 path.string(), "provenance '", key.substr(0, 100), "' has ", key.size(), " characters and a value of ",
+                 value.size(), ", expected 1 to 499 and at most 59999, none of them 0");
   std::int64_t below = 0;
   for (std::size_t m = 0; m < slide.levels.size(); ++m) {
     detail::expect_level(path.string(), slide.levels[m], below, m == 0);

@@ -139,6 +139,7 @@ struct basic_zoom_mil {
     std::array<matrix_view<T, Space>, levels> zoomed;   ///< after each selection below: the last is the K r rows
     matrix_view<T, Space> attention_logits, attention;  ///< [R, scores], [R, attentions]
     matrix_view<T, Space> embedding;                    ///< [1, d]
+    std::int64_t offsets[2] = {};                       ///< the bag of these rows
     vector_view<T, Space> scores;                       ///< [R]: what the top-K selects by
     ops::selection<T, Space> selected = {};
     vector_view<std::uint8_t, Space> used;  ///< [R]: whether any row of `selected` holds it
@@ -170,6 +171,7 @@ struct basic_zoom_mil {
   void forward(Backend& backend, Weights weights, const pyramid<T, levels, Space>& slide, Logits logits,
                saved<T, Backend>& kept, const pass& pass) const {
     expect_type<T, Weights>();
+    kept = {};
     kept.slide = resident(backend, slide);
     parameter_cursor cursor(weights);
     each_level([&](auto m) {
@@ -257,7 +259,8 @@ struct basic_zoom_mil {
   ///                                           // backend works; rows: int64 on the host
   ///
   /// It is asked for all N_1 instances of the lowest magnification, then only for the children of those chosen.
-  /// `on_level(seen)` is called at each magnification.
+  /// `on_level(seen)` is called at each magnification. A top-K that draws in inference too (`topk::random`) draws the same
+  /// numbers for every slide.
   template <class Backend, class Weights, class Slide, class Logits, class OnLevel>
   void infer(Backend& backend, Weights weights, const Slide& slide, Logits logits, OnLevel&& on_level) const {
     using T = typename Slide::value_type;
@@ -265,7 +268,7 @@ struct basic_zoom_mil {
     expect_type<T, Weights>();
     const auto scope = backend.workspace.scope();
     parameter_cursor cursor(weights);
-    const auto source = source_of(backend, slide);
+    decltype(auto) source = source_of(backend, slide);
     saved<T, Backend> kept;
     vector_view<const std::int64_t> rows;
     each_level([&](auto m) {
@@ -341,12 +344,13 @@ struct basic_zoom_mil {
     using T = typename Source::value_type;
     using level = level_type<Level>;
     const auto& embedding = std::get<Level>(magnifications).embedding;
-    const std::int64_t rows = source.shape()[0], offsets[] = {0, rows};
+    const std::int64_t rows = source.shape()[0];
+    own.offsets[1] = rows;
     auto& memory = backend.workspace;
     own.embedding = memory.template allocate<T>(shape<2>{1, embedding.encoder.output_shape(source.shape())[1]});
     own.attention_logits = memory.template allocate<T>(shape<2>{rows, level::pooler_type::scores});
     own.attention = memory.template allocate<T>(shape<2>{rows, level::pooler_type::attentions});
-    embedding.forward(backend, weights, source, vector_view<const std::int64_t>(offsets, {2}), own.embedding,
+    embedding.forward(backend, weights, source, vector_view<const std::int64_t>(own.offsets, {2}), own.embedding,
                       own.attention_logits, own.attention, pooled, pass);
   }
   template <std::size_t Level, class Backend, class Weights, class Own>
@@ -525,22 +529,24 @@ struct basic_zoom_mil {
     }
     each<Level>([&](auto i) {
       constexpr std::size_t Below = Level - 1 - i;
-      const auto& selected = std::get<Below>(kept.level).selected;
-      vector_view<T, Space> dweights;
-      if constexpr (level_type<Below>::differentiable) {
-        dweights = backend.workspace.template allocate<T>(selected.weights.extent(0));
-        ops::fill(backend, dweights, T(0));
+      if constexpr (level_type<Below>::differentiable || zooms_back<Below>()) {
+        const auto& selected = std::get<Below>(kept.level).selected;
+        vector_view<T, Space> dweights;
+        if constexpr (level_type<Below>::differentiable) {
+          dweights = backend.workspace.template allocate<T>(selected.weights.extent(0));
+          ops::fill(backend, dweights, T(0));
+        }
+        matrix_view<T, Space> below;
+        if constexpr (zooms_back<Below>())
+          below = backend.workspace.template allocate_rows<T>(own.zoomed[Below - 1].shape());
+        const auto rows = wanted<Level, Below>(kept);
+        const auto h = before<Below>(kept.slide.features[Level], own.zoomed);
+        with_index<Level, Below>(backend, kept, [&](const auto& index) {
+          ops::zoom_backward(backend, selected, index, h, upstream, dweights, below, rows);
+        });
+        if (!dweights.absent()) ops::copy_rows(backend, dweights, dselected[Below], true);
+        upstream = below;
       }
-      matrix_view<T, Space> below;
-      if constexpr (zooms_back<Below>())
-        below = backend.workspace.template allocate_rows<T>(own.zoomed[Below - 1].shape());
-      const auto rows = wanted<Level, Below>(kept);
-      const auto h = before<Below>(kept.slide.features[Level], own.zoomed);
-      with_index<Level, Below>(backend, kept, [&](const auto& index) {
-        ops::zoom_backward(backend, selected, index, h, upstream, dweights, below, rows);
-      });
-      if (!dweights.absent()) ops::copy_rows(backend, dweights, dselected[Below], true);
-      upstream = below;
     });
   }
 
@@ -601,8 +607,11 @@ struct basic_zoom_mil {
         return matrix_view<const T, Own>(out);
       } else {  // only what was chosen travels to the card
         const auto out = backend.workspace.template allocate_on_host<T>(rows.extent(0) * all.cols());
-        for (std::int64_t i = 0; i < rows.extent(0) && !backend.workspace.planning(); ++i)
+        for (std::int64_t i = 0; i < rows.extent(0) && !backend.workspace.planning(); ++i) {
+          expect_value(rows(i) < all.rows(), "milkit::models::zoom_mil", "a child at magnification ", m + 1, " is row ",
+                       rows(i), ", expected 0 to ", all.rows() - 1);
           std::copy_n(all.row(rows(i)), all.cols(), out.data() + i * all.cols());
+        }
         return resident(backend, matrix_view<const T>(out.data(), {rows.extent(0), all.cols()}));
       }
     }
@@ -631,11 +640,24 @@ struct basic_zoom_mil {
     std::int64_t count = 0;
     for (std::int64_t i = 0; i < k; ++i) {
       const std::int64_t parent = rows.absent() ? chosen(i) : rows(chosen(i));
-      expect_value(index.offsets.absent() || parent + 1 < index.offsets.extent(0), op, "instance ", parent,
-                   " of magnification ", Level, " was chosen, but the children's offsets are of ",
-                   index.offsets.extent(0) - 1, " instances");
-      for (std::int64_t j = 0; j < index.width; ++j)
-        if (const std::int64_t row = index.row(parent, j); row >= 0) list(count++) = row;
+      if (!index.offsets.absent()) {
+        expect_value(parent + 1 < index.offsets.extent(0), op, "instance ", parent, " of magnification ", Level,
+                     " was chosen, but the children's offsets are of ", index.offsets.extent(0) - 1, " instances");
+        const std::int64_t own = index.offsets(parent + 1) - index.offsets(parent);
+        expect_value(own >= 0 && own <= index.width, op, "parent ", parent, " of magnification ", Level, " has ", own,
+                     " children, expected 0 to ", index.width);
+      }
+      const std::int64_t first = index.offsets.absent() ? parent * index.width : index.offsets(parent);
+      const std::int64_t last = index.offsets.absent() ? first + index.width : index.offsets(parent + 1);
+      expect_value(index.rows.absent() || (first >= 0 && last <= index.rows.extent(0)), op, "the children of parent ",
+                   parent, " of magnification ", Level, " are rows ", first, " to ", last - 1,
+                   " of the index, but it has ", index.rows.extent(0));
+      for (std::int64_t q = first; q < last; ++q) {
+        const std::int64_t row = index.rows.absent() ? q : index.rows(q);
+        expect_value(row >= 0, op, "a child of parent ", parent, " of magnification ", Level, " is row ", row,
+                     ", expected 0 or more");
+        list(count++) = row;
+      }
     }
     expect_value(count > 0, op, "none of the instances chosen at magnification ", Level,
                  " has children at magnification ", Level + 1, ", expected at least one");

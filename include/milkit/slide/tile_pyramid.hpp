@@ -32,7 +32,7 @@ struct tile_pyramid {
   std::vector<std::int64_t> widths;
   /// No tile had enough tissue, so that all were kept, as the public code of ZoomMIL does.
   bool without_tissue = false;
-  /// Tiles whose parent was left out, or that lie outside the slide, are not in it.
+  /// All of them, at every level.
   std::int64_t tiles() const {
     std::int64_t sum = 0;
     for (const tile_grid& each : levels) sum += static_cast<std::int64_t>(each.tiles.size());

@@ -12,7 +12,8 @@
 namespace milkit::train {
 
 /// Slides with labels and features at `Levels` magnifications in memory, as `models::zoom_mil` takes them. Errors of
-/// `add`: value_error for another number of magnifications and for a negative label, naming the slide.
+/// `add`: value_error for another number of magnifications or of features than the first slide's, a label outside the
+/// classes, and parents that do not fit, naming the slide.
 template <std::size_t Levels>
 class pyramid_dataset {
  public:
@@ -24,9 +25,25 @@ class pyramid_dataset {
     expect_value(slide.levels.size() == Levels, op, "slide '", name, "' has ", slide.levels.size(),
                  " magnifications, expected ", Levels);
     expect_value(label >= 0, op, "slide '", name, "' has the label ", label, ", expected 0 or more");
-    entry made{std::move(name), label, std::move(slide.levels), {}};
-    for (std::size_t m = 0; m + 1 < Levels; ++m)
-      made.children.push_back(data::children_of(made.levels[m + 1].parents, made.levels[m].features.extent(0)));
+    expect_value(classes_ == 0 || label < classes_, op, "slide '", name, "' has the label ", label, ", expected 0 to ",
+                 classes_ - 1);
+    std::vector<data::child_index> children;
+    for (std::size_t m = 0; m < Levels; ++m) {
+      const auto& level = slide.levels[m];
+      const std::int64_t rows = level.features.extent(0), below = m > 0 ? slide.levels[m - 1].features.extent(0) : 0;
+      if (!entries_.empty())
+        expect_value(level.features.extent(1) == at(0).levels[m].features.extent(1), op, "slide '", name, "' has ",
+                     level.features.extent(1), " features at magnification ", m + 1, ", expected ",
+                     at(0).levels[m].features.extent(1), " as slide '", at(0).name, "'");
+      if (m == 0) continue;
+      expect_value(static_cast<std::int64_t>(level.parents.size()) == rows, op, "slide '", name, "' has ",
+                   level.parents.size(), " parents at magnification ", m + 1, ", expected ", rows);
+      for (const std::int64_t parent : level.parents)
+        expect_value(parent >= 0 && parent < below, op, "slide '", name, "' has the parent ", parent,
+                     " at magnification ", m + 1, ", expected 0 to ", below - 1);
+      children.push_back(data::children_of(level.parents, below));
+    }
+    entry made{std::move(name), label, std::move(slide.levels), std::move(children)};
     entries_.push_back(std::move(made));
   }
 
