@@ -9,9 +9,8 @@
 #include <milkit/ops/fill.hpp>
 #include <milkit/ops/softmax.hpp>
 #include <milkit/pooling/bag_embedding.hpp>
-#include <milkit/topk/hard.hpp>
 #include <milkit/topk/pyramid.hpp>
-#include <milkit/topk/zoom.hpp>
+#include <milkit/topk/topk.hpp>
 
 namespace milkit::models {
 
