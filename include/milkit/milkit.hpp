@@ -86,6 +86,7 @@
 #include <milkit/loss/binary_cross_entropy.hpp>
 #include <milkit/loss/cross_entropy.hpp>
 #include <milkit/loss/loss.hpp>
+#include <milkit/encoders/encoder.hpp>
 #include <milkit/train/checkpoint.hpp>
 #include <milkit/train/cross_validation.hpp>
 #include <milkit/train/dataset.hpp>

@@ -18,10 +18,10 @@ below["ops"] = ["core", "data", "slide"]
 below["nn"] = ["ops"] + below["ops"]
 for family in families:
     below[family] = ["nn"] + below["nn"]
-below["train"] = below["report"] = families + below["pooling"]
-below["models"] = ["train", "report"] + below["train"]
+below["encoders"] = below["train"] = below["report"] = families + below["pooling"]
+below["models"] = ["encoders", "train", "report"] + below["train"]
 
-eigen_only = ["core", "ops", "nn", *families, "train", "models"]  # floors whose headers the umbrella holds
+eigen_only = ["core", "ops", "nn", *families, "encoders", "train", "models"]  # floors whose headers the umbrella holds
 
 
 def headers(*suffixes):
