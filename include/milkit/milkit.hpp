@@ -86,7 +86,9 @@
 #include <milkit/loss/binary_cross_entropy.hpp>
 #include <milkit/loss/cross_entropy.hpp>
 #include <milkit/loss/loss.hpp>
+#include <milkit/encoders/blobs.hpp>
 #include <milkit/encoders/encoder.hpp>
+#include <milkit/encoders/stain_descriptor.hpp>
 #include <milkit/train/checkpoint.hpp>
 #include <milkit/train/cross_validation.hpp>
 #include <milkit/train/dataset.hpp>
