@@ -15,6 +15,12 @@ void command_line::files(const std::string& name, std::vector<std::string>& valu
 void command_line::folder(const std::string& name, std::filesystem::path& value, const std::string& help) {
   app_->add_option(name, value, help)->required()->check(CLI::ExistingDirectory);
 }
+void command_line::places(const std::string& name, std::vector<std::string>& values, const std::string& help) {
+  app_->add_option(name, values, help)->check(CLI::ExistingPath);
+}
+void command_line::place(const std::string& name, std::string& value, const std::string& help) {
+  app_->add_option(name, value, help)->required()->check(CLI::ExistingPath);
+}
 void command_line::option(const std::string& name, std::string& value, const std::string& help,
                           const std::vector<std::string>& choices) {
   CLI::Option* added = app_->add_option(name, value, help);
@@ -28,6 +34,16 @@ void command_line::option(const std::string& name, std::int64_t& value, const st
 }
 void command_line::option(const std::string& name, std::uint64_t& value, const std::string& help) {
   app_->add_option(name, value, help);
+}
+void command_line::option(const std::string& name, std::vector<std::string>& values, const std::string& help,
+                          const std::vector<std::string>& choices) {
+  app_->add_option(name, values, help)->delimiter(',')->check(CLI::IsMember(choices));
+}
+void command_line::option(const std::string& name, std::vector<std::int64_t>& values, const std::string& help) {
+  app_->add_option(name, values, help)->delimiter(',')->check(CLI::PositiveNumber);
+}
+void command_line::option(const std::string& name, std::vector<double>& values, const std::string& help) {
+  app_->add_option(name, values, help)->delimiter(',')->check(CLI::PositiveNumber);
 }
 void command_line::option(const std::string& name, int& value, const std::string& help) {
   app_->add_option(name, value, help)->check(CLI::NonNegativeNumber);

@@ -27,12 +27,20 @@ class command_line {
   // Required positional arguments.
   void files(const std::string& name, std::vector<std::string>& values, const std::string& help);
   void folder(const std::string& name, std::filesystem::path& value, const std::string& help);
+  // Options of several values, after one another.
+  void places(const std::string& name, std::vector<std::string>& values, const std::string& help);
+  void option(const std::string& name, std::vector<std::string>& values, const std::string& help,
+              const std::vector<std::string>& choices);
+  void place(const std::string& name, std::string& value, const std::string& help);  // a file or a folder
   // Options; what the variable holds is the default, and shown in --help.
   void option(const std::string& name, std::string& value, const std::string& help,
               const std::vector<std::string>& choices = {});
   void option(const std::string& name, std::filesystem::path& value, const std::string& help);
   void option(const std::string& name, std::int64_t& value, const std::string& help, std::int64_t least = 0);
   void option(const std::string& name, std::uint64_t& value, const std::string& help);
+  // Several, after one another or between commas.
+  void option(const std::string& name, std::vector<std::int64_t>& values, const std::string& help);
+  void option(const std::string& name, std::vector<double>& values, const std::string& help);
   void option(const std::string& name, int& value, const std::string& help);
   // At least `least` and below `below`.
   void option(const std::string& name, double& value, const std::string& help, double least = 0,

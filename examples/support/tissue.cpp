@@ -93,6 +93,13 @@ struct nucleus_look {
   double clumps = 0.12;    // contrast of coarse chromatin
 };
 
+// What glands of one lobule share, sick or not, so that how dark and crowded a lobule is says nothing.
+struct gland_look {
+  double spacing = 2.5;        // of nuclei, in their radii
+  double second_layer = 0.25;  // how often there is a nucleus behind another
+  double darkness = 1;
+};
+
 class painter {
  public:
   painter(std::int64_t side, const patient& who, std::uint64_t slide)
@@ -151,9 +158,9 @@ class painter {
         kind& what = map_[static_cast<std::size_t>(j * cells_ + i)];
         if (edge < 1) what = fatty(x, y) > fat_limit ? kind::fat : kind::stroma;
       }
-    const std::int64_t wanted = 5 + roll.below(3);
+    const std::int64_t wanted = 3 + roll.below(2);
     for (int attempt = 0; attempt < 4000 && static_cast<std::int64_t>(lobules_.size()) < wanted; ++attempt) {
-      const disc one{roll(0.1, 0.9) * s, roll(0.1, 0.9) * s, roll(0.055, 0.085) * s};
+      const disc one{roll(0.1, 0.9) * s, roll(0.1, 0.9) * s, roll(0.055, 0.08) * s};
       bool fits = true;
       for (int k = 0; k < 16 && fits; ++k)
         fits = at(one.x + one.radius * std::cos(k * pi / 8), one.y + one.radius * std::sin(k * pi / 8)) == kind::stroma;
@@ -257,6 +264,7 @@ class painter {
     dice roll(random_.child(50));
     for (const disc& lobule : lobules_) {
       std::vector<disc> glands;
+      const gland_look look{roll(2.15, 2.9), roll(0.1, 0.55), roll(0.86, 1.14)};
       for (int attempt = 0; attempt < 1500; ++attempt) {
         const double angle = roll(0, 2 * pi), r = lobule.radius * 1.1 * std::sqrt(roll(0, 1));
         const disc one{lobule.x + r * std::cos(angle), lobule.y + r * std::sin(angle), roll(44, 84)};
@@ -265,12 +273,12 @@ class painter {
           fits = fits && std::hypot(one.x - other.x, one.y - other.y) > one.radius + other.radius + 3;
         if (!fits) continue;
         glands.push_back(one);
-        draw_gland(one, roll);
+        draw_gland(one, look, roll);
       }
     }
   }
 
-  void draw_gland(const disc& gland, dice& roll) {
+  void draw_gland(const disc& gland, const gland_look& own, dice& roll) {
     const double a = roll(0, 2 * pi), b = roll(0, 2 * pi), lumen = roll(0.3, 0.5), mucin = roll(6, 30);
     const auto edge = [&](double angle) {
       return gland.radius * (1 + 0.10 * std::sin(2 * angle + a) + 0.06 * std::sin(3 * angle + b));
@@ -289,11 +297,12 @@ class painter {
         const double r = edge(angle) * (layer == 0 ? middle : middle - 0.24) + roll(-2.5, 2.5);
         const double cx = gland.x + r * std::cos(angle), cy = gland.y + r * std::sin(angle);
         const bool sick = lesion_.radius > 0 && lesion_.holds(cx, cy);
-        nucleus_look look{nuclear_size_ * roll(6.6, 8.0), roll(0.72, 0.9), roll(128, 158), 0.10};
-        if (sick) look = {nuclear_size_ * roll(8.6, 11.2), roll(0.7, 0.9), roll(88, 112), 0.42};
-        const double chance = layer == 0 ? 1 : sick ? 0.75 : 0.22;
+        nucleus_look look{nuclear_size_ * roll(6.6, 8.0), roll(0.72, 0.9), own.darkness * roll(125, 155), 0.10};
+        if (sick)  // larger, coarser, paler
+          look = {nuclear_size_ * roll(9.0, 11.4), roll(0.7, 0.9), own.darkness * roll(94, 116), 0.55};
+        const double chance = layer == 0 ? 1 : own.second_layer + (sick ? 0.35 : 0);
         if (roll(0, 1) < chance) draw_nucleus(cx, cy, look, angle + roll(-0.3, 0.3));
-        angle += (sick ? 1.75 : 2.5) * look.radius / r * roll(0.9, 1.15);
+        angle += (sick ? 0.72 : 1) * own.spacing * look.radius / r * roll(0.9, 1.15);
       }
   }
 

@@ -28,7 +28,8 @@ struct moments {
   }
 };
 
-/// Counts of values in bins of 0.0125 from -1 to 7, what lies outside in the outermost. Optical densities reach 5.5.
+/// Counts of values in bins of 0.0125 from -8 to 12, between which all amounts of stains lie (bytes have optical densities
+/// up to 5.5).
 class histogram {
  public:
   histogram(const float* x, std::int64_t count) : count_(count) {
@@ -51,8 +52,8 @@ class histogram {
   }
 
  private:
-  static constexpr std::size_t bins = 640;
-  static constexpr float low = -1, width = 0.0125f;
+  static constexpr std::size_t bins = 1600;
+  static constexpr float low = -8, width = 0.0125f;
   std::int64_t count_;
   std::array<std::int32_t, bins> bins_{};
 };

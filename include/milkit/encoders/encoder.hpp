@@ -28,11 +28,14 @@ concept encoder = requires(const E e, Backend& backend, tiles_view tiles,
   e.encode(backend, tiles, embeddings);
 };
 
-/// Refuses tiles that an encoder cannot take: shape_error where they are not [n, height, width, 3] or the embeddings not
-/// [n, features].
+/// Refuses tiles that an encoder cannot take: shape_error where they are not [n, height, width, 3] with at least one
+/// pixel, or the embeddings not [n, features].
 inline void expect_tiles(const char* op, const tiles_view& tiles, std::int64_t rows, std::int64_t cols,
                          std::int64_t features) {
   expect_extent(op, "colours of a tile", tiles.extent(3), 3);
+  if (tiles.extent(1) * tiles.extent(2) == 0)
+    throw shape_error(
+        message(op, ": tiles are ", tiles.extent(1), " x ", tiles.extent(2), " pixels, expected at least 1 x 1"));
   expect_extent(op, "rows of the embeddings", rows, tiles.extent(0));
   expect_extent(op, "features of the embeddings", cols, features);
 }

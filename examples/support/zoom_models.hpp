@@ -1,0 +1,54 @@
+#pragma once
+// The networks of zoom_train and zoom_predict by their names, on the data of a study.
+
+#include <functional>
+#include <string>
+
+#include <milkit/data/hdf5.hpp>
+#include <milkit/data/standardise.hpp>
+
+#include "zoom_networks.hpp"
+#include "zoom_study.hpp"
+
+namespace example {
+
+// What is compared: ZoomMIL; the same with selections that learn nothing; AB-MIL on all tiles of one magnification.
+inline const std::vector<std::string> methods = {"zoom_mil", "hard", "random", "abmil_low", "abmil_high"};
+
+inline bool zooms(const std::string& method) { return !method.starts_with("abmil"); }
+
+inline choice::kind choice_of(const std::string& method) {
+  return method == "hard" ? choice::hard : method == "random" ? choice::random : choice::perturbed;
+}
+
+// Features of a ResNet are what the paper takes as they are; the numbers of the stain descriptor have units of their
+// own, and a network for them is a quarter of the size.
+inline bool is_small(const study& s) { return s.encoder == "stain"; }
+
+// body(networks, levels): the family of networks as a type, the number of magnifications as a constant.
+template <class Body>
+void with_networks(const study& s, Body&& body) {
+  const auto with_levels = [&](auto family) {
+    if (s.magnifications.size() == 2) body(family, std::integral_constant<std::size_t, 2>());
+    else body(family, std::integral_constant<std::size_t, 3>());
+  };
+  if (is_small(s)) with_levels(small_networks());
+  else with_levels(paper_networks());
+}
+
+// All tiles of one magnification, as AB-MIL takes them.
+template <std::size_t Levels>
+class one_magnification {
+ public:
+  one_magnification(const train::pyramid_dataset<Levels>& all, std::size_t level) : all_(&all), level_(level) {}
+  std::int64_t size() const { return all_->size(); }
+  std::int64_t classes() const { return all_->classes(); }
+  std::int64_t label(std::int64_t i) const { return all_->label(i); }
+  auto bag(std::int64_t i) const { return bags_of(all_->levels(i)[level_].features.view()); }
+
+ private:
+  const train::pyramid_dataset<Levels>* all_;
+  std::size_t level_;
+};
+
+}  // namespace example

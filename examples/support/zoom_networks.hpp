@@ -1,0 +1,92 @@
+#pragma once
+// ZoomMIL (Thandiackal et al. 2022) and what it is compared with, put together from milkit's blocks.
+
+#include <vector>
+
+#include <milkit/milkit.hpp>
+
+namespace example {
+
+using namespace milkit;
+
+// How a magnification chooses the tiles that the next one looks at. A block of our own: any top-K will do, and this one
+// is chosen at run time.
+struct choice {
+  static constexpr bool differentiable = true;
+  enum kind { perturbed, hard, random } how = perturbed;
+  std::int64_t k = 12;
+  topk::perturbed perturbation = {};  // samples, sigma
+
+  template <class Backend, class Scores>
+  auto select(Backend& backend, Scores scores, const pass& pass) const {
+    if (how == hard) return topk::hard{k}.select(backend, scores, pass);
+    if (how == random) return topk::random{k}.select(backend, scores, pass);
+    return with_k().select(backend, scores, pass);
+  }
+  template <class Backend, class Scores, class Selection, class Dweights, class Dscores>
+  void select_backward(Backend& backend, Scores scores, const Selection& selected, Dweights dweights, Dscores dscores,
+                       const pass& pass) const {
+    if (how == perturbed) return with_k().select_backward(backend, scores, selected, dweights, dscores, pass);
+    topk::hard{k}.select_backward(backend, scores, selected, dweights, dscores, pass);
+  }
+  topk::perturbed with_k() const {
+    topk::perturbed own = perturbation;
+    own.k = k;
+    return own;
+  }
+};
+
+// The paper's numbers, for the 1024 features of a ResNet-50 cut after its third stage; a quarter of them does for the
+// 45 numbers of the stain descriptor.
+template <std::int64_t Embedding, std::int64_t Hidden>
+struct networks {
+  using projection = nn::sequential<nn::linear<dynamic_extent, Embedding>, nn::relu, nn::dropout>;
+  using zooming = models::magnification<projection, pooling::dual_gated_attention<Embedding, Hidden>, choice>;
+  using highest = models::magnification<projection, pooling::gated_attention<Embedding, Hidden>>;
+  using classifier = nn::linear<Embedding, dynamic_extent>;
+
+  using two = models::zoom_mil<classifier, zooming, highest>;
+  using three = models::zoom_mil<classifier, zooming, zooming, highest>;
+  template <std::size_t Levels>
+  using zoom_mil = std::conditional_t<Levels == 2, two, three>;
+  using abmil = models::bag_classifier<projection, pooling::gated_attention<Embedding, Hidden>, classifier>;
+};
+using paper_networks = networks<512, 256>;
+using small_networks = networks<128, 64>;
+
+struct network_settings {
+  std::int64_t features = 0, classes = 2;
+  std::vector<std::int64_t> k = {12};  // of each magnification that zooms; the last one counts for all above
+  topk::perturbed perturbation = {};
+  double dropout = 0.25;
+};
+
+template <class Embedding>
+void describe(Embedding& embedding, const network_settings& s) {
+  std::get<0>(embedding.encoder.layers).in = {s.features};
+  std::get<2>(embedding.encoder.layers).rate = embedding.pooler.dropout = s.dropout;
+}
+
+template <class Network>
+Network make_abmil(const network_settings& s) {
+  Network net;
+  describe(net.embedding, s);
+  net.classifier.out = {s.classes};
+  return net;
+}
+
+template <class Network>
+Network make_zoom_mil(const network_settings& s, choice::kind how) {
+  Network net;
+  std::size_t m = 0;
+  const auto each = [&](auto& level) {
+    describe(level.embedding, s);
+    if constexpr (std::remove_reference_t<decltype(level)>::zooms)
+      level.zoom = {how, s.k[std::min(m++, s.k.size() - 1)], s.perturbation};
+  };
+  std::apply([&](auto&... level) { (each(level), ...); }, net.magnifications);
+  net.classifier.out = {s.classes};
+  return net;
+}
+
+}  // namespace example
