@@ -24,5 +24,5 @@ install_missing() {
 }
 
 build_packages="g++ cmake ninja-build pkg-config libeigen3-dev libopenslide-dev libpng-dev libhdf5-dev nlohmann-json3-dev libxtensor-dev \
-libcli11-dev"
-test_packages="doctest-dev python3 clang libomp-dev libdnnl-dev libopenblas-dev libtiff-dev"
+libcli11-dev libtiff-dev"
+test_packages="doctest-dev python3 clang libomp-dev libdnnl-dev libopenblas-dev"

@@ -41,14 +41,14 @@ std::vector<entry> plan(std::int64_t slides, std::uint64_t seed) {
 }
 
 int main(int argc, char** argv) {
-  std::filesystem::path out = "out/cohort";
+  std::filesystem::path out;
   std::int64_t slides = 60, side = 6000;
   std::uint64_t seed = 1;
   int threads = 0, quality = 80;
   example::command_line line(
       "Makes a cohort of procedural slides: pyramidal TIFFs of tissue at 0.5 microns a pixel, cohort.csv "
       "(slide_id,case_id,label), and truth/*.png (white: the lesion; 16 level-0 pixels a pixel).");
-  line.option("--out", out, "folder to write to; slides that are there are kept");
+  line.new_folder("OUT", out, "folder to write to; slides that are there are kept");
   line.option("--slides", slides, "how many", 2);
   line.option("--side", side, "pixels a side of a slide", 512);
   line.option("--seed", seed, "the same seed gives the same cohort");
@@ -62,7 +62,7 @@ int main(int argc, char** argv) {
     const auto settings_file = out / "cohort.txt";
     if (std::filesystem::exists(settings_file) && data::read_all(settings_file) != settings)
       throw value_error(message(out.string(), " holds a cohort of other settings (", data::read_all(settings_file),
-                                "); remove it, or name another folder by --out"));
+                                "); remove it, or name another folder"));
     data::write_all(settings_file, settings);
     cpu cpu{.threads = threads};
     std::mutex mutex;

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds the examples and runs the main job, from nothing: bags of a classic data set, a slide, and bags of real images.
+# Builds the examples and runs the main job, from nothing: a cohort of slides, ZoomMIL on it from slides to predictions; then bags of
+# a classic data set, a slide, and bags of real images.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 . cmake/setup.sh
@@ -18,7 +19,11 @@ run() {
   say "$*"
   "$@" </dev/null || { echo "$1 failed: exit code $?" >&2; exit 1; }
 }
-bin=build/release/examples reports="classic_bags slide_overview"
+bin=build/release/examples reports="zoom_mil classic_bags slide_overview"
+run $bin/make_cohort out/cohort
+run $bin/zoom_prepare out/cohort --table out/cohort/cohort.csv --tile 128 --out out/zoom_mil
+run $bin/zoom_train out/zoom_mil --k 16
+run $bin/zoom_predict out/zoom_mil --truth out/cohort/truth
 run $bin/classic_bags --out out/classic_bags examples/data/musk1.data
 run $bin/slide_overview --out out/slide_overview examples/data/CMU-1-Small-Region.svs
 if [ -d "$data/colon" ]; then

@@ -211,7 +211,6 @@ int main(int argc, char** argv) {
   line.option("--truth", s.truth, "folder with a mask <slide>.png for each slide (white: lesion)");
   line.option("--pictures", s.pictures, "how many slides are shown in the page");
   line.option("--timed", s.timed, "how many slides are predicted by every network to compare the time");
-  line.option("--out", study.folder, "the same as STUDY");
   line.option(device);
   return example::run("zoom_predict", line, argc, argv, [&] {
     study = example::read_study(study.folder);

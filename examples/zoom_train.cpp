@@ -75,7 +75,7 @@ outcome fit(Backend& backend, const Network& net, Dataset& all, const std::vecto
                               .sampling = train::sampling::balanced,
                               .patience = s.patience,
                               .checkpoint = study.checkpoint(method, fold),
-                              .checkpoint_every = 10,
+                              .checkpoint_every = 5,
                               .on_epoch = [&](const auto&) { on_epoch(); }});
   made.test = trainer.evaluate(weights, test);
   // Saved weights take features as they are.
@@ -293,7 +293,6 @@ int main(int argc, char** argv) {
   line.option("--learning-rate", s.learning_rate, "of Adam");
   line.option("--weight-decay", s.weight_decay, "L2 on the weights");
   line.option("--seed", s.seed, "seed of splits, weights and training");
-  line.option("--out", study.folder, "the same as STUDY");
   line.option(device);
   return example::run("zoom_train", line, argc, argv, [&] {
     study = example::read_study(study.folder);

@@ -15,6 +15,9 @@ void command_line::files(const std::string& name, std::vector<std::string>& valu
 void command_line::folder(const std::string& name, std::filesystem::path& value, const std::string& help) {
   app_->add_option(name, value, help)->required()->check(CLI::ExistingDirectory);
 }
+void command_line::new_folder(const std::string& name, std::filesystem::path& value, const std::string& help) {
+  app_->add_option(name, value, help)->required();
+}
 void command_line::places(const std::string& name, std::vector<std::string>& values, const std::string& help) {
   app_->add_option(name, values, help)->check(CLI::ExistingPath);
 }

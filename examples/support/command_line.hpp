@@ -31,6 +31,7 @@ class command_line {
   void places(const std::string& name, std::vector<std::string>& values, const std::string& help);
   void option(const std::string& name, std::vector<std::string>& values, const std::string& help,
               const std::vector<std::string>& choices);
+  void new_folder(const std::string& name, std::filesystem::path& value, const std::string& help);
   void place(const std::string& name, std::string& value, const std::string& help);  // a file or a folder
   // Options; what the variable holds is the default, and shown in --help.
   void option(const std::string& name, std::string& value, const std::string& help,

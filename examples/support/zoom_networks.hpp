@@ -36,23 +36,25 @@ struct choice {
   }
 };
 
-// The paper's numbers, for the 1024 features of a ResNet-50 cut after its third stage; a quarter of them does for the
-// 45 numbers of the stain descriptor.
-template <std::int64_t Embedding, std::int64_t Hidden>
+template <std::int64_t Embedding, std::int64_t Hidden, models::aggregation How>
 struct networks {
   using projection = nn::sequential<nn::linear<dynamic_extent, Embedding>, nn::relu, nn::dropout>;
   using zooming = models::magnification<projection, pooling::dual_gated_attention<Embedding, Hidden>, choice>;
   using highest = models::magnification<projection, pooling::gated_attention<Embedding, Hidden>>;
   using classifier = nn::linear<Embedding, dynamic_extent>;
 
-  using two = models::zoom_mil<classifier, zooming, highest>;
-  using three = models::zoom_mil<classifier, zooming, zooming, highest>;
+  using two = models::basic_zoom_mil<How, classifier, zooming, highest>;
+  using three = models::basic_zoom_mil<How, classifier, zooming, zooming, highest>;
   template <std::size_t Levels>
   using zoom_mil = std::conditional_t<Levels == 2, two, three>;
   using abmil = models::bag_classifier<projection, pooling::gated_attention<Embedding, Hidden>, classifier>;
 };
-using paper_networks = networks<512, 256>;
-using small_networks = networks<128, 64>;
+// The paper's, for the 1024 features of a ResNet-50 cut after its third stage.
+using paper_networks = networks<512, 256, models::aggregation::sum>;
+// A quarter of it does for the 45 numbers of the stain descriptor. Only the highest magnification is classified (the
+// paper's ablation): a few dozen slides are soon known by the colours that the lower ones see, and then nothing is left
+// to learn from the highest.
+using small_networks = networks<128, 64, models::aggregation::last>;
 
 struct network_settings {
   std::int64_t features = 0, classes = 2;

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 import zlib
 
 source = pathlib.Path(__file__).resolve().parents[2]
@@ -55,7 +56,9 @@ def write_png(path, width, height, pixel):
 def help_and_usage(folder):
     for program in programs:
         shown = run(program, "--help", code=0)
-        expect(shown.stdout, "--out", "--help")
+        if program not in ("make_cohort", "zoom_train", "zoom_predict"):  # these are told a folder
+            expect(shown.stdout, "--out")
+        expect(shown.stdout, "--help")
         assert shown.stderr == "", shown.stderr
         for wrong in (["--no-such-option"], []):
             refused = run(program, *wrong, code=2)
@@ -172,6 +175,116 @@ def colon_nuclei(folder):
         write_colon(folder / f"bad{i}", [line])
         done = run("colon_nuclei", folder / f"bad{i}", "--out", folder / "out", code=1)
         expect(done.stderr, "nuclei.csv, line 26", part)
+
+
+def until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.01)
+
+
+def killed(when, program, *arguments):
+    """Starts a program and kills it as soon as `when()` holds."""
+    started = subprocess.Popen([programs[program], *map(str, arguments)], stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    until(lambda: when() or started.poll() is not None)
+    started.kill()
+    started.wait()
+
+
+def zoom_mil(folder):
+    """From a cohort to the page; each program is killed once on the way, and ends with what an undisturbed run gives."""
+    cohort, study, other = folder / "cohort", folder / "study", folder / "other"
+    make = ["make_cohort", cohort, "--slides", 12, "--side", 1536]
+    killed(lambda: len(list(cohort.glob("*.tiff"))) > 2, *make)
+    expect(run(*make, code=0).stdout, "12 slides of 1536 x 1536 pixels", "were there)")
+    assert len(list(cohort.glob("*.tiff"))) == 12 and len(rows_of(cohort / "cohort.csv")) == 12
+    refused = run(*make[:-1], 1024, code=1)
+    expect(refused.stderr, "holds a cohort of other settings (seed 1, side 1536")
+    assert sorted(p.stem for p in (cohort / "truth").iterdir()) == [f"slide_{i:03}" for i in range(1, 13)]
+
+    table = ["--table", cohort / "cohort.csv", "--tile", 64]
+    killed(lambda: len(list(study.glob("features/*.h5"))) > 2, "zoom_prepare", cohort, *table, "--out", study)
+    done = run("zoom_prepare", cohort, *table, "--out", study, code=0)
+    expect(done.stdout, "12 slides prepared", "of them earlier")
+    run("zoom_prepare", cohort, *table, "--out", other, code=0)
+    wrong = run("zoom_prepare", cohort, *table[:-1], 128, "--out", other, code=1)
+    expect(wrong.stderr, "study.json: tile is 64, but this run asks for 128")
+    (other / "study.json").unlink()
+    wrong = run("zoom_prepare", cohort, *table[:-1], 128, "--out", other, code=1)
+    expect(wrong.stderr, "slide_001 is left out", "its tile_size is '64', expected '128'")
+    (other / "study.json").unlink()
+    run("zoom_prepare", cohort, *table, "--out", other, code=0)
+
+    training = ["--folds", 2, "--epochs", 20, "--k", 4, "--seed", 3]
+    killed(lambda: len(list(study.glob("models/*.checkpoint"))) > 1, "zoom_train", study, *training)
+    said = run("zoom_train", study, *training, code=0).stdout
+    assert run("zoom_train", other, *training, "--threads", 1, code=0).stdout == said
+    expect(said, "12 slides, 2 folds", *(f"{name:10} AUC" for name in ("zoom_mil", "hard", "random", "abmil_low", "abmil_high")))
+    for name in ("predictions.csv", "metrics.json", "splits.csv", "curves.svg"):
+        assert (study / name).read_bytes() == (other / name).read_bytes(), name
+    for weights in (study / "models").glob("*.safetensors"):
+        assert weights.read_bytes() == (other / "models" / weights.name).read_bytes(), weights
+    parts = rows_of(study / "splits.csv")
+    patients = {r["slide_id"]: r["case_id"] for r in rows_of(cohort / "cohort.csv")}
+    for fold in "12":
+        where = {}
+        for r in (r for r in parts if r["fold"] == fold):
+            assert where.setdefault(patients[r["slide_id"]], r["part"]) == r["part"], r
+        assert sum(r["fold"] == fold for r in parts) == 12
+    refused = run("zoom_train", study, *training[:-1], 4, code=1)  # its checkpoints are of another seed
+    expect(refused.stderr, "seed")
+
+    done = run("zoom_predict", study, "--truth", cohort / "truth", "--pictures", 2, "--timed", 3, code=0)
+    expect(done.stdout, "12 slides predicted", "saved", "report.html")
+    predicted = {r["slide_id"]: r for r in rows_of(study / "predicted.csv")}
+    trained = {r["slide_id"]: r for r in rows_of(study / "predictions.csv") if r["method"] == "zoom_mil"}
+    assert len(predicted) == len(trained) == 12
+    for slide, r in predicted.items():  # reading only what is looked at changes nothing
+        assert abs(float(r["probability_1"]) - float(trained[slide]["probability_1"])) < 1e-4, (r, trained[slide])
+        assert int(r["tiles_seen"]) < int(r["tiles_at_highest"]), r
+    page = (study / "report.html").read_text()
+    expect(page, "ZoomMIL", "Compared on the same splits", "random selection", "Where it looked", "slide_001", "<svg")
+    shown = list((study / "slides").iterdir())
+    assert len(shown) == 2, shown
+    for file in ("zoom_path.png", "attention_5x.png", "attention_20x.png", "attention_20x.csv"):
+        assert (shown[0] / file).stat().st_size > 0, file
+    compared = json.loads((study / "comparison.json").read_text())
+    assert compared["zoom_mil"]["tiles"] < compared["abmil_high"]["tiles"], compared
+
+    # A slide of another scanner, of one level: by the network of the first fold.
+    done = run("zoom_predict", study, "--slides", source / "examples" / "data" / "CMU-1-Small-Region.svs", code=0)
+    expect(done.stdout, "1 slides predicted")
+
+
+def zoom_mil_bad_input(folder):
+    place = data("slides")
+    done = run("zoom_prepare", place, "--out", folder / "all", "--tile", 64, code=0)
+    expect(done.stderr, "boxes is left out", "(here: --slide-mpp)", "unopenable is left out", "unreadable is left out")
+    expect(done.stdout, "slides prepared", "left out, named above")
+    skipped = {r["slide_id"]: r["skipped"] for r in rows_of(folder / "all" / "slides.csv")}
+    assert skipped["CMU-1-Small-Region"] == "" and "opening failed" in skipped["unopenable"], skipped
+    done = run("zoom_prepare", place / "boxes.tiff", "--slide-mpp", 0.5, "--tile", 32, "--out", folder / "boxes", code=0)
+    expect(done.stdout, "1 slides prepared")
+    done = run("zoom_prepare", place / "boxes.tiff", "--slide-mpp", 2, "--out", folder / "coarse", code=1)
+    expect(done.stderr, "finer than level 0")
+    expect(run("zoom_train", folder / "all", code=1).stderr, "no slide has features and a label")
+    expect(run("zoom_train", folder, code=1).stderr, "holds no study.json; run zoom_prepare first")
+    expect(run("zoom_predict", folder / "all", code=1).stderr, "holds no metrics.json; run zoom_train first")
+    for wrong in (["--magnifications", "20"], ["--magnifications", "20,10,5"], ["--magnifications", "5,15"]):
+        refused = run("zoom_prepare", place / "CMU-1-Small-Region.svs", *wrong, "--out", folder / "steps", code=1)
+        expect(refused.stderr, "expected 2")
+        (folder / "steps" / "study.json").unlink(missing_ok=True)
+    for text, part in {"slide_id,case_id,label\nboxes,a,x\n": "'x' is not a",
+                       "slide_id,case_id,label\nboxes,a,-1\n": "expected 0 or more",
+                       "slide_id,case_id,label\nboxes,a,1\nboxes,a,1\n": "is there twice",
+                       "slide_id,label\nboxes,1\n": "has no column 'case_id'",
+                       "slide_id,case_id,label\nnone,a,1\n": "names no slide of"}.items():
+        (folder / "table.csv").write_text(text)
+        refused = run("zoom_prepare", place, "--table", folder / "table.csv", "--out", folder / "table", code=1)
+        expect(refused.stderr, part)
+    run("zoom_prepare", place, "--encoder", "vgg", code=2)
 
 
 def on_the_emulated_card(folder):

@@ -14,7 +14,9 @@ rgb at(const rgb_image& picture, std::int64_t y, std::int64_t x) {
   const std::uint8_t* p = pixel(picture, y, x);
   return {p[0], p[1], p[2]};
 }
-level0_rectangle area(double x, double y, double side) { return {level0_point(x, y), level0_extent(side, side)}; }
+level0_rectangle area(double x, double y, double side) {
+  return level0_rectangle(level0_point(x, y), level0_extent(side, side));
+}
 
 /// A slide of 1000 x 800 on a thumbnail of 500 x 400: two tiles at the lowest magnification, of which the second is
 /// zoomed into, and four below it.
