@@ -298,6 +298,53 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("zoom_mil: a top-K that draws in inference draws by stream and magnification, in the trainer by slide") {
+  const auto net = with_k(small_network<topk::random>(), 3);
+  const auto weights = initial_parameters<double>(net, {.seed = 4});
+  cpu backend;
+  const small_slide<3> slide(40, {5, 4, 7}, shape_of_slide::dense);
+  const auto chosen = [&](random_stream random) {
+    const auto said = models::predict(backend, net, weights, slide.view(), random);
+    return std::pair(said.levels[0].selected, said.levels[1].selected);
+  };
+  const auto first = chosen(random_stream(1, 2, 3));
+  CHECK(first == chosen(random_stream(1, 2, 3)));
+  CHECK(first.first != chosen(random_stream(1, 3, 3)).first);
+  CHECK(chosen({}) == std::pair(models::predict(backend, net, weights, slide.view()).levels[0].selected,
+                                models::predict(backend, net, weights, slide.view()).levels[1].selected));
+  tensor<double, 2> logits({1, 3});
+  net.infer(backend, weights.flat(), slide.view(), logits.view(), random_stream(1, 2, 3));
+  CHECK(test::same_bits(logits, models::predict(backend, net, weights, slide.view(), random_stream(1, 2, 3)).logits));
+  std::vector<std::vector<std::int64_t>> seen;
+  net.infer(
+      backend, weights.flat(), slide.view(), logits.view(),
+      [&](const auto& level) {
+        if (!level.selected.absent()) seen.emplace_back(level.selected.data(), level.selected.data() + 3);
+      },
+      random_stream(1, 2, 3));
+  CHECK(std::pair(seen.at(0), seen.at(1)) == first);
+  // Where both magnifications hold as many instances they still draw apart.
+  const small_slide<3> even(6, {5, 4, 7}, shape_of_slide::dense);
+  int apart = 0;
+  for (std::uint64_t i = 0; i < 20; ++i) {
+    const auto said = models::predict(backend, net, weights, even.view(), random_stream(1, i, 3));
+    apart += said.levels[0].selected != said.levels[1].selected;
+  }
+  CHECK(apart >= 15);
+  // One slide twice: other tiles, other probabilities; and the same each time it is asked.
+  struct twice {
+    const small_slide<3>& one;
+    std::int64_t size() const { return 2; }
+    std::int64_t classes() const { return 3; }
+    std::int64_t label(std::int64_t i) const { return i; }
+    auto bag(std::int64_t) const { return one.view(); }
+  } slides{slide};
+  train::trainer trainer(backend, net, train::adam{});
+  const auto p = trainer.evaluate(weights, slides).probabilities;
+  CHECK(p[0] != p[3]);
+  CHECK(trainer.evaluate(weights, slides).probabilities == p);
+}
+
 TEST_CASE("zoom_mil: the order of the children of a parent changes nothing but rounding") {
   const auto net = with_k(small_network<topk::perturbed>(), 3);
   const auto weights = initial_parameters<double>(net, {.seed = 4});
