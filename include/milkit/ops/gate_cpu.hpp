@@ -12,7 +12,7 @@ struct gate_impl<cpu> {
                   vector_view<const T> branch_bias, matrix_view<const T> w, vector_view<const T> bias,
                   matrix_view<const std::uint8_t> mask, T scale, matrix_view<T> logits) {
     const std::int64_t width = gate.width;
-    parallel_for(backend, branches.rows(), 64, [&](row_range rows) {
+    parallel_for(backend, branches.rows(), 16, [&](row_range rows) {
       for (std::int64_t i = rows.first; i < rows.first + rows.count; ++i) {
         T* row = branches.row(i);
         if (!branch_bias.absent()) array_of(row, gate.columns()) += array_of(branch_bias.data(), gate.columns());
@@ -52,12 +52,12 @@ struct gate_impl<cpu> {
 template <>
 struct gate_backward_impl<cpu> {
   /// Rows that one thread sums into its own dw before the sums are added in order.
-  static constexpr std::int64_t block_rows = 256;
+  static std::int64_t block_rows(std::int64_t rows) { return rows <= 512 ? 32 : 256; }
 
   template <class T>
   static matrix_view<double> scratch(cpu& backend, const gate_shape& gate, auto, matrix_view<T> branches, auto&&...) {
     return backend.workspace.allocate<double>(
-        shape<2>{chunk_count(branches.rows(), block_rows), gate.heads * (gate.width + 1)});
+        shape<2>{chunk_count(branches.rows(), block_rows(branches.rows())), gate.heads * (gate.width + 1)});
   }
 
   template <class Function, class T>
@@ -65,8 +65,9 @@ struct gate_backward_impl<cpu> {
                   matrix_view<const T> w, matrix_view<const std::uint8_t> mask, T scale, matrix_view<const T> dlogits,
                   matrix_view<T> dw, vector_view<T> dbias) {
     const std::int64_t width = gate.width;
-    parallel_for(backend, branches.rows(), block_rows, [&](row_range rows) {
-      double* sums = partial.row(rows.first / block_rows);
+    const std::int64_t block = block_rows(branches.rows());
+    parallel_for(backend, branches.rows(), block, [&](row_range rows) {
+      double* sums = partial.row(rows.first / block);
       std::fill_n(sums, partial.cols(), 0.0);
       for (std::int64_t i = rows.first; i < rows.first + rows.count; ++i)
         for (int h = 0; h < gate.heads; ++h) {
