@@ -30,12 +30,24 @@ struct dropout_mask_impl<cpu> {
 
 template <>
 struct apply_mask_impl<cpu> {
+  static constexpr std::int64_t block = 256;
+
   template <class T>
   static void run(cpu& backend, matrix_view<const T> x, matrix_view<const std::uint8_t> mask, T scale,
                   matrix_view<T> y) {
     parallel_for(backend, x.rows(), 16, [&](row_range rows) {
       for (std::int64_t i = rows.first; i < rows.first + rows.count; ++i)
-        for (std::int64_t j = 0; j < x.cols(); ++j) y(i, j) = mask(i, j) ? x(i, j) * scale : T(0);
+        for (std::int64_t first = 0; first < x.cols(); first += block) {
+          const std::int64_t count = (std::min)(block, x.cols() - first);
+          const T* from = x.row(i) + first;
+          const std::uint8_t* kept = mask.row(i) + first;
+          T values[block];  // y may be x, which compilers do not take for vectors
+          for (std::int64_t j = 0; j < count; ++j) {
+            const T scaled = from[j] * scale;
+            values[j] = kept[j] ? scaled : T(0);
+          }
+          std::copy_n(values, count, y.row(i) + first);
+        }
     });
   }
 };

@@ -38,12 +38,22 @@ struct gate_impl<cpu> {
         return branches == 2 ? (array_of(v, width) * array_of(u, width) * array_of(w, width)).sum()
                              : (array_of(v, width) * array_of(w, width)).sum();
     }
-    T sum = 0;
-    for (std::int64_t j = 0; j < width; ++j) {
-      T g = Function::slope_from_output ? v[j] : Function::value(v[j]);
-      if (kept) g = kept[j] ? g * scale : T(0);
-      if (branches == 2) g *= kept ? (kept[width + j] ? u[j] * scale : T(0)) : u[j];
-      sum += w[j] * g;
+    constexpr std::int64_t block = 256;
+    T terms[block], sum = 0;
+    for (std::int64_t first = 0; first < width; first += block) {
+      const std::int64_t count = (std::min)(block, width - first);
+      for (std::int64_t i = 0; i < count; ++i) {
+        const std::int64_t j = first + i;
+        const T t = Function::slope_from_output ? v[j] : Function::value(v[j]), scaled = t * scale;
+        terms[i] = w[j] * (!kept ? t : kept[j] ? scaled : T(0));
+      }
+      if (branches == 2)
+        for (std::int64_t i = 0; i < count; ++i) {
+          const std::int64_t j = first + i;
+          const T scaled = u[j] * scale;
+          terms[i] *= !kept ? u[j] : kept[width + j] ? scaled : T(0);
+        }
+      sum += array_of(terms, count).sum();
     }
     return sum;
   }
@@ -101,7 +111,8 @@ struct gate_backward_impl<cpu> {
   }
 
   template <class Function, bool Dropout, class T>
-  static void two(T* v, const T* w, const std::uint8_t* kept, T scale, T dz, double* dw, std::int64_t width) {
+  static void two(T* __restrict v, const T* __restrict w, const std::uint8_t* __restrict kept, T scale, T dz,
+                  double* __restrict dw, std::int64_t width) {
     T* u = v + width;
     for (std::int64_t j = 0; j < width; ++j) {
       const T keep_v = Dropout ? (kept[j] ? scale : T(0)) : T(1);
@@ -116,7 +127,8 @@ struct gate_backward_impl<cpu> {
   }
 
   template <class Function, bool Dropout, class T>
-  static void one(T* v, const T* w, const std::uint8_t* kept, T scale, T dz, double* dw, std::int64_t width) {
+  static void one(T* __restrict v, const T* __restrict w, const std::uint8_t* __restrict kept, T scale, T dz,
+                  double* __restrict dw, std::int64_t width) {
     for (std::int64_t j = 0; j < width; ++j) {
       const T keep_v = Dropout ? (kept[j] ? scale : T(0)) : T(1);
       const T t = output<Function>(v[j]);

@@ -20,7 +20,7 @@ struct linear_impl<cpu> {
                   vector_view<const T> bias, matrix_view<T> y) {
     matmul_impl<cpu>::run(backend, packing, x, weight, y, product);
     if (bias.absent()) return;
-    parallel_for(backend, y.rows(), 32, [&](row_range rows) {
+    parallel_for(backend, y.rows(), 256, [&](row_range rows) {
       for (std::int64_t i = rows.first; i < rows.first + rows.count; ++i)
         as_eigen(vector_view<T>(y.row(i), {y.cols()})) += as_eigen(bias);
     });
