@@ -11,10 +11,10 @@
 namespace milkit::models {
 
 /// ZoomMIL of any number of magnifications, low to high, each of its own type; the last one zooms no further. In
-/// training the rows at magnification m are soft: X_m = (T_{m-1} kron I) ... (T_1 kron I) H_m, mixtures of features with
-/// the weights T_j of the selections below (zoommil.md 2.4, 2.6; topk/zoom_chain.hpp), and every T_j gets the gradient
-/// of all finer magnifications: an estimate of that of the loss at the means of the T_j, with a bias of order
-/// 1 / samples. In inference the children of the K chosen instances are gathered before they are projected, and nothing
+/// training the rows at magnification m are soft: X_m = (T_{m-1} kron I) ... (T_1 kron I) H_m, mixtures of features
+/// with the weights T_j of the selections below (zoommil.md 2.4, 2.6; topk/zoom_chain.hpp), and every T_j gets the
+/// gradient of all finer magnifications: with `topk::perturbed` an estimate of that of the loss at the means of the
+/// T_j, with a bias of order 1 / samples. In inference the children of the K chosen instances are gathered before they are projected, and nothing
 /// else is read. The logits are the classifier's of the aggregated embeddings. Takes one slide at a time, a `pyramid`
 /// (in inference also a source that reads what is asked for); features are constants. Where parents have different
 /// numbers of children (`pyramid::children` with offsets), rows that none of the chosen parents has are left out.
