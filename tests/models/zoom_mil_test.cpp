@@ -358,26 +358,31 @@ TEST_CASE("zoom_mil: the order of the children of a parent changes nothing but r
 }
 
 TEST_CASE("zoom_mil: the same bits at any thread count, and a memory plan that is what a step uses") {
-  const small_slide<3> slide(40, {5, 4, 7}, shape_of_slide::dense);
-  auto net = with_dropout(with_k(small_network<topk::perturbed>(), 6), 0.25);
-  std::get<0>(net.magnifications).embedding.chunk_rows = 8;
-  const auto weights = initial_parameters<double>(net, {.seed = 1});
-  const pass how{.training = true, .random = random_stream(7, 5, 3)};
-  auto once = weights.zeros();
-  for (const int threads : {1, 2, 3}) {
-    CAPTURE(threads);
-    cpu backend{.threads = threads};
-    auto gradient = weights.zeros();
-    net.train_bags(backend, weights.flat(), slide.view(), two, loss::cross_entropy{}, 1.0, gradient.flat(), how);
-    if (threads == 1) once = gradient.clone();
-    CHECK(test::same_bits(gradient.flat(), once.flat()));
-    const memory_plan plan = models::plan_training_step(backend, net, slide.view(), loss::cross_entropy{});
-    CHECK(plan.weights == weights.bytes());
-    CHECK(plan.bag == sizeof(double) * (40 * 5 + 80 * 4 + 160 * 7));
-    if (threads == 1) CHECK(plan.workspace == backend.peak_bytes());
-    else CHECK(plan.workspace >= backend.peak_bytes());
-    CHECK(plan.saved < plan.workspace);
-    CHECK(backend.workspace.bytes_in_use() == 0);
+  for (const bool whole : {false, true}) {
+    const std::int64_t instances = whole ? 200 : 40, chunk_rows = whole ? 0 : 8;
+    CAPTURE(instances);
+    const small_slide<3> slide(instances, {5, 4, 7}, shape_of_slide::dense);
+    auto net = with_dropout(with_k(small_network<topk::perturbed>(), instances / 5), 0.25);
+    std::get<0>(net.magnifications).embedding.chunk_rows =
+        chunk_rows;  // 0: 200 instances are one chunk, for all threads
+    const auto weights = initial_parameters<double>(net, {.seed = 1});
+    const pass how{.training = true, .random = random_stream(7, 5, 3)};
+    auto once = weights.zeros();
+    for (const int threads : {1, 2, 3}) {
+      CAPTURE(threads);
+      cpu backend{.threads = threads};
+      auto gradient = weights.zeros();
+      net.train_bags(backend, weights.flat(), slide.view(), two, loss::cross_entropy{}, 1.0, gradient.flat(), how);
+      if (threads == 1) once = gradient.clone();
+      CHECK(test::same_bits(gradient.flat(), once.flat()));
+      const memory_plan plan = models::plan_training_step(backend, net, slide.view(), loss::cross_entropy{});
+      CHECK(plan.weights == weights.bytes());
+      CHECK(plan.bag == sizeof(double) * static_cast<std::size_t>(instances) * (5 + 2 * 4 + 4 * 7));
+      if (threads == 1) CHECK(plan.workspace == backend.peak_bytes());
+      else CHECK(plan.workspace >= backend.peak_bytes());
+      CHECK(plan.saved < plan.workspace);
+      CHECK(backend.workspace.bytes_in_use() == 0);
+    }
   }
 }
 
