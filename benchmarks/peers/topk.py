@@ -21,6 +21,8 @@ import statistics
 import subprocess
 import time
 
+from turns import in_turns
+
 SAMPLES, SIGMA = 100, 0.002
 
 
@@ -149,11 +151,8 @@ class Ours:
 
 
 def compare(title: str, contenders: dict, rounds: int, steps: dict) -> None:
-    """Lets the contenders take turns, in an order that is reversed from round to round, and prints the table. `milkit` is
-    the last."""
-    for i in range(rounds):
-        for name in list(contenders) if i % 2 == 0 else reversed(contenders):
-            contenders[name].turn(steps[name])
+    """Lets the contenders take turns and prints the table. `milkit` is the last."""
+    in_turns(contenders, rounds, steps)
     print(f"### {title}\n\n| | this / milkit, medians | minima | cpu | median ms | minimum ms | memory MB | "
           "milkit's share |")
     print("|---|---|---|---|---|---|---|---|")

@@ -72,12 +72,13 @@ def prepare(works: list[Work]) -> None:
         each.last = each.process.answer()
 
 
-def in_turns(contenders: dict, rounds: int, steps: int) -> dict:
-    """Each contender's turn in each round, in an order that is reversed from round to round; those that fail drop out."""
+def in_turns(contenders: dict, rounds: int, steps: int | dict) -> dict:
+    """Each contender's turn in each round, in an order that is reversed from round to round; those that fail drop out.
+    `steps` may be a number for each contender."""
     left = dict(contenders)
     for i in range(rounds):
         for name in list(left) if i % 2 == 0 else list(reversed(left)):
-            if left[name].turn(steps) is False:
+            if left[name].turn(steps[name] if isinstance(steps, dict) else steps) is False:
                 del left[name]
     return left
 

@@ -83,6 +83,7 @@
 #include <milkit/topk/straight_through.hpp>
 #include <milkit/topk/topk.hpp>
 #include <milkit/topk/zoom.hpp>
+#include <milkit/topk/zoom_chain.hpp>
 #include <milkit/loss/binary_cross_entropy.hpp>
 #include <milkit/loss/cross_entropy.hpp>
 #include <milkit/loss/loss.hpp>
@@ -102,4 +103,7 @@
 #include <milkit/train/splits.hpp>
 #include <milkit/train/trainer.hpp>
 #include <milkit/models/bag_classifier.hpp>
+#include <milkit/models/magnification.hpp>
 #include <milkit/models/zoom_mil.hpp>
+#include <milkit/models/zoom_prediction.hpp>
+#include <milkit/models/zoom_source.hpp>

@@ -24,3 +24,4 @@
 #include <milkit/topk/random.hpp>
 #include <milkit/topk/straight_through.hpp>
 #include <milkit/topk/zoom.hpp>
+#include <milkit/topk/zoom_chain.hpp>

@@ -66,5 +66,9 @@ TEST_CASE("many blocks and numbers at once are those of one after the other") {
         CHECK(words[i] == word);
         CHECK(z[i] == normal_fixed(normal_quantiles(), word));
       }
+      philox_draws(stream, first, draw, 64, words);
+      for (std::int64_t i = 0; i < 256; ++i)
+        CHECK(words[i] ==
+              stream.bits(static_cast<std::uint64_t>(first), static_cast<std::uint64_t>(draw + i / 4)).word[i % 4]);
     }
 }

@@ -25,9 +25,10 @@ void launch_topk(milkit::cuda& gpu) {
     op.select_backward(gpu, scores, selected, dweights, dscores, training);
     ops::zoom_mass(gpu, selected, pairs, device_vector<T>(matrix(1, 10).data(), {10}));
     const auto inner = topk::random{5}.select(gpu, device_vector<T>(scores.data(), {10}), training);
-    const auto kept = topk::zoom_twice(gpu, selected, pairs, inner, pairs, h3);
+    const std::array links{topk::zoom_link_of(gpu, pairs, selected), topk::zoom_link_of(gpu, pairs, inner)};
+    const auto zoomed = topk::zoom_chain<2>(gpu, links, h3);
     const auto dinner = device_vector<T>(matrix(1, 5).data(), {5});
-    topk::zoom_twice_backward(gpu, selected, pairs, inner, pairs, h3, kept, drows, dweights, dinner, dh3);
+    topk::zoom_chain_backward<2>(gpu, links, h3, zoomed, drows, std::array{dweights, dinner}, dh3);
   }
   const topk::straight_through op{5};
   const auto hard = op.select(gpu, scores, training);

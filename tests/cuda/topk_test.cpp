@@ -9,7 +9,7 @@
 #include <milkit/topk/perturbed.hpp>
 #include <milkit/topk/random.hpp>
 #include <milkit/topk/straight_through.hpp>
-#include <milkit/topk/zoom.hpp>
+#include <milkit/topk/zoom_chain.hpp>
 
 #include <support/backends.hpp>
 
@@ -162,11 +162,14 @@ TEST_CASE_TEMPLATE("cuda: zoom, its gradients, and two in a row", T, float, doub
         const topk::perturbed inner{.k = 3, .samples = 5, .sigma = 1};
         const auto second = inner.select(b, scores.rows(0, k * width), training);
         const ops::children<space> pairs{r2};
-        const auto kept = topk::zoom_twice(b, selected, index, second, pairs, h3);
-        ops::copy_rows(b, kept.rows, rows3);
+        const std::array links{topk::zoom_link_of(b, index, selected), topk::zoom_link_of(b, pairs, second)};
+        const auto zoomed = topk::zoom_chain<2>(b, links, h3);
+        ops::copy_rows(b, zoomed[1], rows3);
         const auto d1 = b.workspace.template allocate<T>(selected.weights.extent(0));
         const auto d2 = b.workspace.template allocate<T>(second.weights.extent(0));
-        topk::zoom_twice_backward(b, selected, index, second, pairs, h3, kept, drows3, d1, d2, dh3);
+        ops::fill(b, d1, T(0));
+        ops::fill(b, d2, T(0));
+        topk::zoom_chain_backward<2>(b, links, h3, zoomed, drows3, std::array{d1, d2}, dh3);
       }, scores_of<T>(n), normals<T>(shape{count, d}, 2), normals<T>(shape{k * width, d}, 3), normals<T>(shape{k * width, d}, 4),
          normals<T>(shape{count, d}, 5), normals<T>(shape<1>{k * width}, 6), normals<T>(shape{count * r2, d}, 7), normals<T>(shape{3 * r2, d}, 8),
          normals<T>(shape{3 * r2, d}, 9), normals<T>(shape{count * r2, d}, 10), normals<T>(shape<1>{n}, 11));

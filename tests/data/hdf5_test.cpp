@@ -136,10 +136,10 @@ TEST_CASE("read_features names what is wrong with a file") {
   auto wrong = small();
   wrong.levels[2].parents[4] = 10;
   CHECK(refusal([&] { write_features(path, wrong); }) ==
-        name + ": level '10x' says that the parent of row 4 is 10, expected 0 to 9");
+        name + ": level '10x': the parent of row 4 is 10, expected 0 to 9");
   wrong = small();
   wrong.levels[1].parents.pop_back();
-  CHECK(refusal([&] { write_features(path, wrong); }) == name + ": level '2.5x' has 9 parents, expected 10");
+  CHECK(refusal([&] { write_features(path, wrong); }) == name + ": level '2.5x': 9 parents, expected 10");
   wrong = small();
   wrong.levels[0].coordinates = tensor<std::int64_t, 2>({2, 2});
   CHECK(refusal([&] { write_features(path, wrong); }) ==

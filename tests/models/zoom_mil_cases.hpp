@@ -1,7 +1,7 @@
 #pragma once
 
 #include <milkit/loss/cross_entropy.hpp>
-#include <milkit/models/zoom_mil.hpp>
+#include <milkit/models/zoom_prediction.hpp>
 #include <milkit/nn/activation.hpp>
 #include <milkit/nn/dropout.hpp>
 #include <milkit/nn/linear.hpp>

@@ -298,6 +298,53 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("zoom_mil: a top-K that draws in inference draws by stream and magnification, in the trainer by slide") {
+  const auto net = with_k(small_network<topk::random>(), 3);
+  const auto weights = initial_parameters<double>(net, {.seed = 4});
+  cpu backend;
+  const small_slide<3> slide(40, {5, 4, 7}, shape_of_slide::dense);
+  const auto chosen = [&](random_stream random) {
+    const auto said = models::predict(backend, net, weights, slide.view(), random);
+    return std::pair(said.levels[0].selected, said.levels[1].selected);
+  };
+  const auto first = chosen(random_stream(1, 2, 3));
+  CHECK(first == chosen(random_stream(1, 2, 3)));
+  CHECK(first.first != chosen(random_stream(1, 3, 3)).first);
+  CHECK(chosen({}) == std::pair(models::predict(backend, net, weights, slide.view()).levels[0].selected,
+                                models::predict(backend, net, weights, slide.view()).levels[1].selected));
+  tensor<double, 2> logits({1, 3});
+  net.infer(backend, weights.flat(), slide.view(), logits.view(), random_stream(1, 2, 3));
+  CHECK(test::same_bits(logits, models::predict(backend, net, weights, slide.view(), random_stream(1, 2, 3)).logits));
+  std::vector<std::vector<std::int64_t>> seen;
+  net.infer(
+      backend, weights.flat(), slide.view(), logits.view(),
+      [&](const auto& level) {
+        if (!level.selected.absent()) seen.emplace_back(level.selected.data(), level.selected.data() + 3);
+      },
+      random_stream(1, 2, 3));
+  CHECK(std::pair(seen.at(0), seen.at(1)) == first);
+  // Where both magnifications hold as many instances they still draw apart.
+  const small_slide<3> even(6, {5, 4, 7}, shape_of_slide::dense);
+  int apart = 0;
+  for (std::uint64_t i = 0; i < 20; ++i) {
+    const auto said = models::predict(backend, net, weights, even.view(), random_stream(1, i, 3));
+    apart += said.levels[0].selected != said.levels[1].selected;
+  }
+  CHECK(apart >= 15);
+  // One slide twice: other tiles, other probabilities; and the same each time it is asked.
+  struct twice {
+    const small_slide<3>& one;
+    std::int64_t size() const { return 2; }
+    std::int64_t classes() const { return 3; }
+    std::int64_t label(std::int64_t i) const { return i; }
+    auto bag(std::int64_t) const { return one.view(); }
+  } slides{slide};
+  train::trainer trainer(backend, net, train::adam{});
+  const auto p = trainer.evaluate(weights, slides).probabilities;
+  CHECK(p[0] != p[3]);
+  CHECK(trainer.evaluate(weights, slides).probabilities == p);
+}
+
 TEST_CASE("zoom_mil: the order of the children of a parent changes nothing but rounding") {
   const auto net = with_k(small_network<topk::perturbed>(), 3);
   const auto weights = initial_parameters<double>(net, {.seed = 4});
@@ -311,26 +358,31 @@ TEST_CASE("zoom_mil: the order of the children of a parent changes nothing but r
 }
 
 TEST_CASE("zoom_mil: the same bits at any thread count, and a memory plan that is what a step uses") {
-  const small_slide<3> slide(40, {5, 4, 7}, shape_of_slide::dense);
-  auto net = with_dropout(with_k(small_network<topk::perturbed>(), 6), 0.25);
-  std::get<0>(net.magnifications).embedding.chunk_rows = 8;
-  const auto weights = initial_parameters<double>(net, {.seed = 1});
-  const pass how{.training = true, .random = random_stream(7, 5, 3)};
-  auto once = weights.zeros();
-  for (const int threads : {1, 2, 3}) {
-    CAPTURE(threads);
-    cpu backend{.threads = threads};
-    auto gradient = weights.zeros();
-    net.train_bags(backend, weights.flat(), slide.view(), two, loss::cross_entropy{}, 1.0, gradient.flat(), how);
-    if (threads == 1) once = gradient.clone();
-    CHECK(test::same_bits(gradient.flat(), once.flat()));
-    const memory_plan plan = models::plan_training_step(backend, net, slide.view(), loss::cross_entropy{});
-    CHECK(plan.weights == weights.bytes());
-    CHECK(plan.bag == sizeof(double) * (40 * 5 + 80 * 4 + 160 * 7));
-    if (threads == 1) CHECK(plan.workspace == backend.peak_bytes());
-    else CHECK(plan.workspace >= backend.peak_bytes());
-    CHECK(plan.saved < plan.workspace);
-    CHECK(backend.workspace.bytes_in_use() == 0);
+  for (const bool whole : {false, true}) {
+    const std::int64_t instances = whole ? 200 : 40, chunk_rows = whole ? 0 : 8;
+    CAPTURE(instances);
+    const small_slide<3> slide(instances, {5, 4, 7}, shape_of_slide::dense);
+    auto net = with_dropout(with_k(small_network<topk::perturbed>(), instances / 5), 0.25);
+    std::get<0>(net.magnifications).embedding.chunk_rows =
+        chunk_rows;  // 0: 200 instances are one chunk, for all threads
+    const auto weights = initial_parameters<double>(net, {.seed = 1});
+    const pass how{.training = true, .random = random_stream(7, 5, 3)};
+    auto once = weights.zeros();
+    for (const int threads : {1, 2, 3}) {
+      CAPTURE(threads);
+      cpu backend{.threads = threads};
+      auto gradient = weights.zeros();
+      net.train_bags(backend, weights.flat(), slide.view(), two, loss::cross_entropy{}, 1.0, gradient.flat(), how);
+      if (threads == 1) once = gradient.clone();
+      CHECK(test::same_bits(gradient.flat(), once.flat()));
+      const memory_plan plan = models::plan_training_step(backend, net, slide.view(), loss::cross_entropy{});
+      CHECK(plan.weights == weights.bytes());
+      CHECK(plan.bag == sizeof(double) * static_cast<std::size_t>(instances) * (5 + 2 * 4 + 4 * 7));
+      if (threads == 1) CHECK(plan.workspace == backend.peak_bytes());
+      else CHECK(plan.workspace >= backend.peak_bytes());
+      CHECK(plan.saved < plan.workspace);
+      CHECK(backend.workspace.bytes_in_use() == 0);
+    }
   }
 }
 

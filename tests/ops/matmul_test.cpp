@@ -54,8 +54,9 @@ TEST_CASE_TEMPLATE("matmul agrees with the oracle: odd sizes, transposes, accumu
 
 TEST_CASE_TEMPLATE("matmul gives the same bits at any thread count, and for rows alone", T, float, double) {
   cpu one{.threads = 1}, three{.threads = 3};
-  for (const std::int64_t n : {1, 2, 5, 13, 33, 64})
+  for (const std::int64_t n : {1, 2, 5, 13, 33, 64, 256, 257, 700})
     for (const std::int64_t k : {1, 31, 300, 1537}) {
+      if (n > 64 && k == 300) continue;
       const auto a = test::normals<T>(shape<2>{601, k}, 1), b = test::normals<T>(shape<2>{n, k}, 2);
       tensor<T, 2> want(shape<2>{601, n}), got(shape<2>{601, n});
       ops::matmul(one, a.view(), b.view(), want.view(), {.transpose_b = true});
@@ -69,6 +70,29 @@ TEST_CASE_TEMPLATE("matmul gives the same bits at any thread count, and for rows
         CHECK(test::same_bits(got, want));
       }
     }
+}
+
+TEST_CASE_TEMPLATE("matmul of few rows and many columns: the same bits at any thread count, a worker's to rounding", T,
+                   float, double) {
+  for (const std::int64_t rows : {1, 64, 512, 513})
+    for (const std::int64_t n : {255, 256, 257, 900})
+      for (const bool ta : {false, true})
+        for (const bool tb : {false, true}) {
+          CAPTURE(message(rows, " ", n, " ", ta, " ", tb));
+          const std::int64_t k = 70;
+          const auto a = test::normals<T>(ta ? shape<2>{k, rows} : shape<2>{rows, k}, 1);
+          const auto b = test::normals<T>(tb ? shape<2>{n, k} : shape<2>{k, n}, 2);
+          const auto product = [&](cpu& backend) {
+            auto c = test::normals<T>(shape<2>{rows, n}, 3);
+            ops::matmul(backend, a.view(), b.view(), c.view(),
+                        {.transpose_a = ta, .transpose_b = tb, .accumulate = true});
+            return c;
+          };
+          cpu one{.threads = 1}, four{.threads = 4};
+          const auto want = product(one);
+          CHECK(test::same_bits(product(four), want));
+          CHECK(test::relative_error(product(four.worker(0)), want) <= (sizeof(T) == 4 ? 1e-6 : 1e-14));
+        }
 }
 
 TEST_CASE("matmul keeps NaN in its row and column") {

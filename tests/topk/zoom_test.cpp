@@ -3,7 +3,7 @@
 #include <milkit/ops/zoom_cpu.hpp>
 #include <milkit/topk/random.hpp>
 #include <milkit/topk/straight_through.hpp>
-#include <milkit/topk/zoom.hpp>
+#include <milkit/topk/zoom_chain.hpp>
 
 #include <support/topk_check.hpp>
 
@@ -259,20 +259,22 @@ TEST_CASE_TEMPLATE("two zooms in a row agree with the golden tensors, and comput
   for (const bool full : {true, false}) {
     sparse<T> s1(t1, full), s2(t2, full);
     cpu backend{.threads = 2};
-    const auto kept = topk::zoom_twice(backend, s1.view(), index1, s2.view(), index2, h.view());
-    CHECK(golden.error("output", kept.rows) <= bound);
+    const std::array links{topk::zoom_link_of(backend, index1, s1.view()),
+                           topk::zoom_link_of(backend, index2, s2.view())};
+    const auto zoomed = topk::zoom_chain<2>(backend, links, h.view());
+    CHECK(golden.error("output", zoomed[1]) <= bound);
     std::vector<T> d1(s1.weights.size()), d2(s2.weights.size());
     const auto vector = [](std::vector<T>& v) {
       return vector_view<T>(v.data(), {static_cast<std::int64_t>(v.size())});
     };
     tensor<T, 2> dh(h.shape());
-    topk::zoom_twice_backward(backend, s1.view(), index1, s2.view(), index2, h.view(), kept, dout.view(), vector(d1),
-                              vector(d2), dh.view());
+    topk::zoom_chain_backward<2>(backend, links, h.view(), zoomed, dout.view(), std::array{vector(d1), vector(d2)},
+                                 dh.view());
     CHECK(golden.error("grad.children", dh) <= bound);
     if (full) {
       CHECK(golden.error("grad.indicator1", d1) <= bound);
       CHECK(golden.error("grad.indicator2", d2) <= bound);
-      CHECK(golden.error("inner", kept.inner) <= bound);
+      CHECK(golden.error("inner", zoomed[0]) <= bound);
     } else {
       const auto g1 = test::matrix_of(golden.get<double, 2>("grad.indicator1")),
                  g2 = test::matrix_of(golden.get<double, 2>("grad.indicator2"));
@@ -316,16 +318,95 @@ TEST_CASE("zoom: central differences, in the weights and through the rows, of on
   CHECK(relative_error(got.dh, test::central_differences(h1.view(), loss)) <= 1e-8);
   const auto twice = [&] {
     const auto scope = backend.workspace.scope();
-    return test::inner(topk::zoom_twice(backend, s1.view(), c1.index(), s2.view(), c2.index(), h2.view()).rows, d2);
+    const std::array links{topk::zoom_link_of(backend, c1.index(), s1.view()),
+                           topk::zoom_link_of(backend, c2.index(), s2.view())};
+    return test::inner(topk::zoom_chain<2>(backend, links, h2.view())[1], d2);
   };
-  const auto kept = topk::zoom_twice(backend, s1.view(), c1.index(), s2.view(), c2.index(), h2.view());
+  const std::array links{topk::zoom_link_of(backend, c1.index(), s1.view()),
+                         topk::zoom_link_of(backend, c2.index(), s2.view())};
+  const auto zoomed = topk::zoom_chain<2>(backend, links, h2.view());
   std::vector<double> dw1(s1.weights.size()), dw2(s2.weights.size());
   tensor<double, 2> dh2(h2.shape());
-  topk::zoom_twice_backward(backend, s1.view(), c1.index(), s2.view(), c2.index(), h2.view(), kept, d2.view(),
-                            vector(dw1), vector(dw2), dh2.view());
+  topk::zoom_chain_backward<2>(backend, links, h2.view(), zoomed, d2.view(), std::array{vector(dw1), vector(dw2)},
+                               dh2.view());
   CHECK(relative_error(dw1, test::central_differences(vector(s1.weights), twice)) <= 1e-8);
   CHECK(relative_error(dw2, test::central_differences(vector(s2.weights), twice)) <= 1e-8);
   CHECK(relative_error(dh2, test::central_differences(h2.view(), twice)) <= 1e-8);
+}
+
+TEST_CASE_TEMPLATE("a chain of zooms agrees with the oracle's zooms, also where it selects from the rows that exist", T,
+                   float, double) {
+  const ragged c0(9, 3), c1(c0.count(), 2), c2(c1.count(), 3);
+  const std::int64_t d = 37;
+  const auto h = test::normals<T>(shape<2>{c2.count(), d}, 3);
+  const double bound = test::tolerance_of<T>(1e-12, 1e-5);
+  cpu backend{.threads = 2};
+  const auto vector = [](std::vector<T>& v) { return vector_view<T>(v.data(), {static_cast<std::int64_t>(v.size())}); };
+  for (const bool parts : {false, true}) {
+    CAPTURE(parts);
+    const auto t0 = random_selection(4, 9, 0.1, 8);
+    sparse<T> s0(t0);
+    std::array<topk::zoom_link<T>, 3> links{topk::zoom_link_of(backend, c0.index(), s0.view())};
+    // Where T1 selects from: all 12 rows of T0, or those that exist, found by plain loops too.
+    const oracle first(t0, c0.index(), reference::zeros(static_cast<std::size_t>(c0.count()), 1),
+                       reference::zeros(12, 1));
+    std::vector<std::int64_t> exist, table;
+    for (std::int64_t q = 0; q < 12; ++q)
+      if (!parts || first.mass[static_cast<std::size_t>(q)] > 0) exist.push_back(q);
+    ops::selection<T> present;
+    if (parts) {
+      present = topk::present_rows<1>(backend, links, c0.count());
+      CHECK(exist.size() < 12);
+      CHECK(test::elements(present.columns) == test::elements(exist));
+      CHECK(present.instances == 12);
+    }
+    const auto t1 = random_selection(5, exist.size(), 0.3, 9), t2 = random_selection(3, 10, 0.4, 10);
+    sparse<T> s1(t1), s2(t2);
+    links[1] = topk::zoom_link_of(backend, c1.index(), s1.view(), present);
+    links[2] = topk::zoom_link_of(backend, c2.index(), s2.view());
+    const auto zoomed = topk::zoom_chain<3>(backend, links, h.view());
+    const auto dout = test::normals<T>(shape<2>{9, d}, 4);
+    std::vector<T> d0(s0.weights.size(), T(1)), d1(s1.weights.size()), d2(s2.weights.size());
+    tensor<T, 2> dh(h.shape());
+    topk::zoom_chain_backward<3>(backend, links, h.view(), zoomed, dout.view(),
+                                 std::array{vector(d0), vector(d1), vector(d2)}, dh.view());
+    for (T& each : d0) each -= T(1);  // it was added to
+
+    // (T2 kron I_3) (T1 kron I_6) (T0 kron I_18) h, one after the other.
+    for (const std::int64_t q : exist)
+      for (std::int64_t i = 0; i < 6; ++i) table.push_back(q * 6 + i);
+    const children<> inner{6, {}, test::vector_of(table)}, last{3};
+    const auto index0 = ops::grandchildren(ops::grandchildren(c0.index(), c1.index()), c2.index());
+    const auto none = [](std::size_t rows) { return reference::zeros(rows, 37); };
+    const auto y0 = oracle(t0, index0, test::matrix_of(h), none(72)).out;
+    const auto y1 = oracle(t1, inner, y0, none(30)).out;
+    const oracle back2(t2, last, y1, test::matrix_of(dout));
+    const oracle back1(t1, inner, y0, back2.dh), back0(t0, index0, test::matrix_of(h), back1.dh);
+    CHECK(relative_error(zoomed[2], back2.out.values) <= bound);
+    CHECK(relative_error(dh, back0.dh.values) <= bound);
+    CHECK(relative_error(d2, test::at_nonzeros(s2.view(), back2.dweights)) <= bound);
+    CHECK(relative_error(d1, test::at_nonzeros(s1.view(), back1.dweights)) <= bound);
+    CHECK(relative_error(d0, test::at_nonzeros(s0.view(), back0.dweights)) <= 10 * bound);
+
+    // Gradients that nobody wants are left out, and change no other.
+    std::vector<T> only(s1.weights.size());
+    topk::zoom_chain_backward<3>(backend, links, h.view(), zoomed, dout.view(),
+                                 std::array{vector_view<T>(), vector(only), vector_view<T>()}, matrix_view<T>());
+    CHECK(test::same_bits(only, d1));
+  }
+}
+
+TEST_CASE("a chain of zooms refuses a selection from another number of rows, and finds that no row exists") {
+  cpu backend{.threads = 1};
+  sparse<float> first(random_selection(2, 3, 0.5, 1)), second(random_selection(2, 5, 0.5, 1));
+  const std::array links{topk::zoom_link_of(backend, children<>{2}, first.view()),
+                         topk::zoom_link_of(backend, children<>{2}, second.view())};
+  const tensor<float, 2> h(shape<2>{12, 2});
+  CHECK_THROWS_WITH_AS(topk::zoom_chain<2>(backend, links, h.view()),
+                       "milkit::topk::zoom_chain: instances of selection 2 is 5, expected 4", shape_error);
+  const std::vector<std::int64_t> none(4, 0);
+  const std::array childless{topk::zoom_link_of(backend, children<>{2, test::vector_of(none)}, first.view())};
+  CHECK(topk::present_rows<1>(backend, childless, 0).offsets.absent());
 }
 
 TEST_CASE("zoom: on integers the sparse path has the bits of a dense one") {

@@ -51,13 +51,14 @@ TEST_CASE("pyramid_dataset refuses what does not fit, and names the slide") {
   train::pyramid_dataset<2> two;
   CHECK_THROWS_WITH_AS(two.add("b", -1, slide({0, 0})),
                        "milkit::train::pyramid_dataset: slide 'b' has the label -1, expected 0 or more", value_error);
-  CHECK_THROWS_WITH_AS(two.add("b", 1, slide({0, 3})),
-                       "milkit::train::pyramid_dataset: slide 'b' has the parent 3 at magnification 2, expected 0 to 2",
-                       value_error);
+  CHECK_THROWS_WITH_AS(
+      two.add("b", 1, slide({0, 3})),
+      "milkit::train::pyramid_dataset: slide 'b', magnification 2: the parent of row 1 is 3, expected 0 to 2",
+      value_error);
   auto few = slide({0, 0, 1, 1});
   few.levels[1].parents.pop_back();
   CHECK_THROWS_WITH_AS(two.add("b", 1, std::move(few)),
-                       "milkit::train::pyramid_dataset: slide 'b' has 3 parents at magnification 2, expected 4",
+                       "milkit::train::pyramid_dataset: slide 'b', magnification 2: 3 parents, expected 4",
                        value_error);
   CHECK_THROWS_WITH_AS(train::pyramid_dataset<2>(3).add("c", 3, slide({0, 0})),
                        "milkit::train::pyramid_dataset: slide 'c' has the label 3, expected 0 to 2", value_error);

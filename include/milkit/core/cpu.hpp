@@ -42,6 +42,9 @@ struct cpu {
   /// (pooling/bag_embedding.hpp).
   milkit::workspace<host_space>* store = nullptr;
 
+  /// One of `workers`: its matrix products are not divided, because other threads have their own.
+  bool serial = false;
+
   milkit::workspace<host_space>& kept_memory() { return store ? *store : workspace; }
 
   /// The most temporary memory in use at once, with the workers' (which need not have peaked together).
@@ -69,8 +72,10 @@ struct cpu {
   /// steps.
   cpu& worker(int i) {
     while (static_cast<int>(workers.size()) <= i)
-      workers.push_back(std::make_unique<cpu>(
-          cpu{.threads = 1, .gemm = gemm, .workspace = milkit::workspace<host_space>(workspace.planning())}));
+      workers.push_back(std::make_unique<cpu>(cpu{.threads = 1,
+                                                  .gemm = gemm,
+                                                  .workspace = milkit::workspace<host_space>(workspace.planning()),
+                                                  .serial = true}));
     workers[static_cast<std::size_t>(i)]->gemm = gemm;
     return *workers[static_cast<std::size_t>(i)];
   }

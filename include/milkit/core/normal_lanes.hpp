@@ -16,6 +16,9 @@ namespace milkit {
 /// holds 4 blocks of them, rounded up to a multiple of 32: the rest may be overwritten.
 inline void philox_words(const random_stream& stream, std::int64_t first, std::int64_t draw, std::int64_t blocks,
                          std::uint32_t* words);
+/// The same of one instance in the draws first, first + 1, ....
+inline void philox_draws(const random_stream& stream, std::int64_t instance, std::int64_t first, std::int64_t blocks,
+                         std::uint32_t* words);
 
 /// Z = `normal_fixed` of each word; `count` is a multiple of 64. In three passes, of which only the middle one, the
 /// look-up, is not on vectors: gathers are slower than loads one by one on half of the processors.
@@ -40,14 +43,17 @@ inline void normals_of(const normal_table& table, const std::uint32_t* words, st
 
 namespace detail {
 
-/// Eight blocks: four to a register, a word in each 64-bit half-lane, so that a product needs no shuffling.
-inline void eight_philox_blocks(__m256i draw, __m256i draw_high, __m256i instance, std::uint32_t key0,
-                                std::uint32_t key1, std::uint32_t* words) {
+/// Eight blocks: four to a register, a word in each 64-bit half-lane, so that a product needs no shuffling. The last
+/// four are those of draw + next_draw and instance + next_instance.
+inline void eight_philox_blocks(__m256i draw, __m256i instance, std::int64_t next_draw, std::int64_t next_instance,
+                                std::uint32_t key0, std::uint32_t key1, std::uint32_t* words) {
   const __m256i factor0 = _mm256_set1_epi64x(0xD2511F53), factor1 = _mm256_set1_epi64x(0xCD9E8D57);
   __m256i c[2][4];
   for (int i = 0; i < 2; ++i) {
-    c[i][0] = draw, c[i][1] = draw_high, c[i][2] = instance, c[i][3] = _mm256_srli_epi64(instance, 32);
-    instance = _mm256_add_epi64(instance, _mm256_set1_epi64x(4));
+    c[i][0] = draw, c[i][1] = _mm256_srli_epi64(draw, 32);
+    c[i][2] = instance, c[i][3] = _mm256_srli_epi64(instance, 32);
+    draw = _mm256_add_epi64(draw, _mm256_set1_epi64x(next_draw));
+    instance = _mm256_add_epi64(instance, _mm256_set1_epi64x(next_instance));
   }
   for (int round = 0; round < 10; ++round, key0 += 0x9E3779B9u, key1 += 0xBB67AE85u)
     for (auto& b : c) {
@@ -71,21 +77,36 @@ inline void eight_philox_blocks(__m256i draw, __m256i draw_high, __m256i instanc
 
 inline void philox_words(const random_stream& stream, std::int64_t first, std::int64_t draw, std::int64_t blocks,
                          std::uint32_t* words) {
-  const __m256i low = _mm256_set1_epi64x(draw), high = _mm256_set1_epi64x(draw >> 32);
+  const __m256i up = _mm256_set_epi64x(3, 2, 1, 0), same = _mm256_set1_epi64x(draw);
   for (std::int64_t i = 0; i < blocks; i += 8)
-    detail::eight_philox_blocks(low, high,
-                                _mm256_add_epi64(_mm256_set1_epi64x(first + i), _mm256_set_epi64x(3, 2, 1, 0)),
-                                stream.key0(), stream.key1(), words + 4 * i);
+    detail::eight_philox_blocks(same, _mm256_add_epi64(_mm256_set1_epi64x(first + i), up), 0, 4, stream.key0(),
+                                stream.key1(), words + 4 * i);
+}
+inline void philox_draws(const random_stream& stream, std::int64_t instance, std::int64_t first, std::int64_t blocks,
+                         std::uint32_t* words) {
+  const __m256i up = _mm256_set_epi64x(3, 2, 1, 0), same = _mm256_set1_epi64x(instance);
+  for (std::int64_t i = 0; i < blocks; i += 8)
+    detail::eight_philox_blocks(_mm256_add_epi64(_mm256_set1_epi64x(first + i), up), same, 4, 0, stream.key0(),
+                                stream.key1(), words + 4 * i);
 }
 
 #else
 
+namespace detail {
+inline void philox_block_words(const random_stream& stream, std::int64_t instance, std::int64_t draw,
+                               std::uint32_t* words) {
+  const philox_block b = stream.bits(static_cast<std::uint64_t>(instance), static_cast<std::uint64_t>(draw));
+  for (int w = 0; w < 4; ++w) words[w] = b.word[w];
+}
+}  // namespace detail
+
 inline void philox_words(const random_stream& stream, std::int64_t first, std::int64_t draw, std::int64_t blocks,
                          std::uint32_t* words) {
-  for (std::int64_t i = 0; i < blocks; ++i) {
-    const philox_block b = stream.bits(static_cast<std::uint64_t>(first + i), static_cast<std::uint64_t>(draw));
-    for (int w = 0; w < 4; ++w) words[4 * i + w] = b.word[w];
-  }
+  for (std::int64_t i = 0; i < blocks; ++i) detail::philox_block_words(stream, first + i, draw, words + 4 * i);
+}
+inline void philox_draws(const random_stream& stream, std::int64_t instance, std::int64_t first, std::int64_t blocks,
+                         std::uint32_t* words) {
+  for (std::int64_t i = 0; i < blocks; ++i) detail::philox_block_words(stream, instance, first + i, words + 4 * i);
 }
 
 #endif

@@ -26,6 +26,15 @@ struct feature_pyramid {
   std::map<std::string, std::string> provenance;
 };
 
+/// What is wrong with the parents of `rows` tiles, in words; empty where each has one of 0 .. below - 1.
+inline std::string fault_of_parents(const std::vector<std::int64_t>& parents, std::int64_t rows, std::int64_t below) {
+  if (static_cast<std::int64_t>(parents.size()) != rows) return message(parents.size(), " parents, expected ", rows);
+  for (std::size_t i = 0; i < parents.size(); ++i)
+    if (parents[i] < 0 || parents[i] >= below)
+      return message("the parent of row ", i, " is ", parents[i], ", expected 0 to ", below - 1);
+  return "";
+}
+
 /// Which rows of a level belong to each tile of the level below: tile n has the rows rows[offsets[n]] ..
 /// rows[offsets[n + 1] - 1], ascending. `width` is the most that a tile has, at least 1. Where every tile has `width`
 /// rows, one tile's after the other's, the index is `dense`, and says nothing that `width` does not.
@@ -36,14 +45,11 @@ struct child_index {
 };
 /// Errors: value_error for a parent outside 0 .. count - 1, naming the row.
 inline child_index children_of(const std::vector<std::int64_t>& parents, std::int64_t count) {
+  const std::string fault = fault_of_parents(parents, static_cast<std::int64_t>(parents.size()), count);
+  expect_value(fault.empty(), "milkit::data::children_of", fault);
   child_index index;
   index.offsets.assign(static_cast<std::size_t>(count + 1), 0);
-  for (std::size_t i = 0; i < parents.size(); ++i) {
-    if (parents[i] < 0 || parents[i] >= count)
-      throw value_error(message("milkit::data::children_of: the parent of row ", i, " is ", parents[i],
-                                ", expected 0 to ", count - 1));
-    ++index.offsets[static_cast<std::size_t>(parents[i] + 1)];
-  }
+  for (const std::int64_t parent : parents) ++index.offsets[static_cast<std::size_t>(parent + 1)];
   for (std::size_t n = 0; n + 1 < index.offsets.size(); ++n) {
     index.width = (std::max)(index.width, index.offsets[n + 1]);
     index.offsets[n + 1] += index.offsets[n];

@@ -211,15 +211,11 @@ inline double magnification_in(std::string_view name) {
 
 inline void expect_level(const std::string& file, const feature_level& level, std::int64_t below, bool lowest) {
   const std::int64_t rows = level.features.extent(0);
-  const auto fail = [&](const auto&... what) { throw io_error(message(file, ": level '", level.name, "' ", what...)); };
   if (level.coordinates.extent(0) != rows || level.coordinates.extent(1) != 2)
-    fail("has coordinates ", to_string(level.coordinates.shape()), ", expected [", rows, ", 2]");
-  if (lowest) return;
-  if (static_cast<std::int64_t>(level.parents.size()) != rows)
-    fail("has ", level.parents.size(), " parents, expected ", rows);
-  for (std::size_t i = 0; i < level.parents.size(); ++i)
-    if (level.parents[i] < 0 || level.parents[i] >= below)
-      fail("says that the parent of row ", i, " is ", level.parents[i], ", expected 0 to ", below - 1);
+    throw io_error(message(file, ": level '", level.name, "' has coordinates ", to_string(level.coordinates.shape()),
+                           ", expected [", rows, ", 2]"));
+  const std::string fault = lowest ? "" : fault_of_parents(level.parents, rows, below);
+  if (!fault.empty()) throw io_error(message(file, ": level '", level.name, "': ", fault));
 }
 
 /// As the public code of ZoomMIL writes it: "<magnification>x_patches" and "<magnification>x_coords", the tiles of a

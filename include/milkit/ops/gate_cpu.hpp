@@ -12,7 +12,7 @@ struct gate_impl<cpu> {
                   vector_view<const T> branch_bias, matrix_view<const T> w, vector_view<const T> bias,
                   matrix_view<const std::uint8_t> mask, T scale, matrix_view<T> logits) {
     const std::int64_t width = gate.width;
-    parallel_for(backend, branches.rows(), 64, [&](row_range rows) {
+    parallel_for(backend, branches.rows(), 16, [&](row_range rows) {
       for (std::int64_t i = rows.first; i < rows.first + rows.count; ++i) {
         T* row = branches.row(i);
         if (!branch_bias.absent()) array_of(row, gate.columns()) += array_of(branch_bias.data(), gate.columns());
@@ -38,12 +38,22 @@ struct gate_impl<cpu> {
         return branches == 2 ? (array_of(v, width) * array_of(u, width) * array_of(w, width)).sum()
                              : (array_of(v, width) * array_of(w, width)).sum();
     }
-    T sum = 0;
-    for (std::int64_t j = 0; j < width; ++j) {
-      T g = Function::slope_from_output ? v[j] : Function::value(v[j]);
-      if (kept) g = kept[j] ? g * scale : T(0);
-      if (branches == 2) g *= kept ? (kept[width + j] ? u[j] * scale : T(0)) : u[j];
-      sum += w[j] * g;
+    constexpr std::int64_t block = 256;
+    T terms[block], sum = 0;
+    for (std::int64_t first = 0; first < width; first += block) {
+      const std::int64_t count = (std::min)(block, width - first);
+      for (std::int64_t i = 0; i < count; ++i) {
+        const std::int64_t j = first + i;
+        const T t = Function::slope_from_output ? v[j] : Function::value(v[j]), scaled = t * scale;
+        terms[i] = w[j] * (!kept ? t : kept[j] ? scaled : T(0));
+      }
+      if (branches == 2)
+        for (std::int64_t i = 0; i < count; ++i) {
+          const std::int64_t j = first + i;
+          const T scaled = u[j] * scale;
+          terms[i] *= !kept ? u[j] : kept[width + j] ? scaled : T(0);
+        }
+      sum += array_of(terms, count).sum();
     }
     return sum;
   }
@@ -52,12 +62,12 @@ struct gate_impl<cpu> {
 template <>
 struct gate_backward_impl<cpu> {
   /// Rows that one thread sums into its own dw before the sums are added in order.
-  static constexpr std::int64_t block_rows = 256;
+  static std::int64_t block_rows(std::int64_t rows) { return rows <= 512 ? 32 : 256; }
 
   template <class T>
   static matrix_view<double> scratch(cpu& backend, const gate_shape& gate, auto, matrix_view<T> branches, auto&&...) {
     return backend.workspace.allocate<double>(
-        shape<2>{chunk_count(branches.rows(), block_rows), gate.heads * (gate.width + 1)});
+        shape<2>{chunk_count(branches.rows(), block_rows(branches.rows())), gate.heads * (gate.width + 1)});
   }
 
   template <class Function, class T>
@@ -65,8 +75,9 @@ struct gate_backward_impl<cpu> {
                   matrix_view<const T> w, matrix_view<const std::uint8_t> mask, T scale, matrix_view<const T> dlogits,
                   matrix_view<T> dw, vector_view<T> dbias) {
     const std::int64_t width = gate.width;
-    parallel_for(backend, branches.rows(), block_rows, [&](row_range rows) {
-      double* sums = partial.row(rows.first / block_rows);
+    const std::int64_t block = block_rows(branches.rows());
+    parallel_for(backend, branches.rows(), block, [&](row_range rows) {
+      double* sums = partial.row(rows.first / block);
       std::fill_n(sums, partial.cols(), 0.0);
       for (std::int64_t i = rows.first; i < rows.first + rows.count; ++i)
         for (int h = 0; h < gate.heads; ++h) {
@@ -100,7 +111,8 @@ struct gate_backward_impl<cpu> {
   }
 
   template <class Function, bool Dropout, class T>
-  static void two(T* v, const T* w, const std::uint8_t* kept, T scale, T dz, double* dw, std::int64_t width) {
+  static void two(T* __restrict v, const T* __restrict w, const std::uint8_t* __restrict kept, T scale, T dz,
+                  double* __restrict dw, std::int64_t width) {
     T* u = v + width;
     for (std::int64_t j = 0; j < width; ++j) {
       const T keep_v = Dropout ? (kept[j] ? scale : T(0)) : T(1);
@@ -115,7 +127,8 @@ struct gate_backward_impl<cpu> {
   }
 
   template <class Function, bool Dropout, class T>
-  static void one(T* v, const T* w, const std::uint8_t* kept, T scale, T dz, double* dw, std::int64_t width) {
+  static void one(T* __restrict v, const T* __restrict w, const std::uint8_t* __restrict kept, T scale, T dz,
+                  double* __restrict dw, std::int64_t width) {
     for (std::int64_t j = 0; j < width; ++j) {
       const T keep_v = Dropout ? (kept[j] ? scale : T(0)) : T(1);
       const T t = output<Function>(v[j]);

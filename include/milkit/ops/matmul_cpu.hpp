@@ -12,15 +12,21 @@ struct matmul_impl<cpu> {
   /// speed.
   static constexpr std::int64_t block_rows = 512;
 
+  /// Columns, where all rows are one block and the backend is no worker, so that threads share it. They pack a anew.
+  static constexpr std::int64_t block_columns = 256;
+
+  /// Rows and columns of c that one thread computes at a time.
+  template <class T>
+  static shape<2> block(const cpu& backend, matrix_view<T> c) {
+    const bool divided = !backend.serial && c.rows() <= block_rows;
+    return {(std::min)(block_rows, c.rows()), divided ? (std::min)(block_columns, c.cols()) : c.cols()};
+  }
   template <class T>
   static serial_gemm<T> product(const cpu& backend, matrix_view<const T> a, matrix_view<T> c,
                                 const matmul_options& options) {
-    return {backend,
-            options.transpose_a,
-            options.transpose_b,
-            (std::min)(block_rows, c.rows()),
-            c.cols(),
-            options.transpose_a ? a.rows() : a.cols()};
+    const shape<2> size = block(backend, c);
+    return {
+        backend, options.transpose_a, options.transpose_b, size[0], size[1], options.transpose_a ? a.rows() : a.cols()};
   }
 
   template <class T>
@@ -28,19 +34,25 @@ struct matmul_impl<cpu> {
                                 const matmul_options& options) {
     const std::int64_t packing = product<T>(backend, a, c, options).packing_size();
     if (packing == 0) return {};
-    const std::int64_t threads = (std::min)(chunk_count(c.rows(), block_rows), std::int64_t{backend.thread_count()});
-    return backend.workspace.allocate<T>(shape<2>{threads, packing});
+    const shape<2> size = block(backend, c);
+    const std::int64_t blocks = chunk_count(c.rows(), size[0]) * chunk_count(c.cols(), size[1]);
+    return backend.workspace.allocate<T>(shape<2>{(std::min)(blocks, std::int64_t{backend.thread_count()}), packing});
   }
 
   template <class T>
   static void run(cpu& backend, matrix_view<T> packing, matrix_view<const T> a, matrix_view<const T> b,
                   matrix_view<T> c, const matmul_options& options) {
     if (c.size() == 0) return;
-    const bool ta = options.transpose_a;
+    const bool ta = options.transpose_a, tb = options.transpose_b;
     const serial_gemm<T> gemm = product<T>(backend, a, c, options);
-    parallel_for(backend, c.rows(), block_rows, [&](row_range rows, int thread) {
-      gemm(rows.count, c.cols(), ta ? a.rows() : a.cols(), ta ? a.data() + rows.first : a.row(rows.first), a.stride(),
-           b.data(), b.stride(), options.accumulate, c.row(rows.first), c.stride(), packing.row(thread));
+    const shape<2> size = block(backend, c);
+    const std::int64_t across = chunk_count(c.cols(), size[1]);
+    parallel_for(backend, chunk_count(c.rows(), size[0]) * across, 1, [&](row_range unit, int thread) {
+      const row_range rows = chunk_at(c.rows(), size[0], unit.first / across);
+      const row_range cols = chunk_at(c.cols(), size[1], unit.first % across);
+      gemm(rows.count, cols.count, ta ? a.rows() : a.cols(), ta ? a.data() + rows.first : a.row(rows.first), a.stride(),
+           tb ? b.row(cols.first) : b.data() + cols.first, b.stride(), options.accumulate,
+           c.row(rows.first) + cols.first, c.stride(), packing.row(thread));
     });
   }
 };

@@ -14,6 +14,8 @@ struct children {
   vector_view<const std::int64_t, Space> offsets = {};
   vector_view<const std::int64_t, Space> rows = {};
 
+  bool complete() const { return offsets.absent(); }                ///< every parent has `width` children
+  bool dense() const { return offsets.absent() && rows.absent(); }  ///< and they lie one after the other
   /// The row of child j of parent n; -1 where it has none.
   MILKIT_HD std::int64_t row(std::int64_t n, std::int64_t j) const {
     const std::int64_t at = offsets.absent() ? n * width + j : offsets(n) + j;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <Eigen/Core>
+
 #include <milkit/core/parallel_for.hpp>
 #include <milkit/ops/zoom.hpp>
 
@@ -172,17 +174,15 @@ struct zoom_impl<cpu> {
   static void scale(T weight, const T* __restrict from, T* __restrict to, std::int64_t count) {
     for (std::int64_t i = 0; i < count; ++i) to[i] = weight * from[i];
   }
-  /// At most `slab` products, in 32 sums that stay in registers and are added in double.
+  /// At most `slab` products, in sums that stay in registers.
   template <class T>
   static double dot(const T* a, const T* b, std::int64_t count) {
-    constexpr std::int64_t lanes = 32;
-    T sums[lanes] = {};
+    using lanes = Eigen::Array<T, 32, 1>;
+    lanes sums = lanes::Zero();
     std::int64_t i = 0;
-    for (; i + lanes <= count; i += lanes)
-      for (std::int64_t l = 0; l < lanes; ++l) sums[l] += a[i + l] * b[i + l];
-    double sum = 0;
+    for (; i + 32 <= count; i += 32) sums += Eigen::Map<const lanes>(a + i) * Eigen::Map<const lanes>(b + i);
+    double sum = static_cast<double>(sums.sum());
     for (; i < count; ++i) sum += static_cast<double>(a[i]) * static_cast<double>(b[i]);
-    for (const T each : sums) sum += static_cast<double>(each);
     return sum;
   }
 };

@@ -98,8 +98,8 @@ struct bag_embedding {
     const std::int64_t chunks = chunk_count(rows, kept.chunk_rows);
     const auto store = allocate_store(backend, weights, source, kept, pass);
 
-    parallel_in_order(
-        backend, chunks,
+    each_chunk(
+        backend, rows, chunks,
         [&](Backend& worker, std::int64_t i) {
           const auto chunk = chunk_at(kept, rows, i);
           chunk_saved<Source, Backend> own;
@@ -156,8 +156,8 @@ struct bag_embedding {
     }
     // The first chunk adds to the gradient itself, and so do all that follow each other on one stream.
     const auto direct = [](std::int64_t i) { return i == 0 || !is_cpu<Backend>; };
-    parallel_in_order(
-        backend, chunks,
+    each_chunk(
+        backend, rows, chunks,
         [&](Backend& worker, std::int64_t i) {
           const auto chunk = chunk_at(kept, rows, i);
           const auto part = direct(i) ? gradient : worker.workspace.template allocate<T>(gradient.extent(0));
@@ -183,12 +183,25 @@ struct bag_embedding {
   /// Sends what a worker keeps into the slice, for as long as it lives: also when a layer or the source throws.
   template <class Backend, class Slice>
   struct store_scope {
-    store_scope(Backend& worker, Slice& slice) : worker_(worker) { worker_.store = &slice; }
+    store_scope(Backend& worker, Slice& slice) : worker_(worker), before_(worker.store) { worker_.store = &slice; }
     store_scope(const store_scope&) = delete;
     store_scope& operator=(const store_scope&) = delete;
-    ~store_scope() { worker_.store = nullptr; }
+    ~store_scope() { worker_.store = before_; }
     Backend& worker_;
+    workspace<typename Backend::space>* before_;
   };
+
+  /// `parallel_in_order` over chunks. A single one of many rows runs on the backend itself, whose ops divide it among the
+  /// threads: then no gradient is summed twice, and weights are packed once.
+  template <class Backend, class Body, class Commit>
+  static void each_chunk(Backend& backend, std::int64_t rows, std::int64_t chunks, Body&& body, Commit&& commit) {
+    if constexpr (is_cpu<Backend>)
+      if (chunks == 1 && rows >= Backend::least_chunk_rows) {
+        const auto scope = backend.workspace.scope();
+        return commit(backend, 0, body(backend, 0));
+      }
+    parallel_in_order(backend, chunks, body, commit);
+  }
 
   static constexpr bool has_encoder = !std::is_same_v<Encoder, nn::identity>;
 
@@ -275,8 +288,7 @@ struct bag_embedding {
     const std::size_t row_bytes = (std::max)(kept_bytes(backend, weights, source, 1, pass), std::size_t{1});
     const auto most = std::clamp(Backend::chunk_bytes / static_cast<std::int64_t>(row_bytes), Backend::least_chunk_rows,
                                  Backend::most_chunk_rows);
-    const std::int64_t fewest = is_cpu<Backend> && rows >= Backend::least_chunk_rows ? 2 : 1;
-    const std::int64_t chunks = (std::max)(chunk_count(rows, most), fewest);
+    const std::int64_t chunks = chunk_count(rows, most);
     return chunk_count(rows, is_cpu<Backend> && chunks > 1 ? chunks + chunks % 2 : chunks);
   }
 

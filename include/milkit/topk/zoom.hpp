@@ -38,47 +38,6 @@ auto zoom_backward(Backend& backend, const Selection& selected, const Children& 
   return dweights;
 }
 
-/// What `zoom_twice` leaves for its backward pass.
-template <class T, class Space = host_space>
-struct twice_zoomed {
-  matrix_view<T, Space> inner, rows;  ///< [K1 W1 W2, d], of which the blocks in use are computed; [K2 W2, d]
-  vector_view<std::uint8_t, Space> used;
-};
-
-/// Two selections in a row, X = (T2 kron I)((T1 kron I) h): h [R, d] are rows two magnifications below the instances
-/// that T1 selects from, T2 selects from the K1 W1 rows that T1 gave (row k W1 + j: child j of T1's row k). Of the
-/// inner rows (T1 kron I) h only those are computed that T2 selects (zoommil.md 2.6, 8). `zoom_twice_backward` gives
-/// dL/dT of both, and dh unless absent.
-template <class Backend, class Selection, class First, class Second, class Instances>
-auto zoom_twice(Backend& backend, const Selection& selected1, const First& index1, const Selection& selected2,
-                const Second& index2, Instances h) {
-  using T = typename Instances::value_type;
-  using Space = typename Backend::space;
-  expect_extent("milkit::topk::zoom_twice", "instances of the second selection", selected2.instances,
-                selected1.rows() * index1.width);
-  auto& memory = backend.kept_memory();
-  twice_zoomed<T, Space> kept;
-  kept.used = memory.template allocate<std::uint8_t>(selected2.instances);
-  kept.inner = memory.template allocate_rows<T>(shape<2>{selected2.instances * index2.width, h.cols()});
-  kept.rows = memory.template allocate_rows<T>(shape<2>{selected2.rows() * index2.width, h.cols()});
-  ops::mark_columns(backend, selected2, kept.used);
-  ops::zoom(backend, selected1, ops::grandchildren(index1, index2), h, kept.inner, {kept.used, index2.width});
-  ops::zoom(backend, selected2, ops::children<Space>{index2.width}, kept.inner, kept.rows);
-  return kept;
-}
-template <class Backend, class Selection, class First, class Second, class Instances, class Kept, class Drows,
-          class Dweights, class Dh>
-void zoom_twice_backward(Backend& backend, const Selection& selected1, const First& index1, const Selection& selected2,
-                         const Second& index2, Instances h, const Kept& kept, Drows drows, Dweights dweights1,
-                         Dweights dweights2, Dh dh) {
-  using Space = typename Backend::space;
-  const auto scope = backend.workspace.scope();
-  const auto dinner = backend.workspace.template allocate_rows<typename Instances::value_type>(kept.inner.shape());
-  ops::zoom_backward(backend, selected2, ops::children<Space>{index2.width}, kept.inner, drows, dweights2, dinner);
-  ops::zoom_backward(backend, selected1, ops::grandchildren(index1, index2), h, dinner, dweights1, dh,
-                     {kept.used, index2.width});
-}
-
 /// Rows of a hard selection at inference, without arithmetic: `rows` lists the children of the selected parents,
 /// `offsets` where each parent's begin; both in the backend's kept memory, read by `ops::gather_rows` or by whoever
 /// encodes those tiles.

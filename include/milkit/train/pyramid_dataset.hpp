@@ -36,11 +36,8 @@ class pyramid_dataset {
                      level.features.extent(1), " features at magnification ", m + 1, ", expected ",
                      at(0).levels[m].features.extent(1), " as slide '", at(0).name, "'");
       if (m == 0) continue;
-      expect_value(static_cast<std::int64_t>(level.parents.size()) == rows, op, "slide '", name, "' has ",
-                   level.parents.size(), " parents at magnification ", m + 1, ", expected ", rows);
-      for (const std::int64_t parent : level.parents)
-        expect_value(parent >= 0 && parent < below, op, "slide '", name, "' has the parent ", parent,
-                     " at magnification ", m + 1, ", expected 0 to ", below - 1);
+      const std::string fault = data::fault_of_parents(level.parents, rows, below);
+      expect_value(fault.empty(), op, "slide '", name, "', magnification ", m + 1, ": ", fault);
       children.push_back(data::children_of(level.parents, below));
     }
     entry made{std::move(name), label, std::move(slide.levels), std::move(children)};

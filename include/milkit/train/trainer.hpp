@@ -21,7 +21,8 @@
 /// A network that a trainer can train has
 ///
 ///     double train_bags(backend, weights, bags, labels, loss, scale, gradient, pass) const;  // adds scale * gradient
-///     void infer(backend, weights, bags, logits) const;     // logits [bags, columns], as many as the loss asks for
+///     void infer(backend, weights, bags, logits) const;     // logits [bags, columns], as many as the loss asks for;
+///                                                           // a network that draws takes a random_stream behind them
 ///     shape<2> output_shape(bags) const;                    // optional: of the logits; `fit` checks the labels by it
 ///
 /// where `bags` is what the data set's `bag(i)` gives, and `labels` is a host vector of one label a bag.
@@ -111,7 +112,7 @@ class trainer {
     for (std::int64_t i = 0; i < size; ++i) {
       const auto scope = backend_->workspace.scope();
       const auto logits = backend_->workspace.template allocate<T>(shape<2>{1, columns});
-      network_.infer(*backend_, weights.flat(), dataset.bag(i), logits);
+      infer(weights, dataset.bag(i), logits, static_cast<std::uint64_t>(number_of(dataset, i)));
       const std::int64_t label = dataset.label(i);
       if (const double weight = loss_.weight(label); weight != 0) {
         total += weight * loss::value(loss_, *backend_, logits, one(label));
@@ -252,6 +253,15 @@ class trainer {
                     {.step = state.step, .learning_rate = rate, .gradient_scale = scale});
   }
 
+  /// A network that draws in inference draws for each bag its own, and for one bag always the same.
+  template <class Weights, class Bag, class Logits>
+  void infer(const Weights& weights, const Bag& bag, Logits logits, std::uint64_t number) {
+    const random_stream random(0, number, evaluation_block);
+    if constexpr (requires { network_.infer(*backend_, weights.flat(), bag, logits, random); })
+      network_.infer(*backend_, weights.flat(), bag, logits, random);
+    else network_.infer(*backend_, weights.flat(), bag, logits);
+  }
+
   template <class Space>
   static void expect_resident() {
     static_assert(std::is_same_v<Space, typename Backend::space>,
@@ -306,7 +316,7 @@ class trainer {
                    "; ", optimizer_.settings(), "; ", schedule_.settings(), "; ", loss_.settings());
   }
 
-  static constexpr std::uint64_t order_block = 1, pass_block = 2, bag_block = 3;
+  static constexpr std::uint64_t order_block = 1, pass_block = 2, bag_block = 3, evaluation_block = 4;
 
   Backend* backend_;
   Network network_;
