@@ -74,31 +74,32 @@ class direct_conv2d {
     block b;
     b.weight_row = weight.row_size();
     b.plane = plane_;
-    b.channel_size = phases_ * patch_rows(rows.count) * pitch_;
-    b.taps = taps();
-    for (std::int64_t u = 0, t = 0; u < kernel_y_; ++u)
-      for (std::int64_t v = 0; v < kernel_x_; ++v, ++t)
-        b.tap[t] = (v % stride_x_ * patch_rows(rows.count) + u) * pitch_ + v / stride_x_;
     b.y = y.row(image);
+    const std::int64_t phase_size = patch_rows(rows.count) * pitch_, channel_size = phases_ * phase_size;
+    for (std::int64_t i = 0, t = 0; i < block_channels_; ++i)
+      for (std::int64_t u = 0; u < kernel_y_; ++u)
+        for (std::int64_t v = 0; v < kernel_x_; ++v)
+          b.offset[t++] = i * channel_size + v % stride_x_ * phase_size + u * pitch_ + v / stride_x_;
     for (std::int64_t c = 0; c < channels_; c += block_channels_) {
-      b.channels = (std::min)(block_channels_, channels_ - c);
+      const std::int64_t channels = (std::min)(block_channels_, channels_ - c);
+      b.terms = channels * taps();
       b.weight = weight.data() + c * taps();
       b.bias = c == 0 && !bias.absent() ? &bias : nullptr;
       b.before = c > 0 ? b.y : finish.residual.absent() ? nullptr : finish.residual.row(image);
-      b.relu = finish.relu && c + b.channels == channels_;
-      each_tile(rows, patch + c * b.channel_size, b);
+      b.relu = finish.relu && c + channels == channels_;
+      each_tile(rows, patch + c * channel_size, b);
     }
   }
 
  private:
-  /// The terms of a few channels, and the tile of pixels at which they are.
+  /// The terms of a few channels: where their weights are and, from a pixel of the tile, their places in the patch.
   struct block {
     const T *weight, *before;
     const view<const T, 1>* bias;
     T* y;
-    std::int64_t weight_row, plane, channels, channel_size, taps;
+    std::int64_t weight_row, plane, terms;
     bool relu;
-    std::int64_t tap[most_taps];
+    std::int64_t offset[block_terms];
     const T* x[vectors];
     std::int64_t at[vectors], count[vectors];
   };
@@ -161,6 +162,12 @@ class direct_conv2d {
 
   template <int Rows>
   static void tile(const block& b, std::int64_t o) {
+    for (int r = 0; r < Rows; ++r)  // rows of y lie pages apart: while the terms are added they come nearer
+      for (int v = 0; v < vectors; ++v) {
+        const std::int64_t at = (o + r) * b.plane + b.at[v];
+        __builtin_prefetch(b.y + at, 1);
+        if (b.before) __builtin_prefetch(b.before + at);
+      }
     T sums[static_cast<unsigned>(Rows)][tile_pixels];
     add_terms<Rows>(b, b.weight + o * b.weight_row, sums);
     for (int r = 0; r < Rows; ++r)
@@ -171,34 +178,33 @@ class direct_conv2d {
       }
   }
 
-  /// Every loop over the tile is unrolled: otherwise compilers keep its sums in memory.
+  /// Every loop over the tile is unrolled, or compilers keep its sums in memory; and it is not inlined, or they keep its
+  /// pointers there.
   template <int Rows>
-  static void add_terms(const block& b, const T* weight, T (*sums)[tile_pixels]) {
+  [[gnu::noinline]] static void add_terms(const block& b, const T* weight, T (*sums)[tile_pixels]) {
     using namespace Eigen::internal;
-    const std::int64_t taps = b.taps, weight_row = b.weight_row;
-    packet sum[static_cast<unsigned>(Rows)][static_cast<unsigned>(vectors)];
+    constexpr int half = (Rows + 1) / 2;
+    const std::int64_t terms = b.terms, weight_row = b.weight_row;
+    const T* lower = weight + half * weight_row;
     const T* x[vectors];
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; ++v) x[v] = b.x[v];
+    packet sum[static_cast<unsigned>(Rows)][static_cast<unsigned>(vectors)];
 #pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 8
       for (int v = 0; v < vectors; ++v) sum[r][v] = pset1<packet>(T(0));
-    for (std::int64_t c = 0; c < b.channels; ++c) {
-      for (std::int64_t t = 0; t < taps; ++t, ++weight) {
-        const std::int64_t offset = b.tap[t];
-        packet pixels[vectors];
+    for (std::int64_t k = 0; k < terms; ++k) {
+      const std::int64_t offset = b.offset[k];
+      packet pixels[vectors];
 #pragma GCC unroll 8
-        for (int v = 0; v < vectors; ++v) pixels[v] = ploadu<packet>(x[v] + offset);
+      for (int v = 0; v < vectors; ++v) pixels[v] = ploadu<packet>(x[v] + offset);
 #pragma GCC unroll 8
-        for (int r = 0; r < Rows; ++r) {
-          const packet factor = pset1<packet>(weight[r * weight_row]);
+      for (int r = 0; r < Rows; ++r) {
+        const packet factor = pset1<packet>((r < half ? weight + r * weight_row : lower + (r - half) * weight_row)[k]);
 #pragma GCC unroll 8
-          for (int v = 0; v < vectors; ++v) sum[r][v] = pmadd(factor, pixels[v], sum[r][v]);
-        }
+        for (int v = 0; v < vectors; ++v) sum[r][v] = pmadd(factor, pixels[v], sum[r][v]);
       }
-#pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) x[v] += b.channel_size;
     }
 #pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r)
