@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include <milkit/core/parallel_for.hpp>
 #include <milkit/data/safetensors.hpp>
 #include <milkit/encoders/encoder.hpp>
 #include <milkit/nn/conv2d.hpp>
@@ -202,10 +203,11 @@ inline std::string digest_of(vector_view<const float> values) {
 }
 
 /// A ResNet as an encoder: tiles, normalised by ImageNet's colours, through `resnet_network`, to 64 to 2048 features:
-/// `read_resnet<50, 3>("resnet50.safetensors")`. Tiles of any size from 32 x 32 on; `batch` of them at a time, which bounds
-/// the memory (256 x 256, depth 50: 11 MB a tile) and changes no bit; no thread count does either. On `cpu` convolutions are
-/// milkit's own, or oneDNN's products with `cpu{.gemm = onednn_gemm}`. `to<device_space>()` is the same encoder on a card.
-/// The name has a digest of the weights. Errors: shape_error.
+/// `read_resnet<50, 3>("resnet50.safetensors")`. Tiles of any size from 32 x 32 on. `batch` tiles go through all layers
+/// before the next ones do; 0: one a thread on `cpu`, whose values then stay in its cache, and 16 on a card. It bounds the
+/// memory (16 MB a tile of 256 x 256) and, as the thread count, changes no bit. On `cpu` convolutions are milkit's own, or
+/// oneDNN's products with `cpu{.gemm = onednn_gemm}`. `to<device_space>()` is the same encoder on a card. The name has a
+/// digest of the weights. Errors: shape_error.
 template <int Depth, int Stage = 4, class Space = host_space>
 class resnet {
  public:
@@ -213,7 +215,7 @@ class resnet {
   using weights_type = parameters<network, float, Space>;
   static constexpr std::int64_t least_side = 32;
 
-  std::int64_t batch = 8;
+  std::int64_t batch = 0;
 
   explicit resnet(weights_type weights)
       : weights_(std::move(weights)),
@@ -238,15 +240,17 @@ class resnet {
     if (height < least_side || width < least_side)
       throw shape_error(message(op, ": tiles are ", height, " x ", width, ", expected at least ", least_side, " x ",
                                 least_side));
-    expect_value(batch > 0, op, "batch is ", batch, ", expected above 0");
-    for (std::int64_t first = 0; first < tiles.rows(); first += batch) {
-      const std::int64_t count = (std::min)(batch, tiles.rows() - first);
-      const auto kept = backend.kept_memory().scope();
-      const auto scope = backend.workspace.scope();
-      const auto x = backend.workspace.template allocate<float>(shape<4>{count, 3, height, width});
-      ops::normalise_colours(backend, resident(backend, tiles.rows(first, count)), x);
-      network{}.infer(backend, weights_.flat(), image_view<const float, Space>(x), embeddings.rows(first, count));
-    }
+    expect_value(batch >= 0, op, "batch is ", batch, ", expected 0 or more");
+    const std::int64_t at_once = batch > 0 ? batch : is_cpu<Backend> ? 1 : 16, tasks = chunk_count(tiles.rows(), at_once);
+    const auto encode_task = [&](Backend& own, std::int64_t i) {
+      const row_range rows = chunk_at(tiles.rows(), at_once, i);
+      encode_batch(own, tiles.rows(rows.first, rows.count), embeddings.rows(rows.first, rows.count));
+      return true;
+    };
+    bool is_shared = true;
+    if constexpr (is_cpu<Backend>) is_shared = tasks >= backend.thread_count();
+    if (is_shared) return parallel_in_order(backend, tasks, encode_task, [](Backend&, std::int64_t, bool) {});
+    for (std::int64_t i = 0; i < tasks; ++i) encode_task(backend, i);  // all threads work on each
   }
 
  private:
@@ -254,6 +258,16 @@ class resnet {
   friend class resnet;
   resnet(weights_type weights, std::string name, std::int64_t tiles_at_once)
       : batch(tiles_at_once), weights_(std::move(weights)), name_(std::move(name)) {}
+
+  template <class Backend>
+  void encode_batch(Backend& backend, tiles_view tiles, matrix_view<float, Space> embeddings) const {
+    const auto kept = backend.kept_memory().scope();
+    const auto scope = backend.workspace.scope();
+    const auto x =
+        backend.workspace.template allocate<float>(shape<4>{tiles.rows(), 3, tiles.extent(1), tiles.extent(2)});
+    ops::normalise_colours(backend, resident(backend, tiles), x);
+    network{}.infer(backend, weights_.flat(), image_view<const float, Space>(x), embeddings);
+  }
 
   static decltype(auto) on_host(const weights_type& weights) {
     if constexpr (std::same_as<Space, host_space>) return (weights);
