@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <utility>
 
 #include <Eigen/Core>
 
@@ -8,6 +9,16 @@
 #include <milkit/ops/conv2d.hpp>
 
 namespace milkit::ops::detail {
+
+/// body(0), ..., body(Count - 1), of constants.
+template <int... Index, class Body>
+[[gnu::always_inline]] inline void unroll(std::integer_sequence<int, Index...>, const Body& body) {
+  (body(std::integral_constant<int, Index>()), ...);
+}
+template <int Count, class Body>
+[[gnu::always_inline]] inline void unrolled(const Body& body) {
+  unroll(std::make_integer_sequence<int, Count>(), body);
+}
 
 /// A convolution without a matrix of windows: vectors run along the pixels of a row, and a tile of `group` output channels
 /// by `vectors` vectors stays in registers while its terms are added. A band of output rows first copies its input to a
@@ -178,8 +189,8 @@ class direct_conv2d {
       }
   }
 
-  /// Every loop over the tile is unrolled, or compilers keep its sums in memory; and it is not inlined, or they keep its
-  /// pointers there.
+  /// Loops over the tile are unrolled, or compilers keep its sums in memory; and it is not inlined, or they keep its pointers
+  /// there.
   template <int Rows>
   [[gnu::noinline]] static void add_terms(const block& b, const T* weight, T (*sums)[tile_pixels]) {
     using namespace Eigen::internal;
@@ -187,29 +198,20 @@ class direct_conv2d {
     const std::int64_t terms = b.terms, weight_row = b.weight_row;
     const T* lower = weight + half * weight_row;
     const T* x[vectors];
-#pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) x[v] = b.x[v];
     packet sum[static_cast<unsigned>(Rows)][static_cast<unsigned>(vectors)];
-#pragma GCC unroll 8
-    for (int r = 0; r < Rows; ++r)
-#pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) sum[r][v] = pset1<packet>(T(0));
+    unrolled<vectors>([&](auto v) { x[v] = b.x[v]; });
+    unrolled<Rows * vectors>([&](auto i) { sum[i / vectors][i % vectors] = pset1<packet>(T(0)); });
     for (std::int64_t k = 0; k < terms; ++k) {
       const std::int64_t offset = b.offset[k];
-      packet pixels[vectors];
-#pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) pixels[v] = ploadu<packet>(x[v] + offset);
-#pragma GCC unroll 8
-      for (int r = 0; r < Rows; ++r) {
-        const packet factor = pset1<packet>((r < half ? weight + r * weight_row : lower + (r - half) * weight_row)[k]);
-#pragma GCC unroll 8
-        for (int v = 0; v < vectors; ++v) sum[r][v] = pmadd(factor, pixels[v], sum[r][v]);
-      }
+      packet pixels[vectors], factor;
+      unrolled<vectors>([&](auto v) { pixels[v] = ploadu<packet>(x[v] + offset); });
+      unrolled<Rows * vectors>([&](auto i) {
+        constexpr int r = i / vectors, v = i % vectors;
+        if (v == 0) factor = pset1<packet>((r < half ? weight + r * weight_row : lower + (r - half) * weight_row)[k]);
+        sum[r][v] = pmadd(factor, pixels[v], sum[r][v]);
+      });
     }
-#pragma GCC unroll 8
-    for (int r = 0; r < Rows; ++r)
-#pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) pstoreu(sums[r] + v * lanes, sum[r][v]);
+    unrolled<Rows * vectors>([&](auto i) { pstoreu(sums[i / vectors] + i % vectors * lanes, sum[i / vectors][i % vectors]); });
   }
 
   static void write(const T* sums, T bias, const T* before, T* y, std::int64_t count, bool relu) {

@@ -86,7 +86,8 @@ struct max_pool2d_impl<cpu> {
   static void take_along(const T* from, std::int64_t stride, std::int64_t first, std::int64_t last, T* to) {
     for (std::int64_t j = first; j < last; ++j) {
       const T value = from[j * (Stride > 0 ? Stride : stride)];
-      to[j] = (value > to[j]) | (value != value) ? value : to[j];
+      const bool take = (value > to[j]) | (value != value);
+      to[j] = take ? value : to[j];
     }
   }
 
