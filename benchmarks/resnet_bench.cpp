@@ -29,7 +29,8 @@ struct checked_encoder {
   std::map<gemm_library::gemm, bool> known;
 
   encoder read() const {
-    const auto path = std::filesystem::temp_directory_path() / ("milkit-resnet-" + std::to_string(getpid()) + ".safetensors");
+    const auto path =
+        std::filesystem::temp_directory_path() / ("milkit-resnet-" + std::to_string(getpid()) + ".safetensors");
     test::write_tensors(path, stored);
     encoder e = encoders::read_resnet<50, 3>(path);
     std::filesystem::remove(path);

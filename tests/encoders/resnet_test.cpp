@@ -164,8 +164,7 @@ TEST_CASE("resnet: a variance below zero is refused, and so are weights that are
 TEST_CASE("resnet: bfloat16 and double are read as the numbers that they are") {
   auto tensors = test::random_resnet(18, 1);
   for (auto& [name, each] : tensors)
-    for (float& value : each.values)
-      value = std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) & 0xFFFF0000u);
+    for (float& value : each.values) value = std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) & 0xFFFF0000u);
   const std::string want = read<18, 1>(tensors).name();
   const test::temporary_directory folder;
   for (const bool wide : {false, true}) {
@@ -209,5 +208,6 @@ TEST_CASE("resnet: the name says depth, cut and weights") {
   CHECK(encoders::resnet<18, 1>(std::move(weights)).name() != encoder.name());
   const float ones[] = {1, 1};
   CHECK(encoders::digest_of(vector_view<const float>(ones, {0})) == "cbf29ce484222325");
-  CHECK(encoders::digest_of(vector_view<const float>(ones, {2})) != encoders::digest_of(vector_view<const float>(ones, {1})));
+  CHECK(encoders::digest_of(vector_view<const float>(ones, {2})) !=
+        encoders::digest_of(vector_view<const float>(ones, {1})));
 }

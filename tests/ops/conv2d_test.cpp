@@ -100,7 +100,8 @@ TEST_CASE_TEMPLATE("conv2d and its gradients agree with plain loops", T, float, 
   }
 }
 
-TEST_CASE_TEMPLATE("conv2d_relu is the convolution, the residual and the relu, whatever computes it", T, float, double) {
+TEST_CASE_TEMPLATE("conv2d_relu is the convolution, the residual and the relu, whatever computes it", T, float,
+                   double) {
   const double tolerance = sizeof(T) == 8 ? 1e-12 : 1e-5;
   for (const geometry& g : geometries) {
     CAPTURE(to_string(g.x));
@@ -109,7 +110,8 @@ TEST_CASE_TEMPLATE("conv2d_relu is the convolution, the residual and the relu, w
     const auto bias = test::normals<T>(shape<1>{g.out}, 3);
     const auto residual = test::normals<T>(ops::conv2d_shape(g.x, weight.shape(), g.options), 4);
     for (const bool adds : {false, true}) {
-      auto want = reference::conv2d(test::plain(x), test::plain(weight), test::elements(bias), steps_of(g.options)).values;
+      auto want =
+          reference::conv2d(test::plain(x), test::plain(weight), test::elements(bias), steps_of(g.options)).values;
       for (std::size_t i = 0; i < want.size(); ++i) {
         if (adds) want[i] += static_cast<double>(residual.data()[i]);
         want[i] = want[i] < 0 ? 0 : want[i];
@@ -144,8 +146,7 @@ TEST_CASE("conv2d_relu keeps NaN, and refuses a residual of another shape") {
 TEST_CASE("conv2d gradients agree with central differences") {
   cpu backend{.threads = 2};
   const ops::conv2d_options options{.stride = {2, 1}, .padding = {1, 2}};
-  auto x = test::normals<double>(shape<4>{2, 2, 6, 5}, 1),
-       weight = test::normals<double>(shape<4>{3, 2, 3, 2}, 2);
+  auto x = test::normals<double>(shape<4>{2, 2, 6, 5}, 1), weight = test::normals<double>(shape<4>{3, 2, 3, 2}, 2);
   auto bias = test::normals<double>(shape<1>{3}, 3);
   const auto dy = test::normals<double>(ops::conv2d_shape(x.shape(), weight.shape(), options), 4);
   const auto got = convolve<double>(backend, x.view(), weight, bias, dy, options);

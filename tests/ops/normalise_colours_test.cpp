@@ -14,7 +14,8 @@ TEST_CASE("normalise_colours is (x / 255 - mean) / deviation, rounded once, at a
       for (const int threads : {1, 3}) {
         CAPTURE(to_string(size));
         tensor<std::uint8_t, 2> memory(shape<2>{size[0], size.row_size() + 5});
-        for (std::int64_t i = 0; i < memory.size(); ++i) memory.data()[i] = static_cast<std::uint8_t>(i * 101 + i / 256);
+        for (std::int64_t i = 0; i < memory.size(); ++i)
+          memory.data()[i] = static_cast<std::uint8_t>(i * 101 + i / 256);
         const view<const std::uint8_t, 4> x(memory.data(), size, size.row_size() + 5);
         tensor<float, 4> y(shape<4>{size[0], 3, size[1], size[2]});
         cpu backend{.threads = threads};
@@ -24,8 +25,9 @@ TEST_CASE("normalise_colours is (x / 255 - mean) / deviation, rounded once, at a
           for (std::int64_t i = 0; i < size[1]; ++i)
             for (std::int64_t j = 0; j < size[2]; ++j)
               for (std::int64_t c = 0; c < 3; ++c)
-                same &= y.view()(n, c, i, j) ==
-                        static_cast<float>((static_cast<double>(x(n, i, j, c)) / 255 - scale.mean[c]) / scale.deviation[c]);
+                same &=
+                    y.view()(n, c, i, j) ==
+                    static_cast<float>((static_cast<double>(x(n, i, j, c)) / 255 - scale.mean[c]) / scale.deviation[c]);
         CHECK(same);
       }
 }

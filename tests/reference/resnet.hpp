@@ -52,7 +52,8 @@ inline std::vector<double> resnet_features(const stored_tensors& t, int stages, 
     for (int c = 0; c < 3; ++c)
       for (int y = 0; y < h; ++y)
         for (int z = 0; z < w; ++z)
-          x.at(i, c, y, z) = (tiles[static_cast<std::size_t>(((i * h + y) * w + z) * 3 + c)] / 255.0 - mean[c]) / deviation[c];
+          x.at(i, c, y, z) =
+              (tiles[static_cast<std::size_t>(((i * h + y) * w + z) * 3 + c)] / 255.0 - mean[c]) / deviation[c];
   x = relu(normed_convolution(t, x, "conv1", "bn1", 2));
   x = max_pool2d(x, images(n, x.c, windows(x.h, 3, 2, 1), windows(x.w, 3, 2, 1)), 3, 2, 1).y;
   for (int stage = 1; stage <= stages; ++stage)

@@ -42,7 +42,8 @@ inline reference::stored_tensors random_resnet(int depth, int stages = 4, std::u
       convolution(at + "conv1", at + "bn1", width, in, bottleneck ? 1 : 3, 1);
       convolution(at + "conv2", at + "bn2", width, width, 3, bottleneck ? 1 : 0.3);
       if (bottleneck) convolution(at + "conv3", at + "bn3", out, width, 1, 0.3);
-      if (block == 0 && (stage > 0 || bottleneck)) convolution(at + "downsample.0", at + "downsample.1", out, in, 1, 0.7);
+      if (block == 0 && (stage > 0 || bottleneck))
+        convolution(at + "downsample.0", at + "downsample.1", out, in, 1, 0.7);
       in = out;
     }
   add("fc.weight", {10, in}, 0, 1);
@@ -57,7 +58,8 @@ inline void write_tensors(const std::filesystem::path& path, const reference::st
 }
 
 /// 8-bit tiles [n, height, width, 3] of random numbers.
-inline tensor<std::uint8_t, 4> random_tiles(std::int64_t n, std::int64_t height, std::int64_t width, std::uint64_t seed = 1) {
+inline tensor<std::uint8_t, 4> random_tiles(std::int64_t n, std::int64_t height, std::int64_t width,
+                                            std::uint64_t seed = 1) {
   tensor<std::uint8_t, 4> tiles(shape<4>{n, height, width, 3});
   const random_stream numbers(seed, 0, 0);
   for (std::int64_t i = 0; i < tiles.size(); ++i)

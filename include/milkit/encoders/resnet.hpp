@@ -21,7 +21,7 @@ namespace milkit::encoders {
 
 namespace detail {
 
-/// Depths as runtime numbers: one type of convolution for each kernel keeps compilers quick.
+/// Channels as runtime numbers: one type of convolution for each kernel keeps compilers quick.
 template <std::int64_t Kernel>
 using convolution = nn::conv2d<dynamic_extent, dynamic_extent, Kernel>;
 template <std::int64_t Kernel>
@@ -49,10 +49,10 @@ struct residual_block {
   constexpr std::int64_t out() const { return bottleneck ? 4 * width : width; }
   constexpr bool downsamples() const { return stride != 1 || in != out(); }
 
-  constexpr auto first() const { return make_convolution<1>(in, width, 1); }               // of a bottleneck
-  constexpr auto last() const { return make_convolution<1>(width, out(), 1); }             // of a bottleneck
   constexpr auto middle() const { return make_convolution<3>(bottleneck ? width : in, width, stride); }
-  constexpr auto second() const { return make_convolution<3>(width, width, 1); }           // of a basic block
+  constexpr auto first() const { return make_convolution<1>(in, width, 1); }  // the other two of a bottleneck
+  constexpr auto last() const { return make_convolution<1>(width, out(), 1); }
+  constexpr auto second() const { return make_convolution<3>(width, width, 1); }  // the other one of a basic block
   constexpr auto downsample() const { return make_convolution<1>(in, out(), stride); }
 
   template <class Visitor>
@@ -80,24 +80,26 @@ struct residual_block {
     const auto scope = backend.workspace.scope();
     const auto allocate = [&](const shape<4>& s) { return backend.workspace.template allocate<T>(s); };
     parameter_cursor cursor(weights);
-    const auto take = [&](const auto& conv) { return cursor.child(conv); };
-    const auto one = bottleneck ? take(first()) : take(middle()), two = bottleneck ? take(middle()) : take(second());
-    const auto three = bottleneck ? take(last()) : Weights();
-    images shortcut = x;
-    if (downsamples()) {
+    const auto shortcut = [&]() -> images {
+      if (!downsamples()) return x;
       const auto projected = allocate(y.shape());
-      convolve<false>(backend, downsample(), take(downsample()), x, images(), projected);
-      shortcut = projected;
-    }
-    const auto h = allocate(bottleneck ? first().output_shape(x.shape()) : middle().output_shape(x.shape()));
-    if (!bottleneck) {
+      convolve<false>(backend, downsample(), cursor.child(downsample()), x, images(), projected);
+      return projected;
+    };
+    if (bottleneck) {
+      const auto one = cursor.child(first()), two = cursor.child(middle()), three = cursor.child(last());
+      const images residual = shortcut();
+      const auto h = allocate(first().output_shape(x.shape())), g = allocate(middle().output_shape(h.shape()));
+      convolve<true>(backend, first(), one, x, images(), h);
+      convolve<true>(backend, middle(), two, images(h), images(), g);
+      convolve<true>(backend, last(), three, images(g), residual, y);
+    } else {
+      const auto one = cursor.child(middle()), two = cursor.child(second());
+      const images residual = shortcut();
+      const auto h = allocate(y.shape());
       convolve<true>(backend, middle(), one, x, images(), h);
-      return convolve<true>(backend, second(), two, images(h), shortcut, y);
+      convolve<true>(backend, second(), two, images(h), residual, y);
     }
-    const auto g = allocate(middle().output_shape(h.shape()));
-    convolve<true>(backend, first(), one, x, images(), h);
-    convolve<true>(backend, middle(), two, images(h), images(), g);
-    convolve<true>(backend, last(), three, images(g), shortcut, y);
   }
 };
 
@@ -106,6 +108,7 @@ struct residual_stage {
   residual_block first;
   int blocks = 1;
 
+  /// The i-th of them.
   constexpr residual_block block(int i) const {
     return i == 0 ? first : residual_block{first.bottleneck, first.out(), first.width, 1};
   }
@@ -231,17 +234,20 @@ class resnet {
   }
 
   template <class Backend>
-    requires std::same_as<typename Backend::space, Space>
+  requires std::same_as<typename Backend::space, Space>
   void encode(Backend& backend, tiles_view tiles, matrix_view<float, Space> embeddings) const {
     constexpr const char* op = "milkit::encoders::resnet";
     expect_tiles(op, tiles, embeddings.rows(), embeddings.cols(), features());
     if (tiles.rows() == 0) return;
     const std::int64_t height = tiles.extent(1), width = tiles.extent(2);
     if (height < least_side || width < least_side)
-      throw shape_error(message(op, ": tiles are ", height, " x ", width, ", expected at least ", least_side, " x ",
-                                least_side));
+      throw shape_error(
+          message(op, ": tiles are ", height, " x ", width, ", expected at least ", least_side, " x ", least_side));
     expect_value(batch >= 0, op, "batch is ", batch, ", expected 0 or more");
-    const std::int64_t at_once = batch > 0 ? batch : is_cpu<Backend> ? 1 : 16, tasks = chunk_count(tiles.rows(), at_once);
+    const std::int64_t at_once = batch > 0         ? batch
+                                 : is_cpu<Backend> ? 1
+                                                   : 16,
+                       tasks = chunk_count(tiles.rows(), at_once);
     const auto encode_task = [&](Backend& own, std::int64_t i) {
       const row_range rows = chunk_at(tiles.rows(), at_once, i);
       encode_batch(own, tiles.rows(rows.first, rows.count), embeddings.rows(rows.first, rows.count));
@@ -297,7 +303,8 @@ inline void expect_stored(const data::safetensors_reader& file, const std::vecto
   const auto expect = [&](const std::string& name, const std::vector<std::int64_t>& want) {
     if (!file.contains(name)) wrong += message("\n  ", name, " is missing");
     else if (file.info(name).shape != want)
-      wrong += message("\n  ", name, " is ", data::to_string(file.info(name).shape), ", expected ", data::to_string(want));
+      wrong +=
+          message("\n  ", name, " is ", data::to_string(file.info(name).shape), ", expected ", data::to_string(want));
   };
   for (const parameter_entry& entry : entries) {
     if (entry.what != role::weight) continue;
@@ -310,18 +317,18 @@ inline void expect_stored(const data::safetensors_reader& file, const std::vecto
 
 /// One convolution with the batch norm after it: kernel' = kernel s, bias' = beta - mean s, s = gamma / sqrt(variance +
 /// 1e-5), in double.
-inline void read_folded(const data::safetensors_reader& file, const stored_convolution& stored, vector_view<float> kernel,
-                        vector_view<float> bias) {
+inline void read_folded(const data::safetensors_reader& file, const stored_convolution& stored,
+                        vector_view<float> kernel, vector_view<float> bias) {
   const auto read = [&](const std::string& name) { return file.read<double>(name, data::conversion::nearest).values; };
   const auto weight = read(stored.kernel), gamma = read(stored.norm + "weight"), beta = read(stored.norm + "bias"),
              mean = read(stored.norm + "running_mean"), variance = read(stored.norm + "running_var");
   const std::size_t terms = weight.size() / gamma.size();
   for (std::size_t o = 0; o < gamma.size(); ++o) {
     if (!(variance[o] >= 0))
-      throw io_error(message(file.name(), ": ", stored.norm, "running_var[", o, "] is ", variance[o], ", expected 0 or more"));
+      throw io_error(
+          message(file.name(), ": ", stored.norm, "running_var[", o, "] is ", variance[o], ", expected 0 or more"));
     const double scale = gamma[o] / std::sqrt(variance[o] + 1e-5);
-    for (std::size_t k = o * terms; k < (o + 1) * terms; ++k)
-      kernel.data()[k] = static_cast<float>(weight[k] * scale);
+    for (std::size_t k = o * terms; k < (o + 1) * terms; ++k) kernel.data()[k] = static_cast<float>(weight[k] * scale);
     bias.data()[o] = static_cast<float>(beta[o] - mean[o] * scale);
   }
 }

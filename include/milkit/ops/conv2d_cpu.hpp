@@ -198,7 +198,8 @@ struct conv2d_impl<cpu> {
         gemm(b.out, pixels, b.terms, weight.data(), b.terms, b.unfolds ? own.columns : image + first,
              b.unfolds ? pixels : b.plane(), true, output, b.plane(), own.packing);
         for (std::int64_t o = 0; finish.relu && o < b.out; ++o)
-          for (T* at = output + o * b.plane(); at < output + o * b.plane() + pixels; ++at) *at = *at < T(0) ? T(0) : *at;
+          for (T* at = output + o * b.plane(); at < output + o * b.plane() + pixels; ++at)
+            *at = *at < T(0) ? T(0) : *at;
       }
     });
   }

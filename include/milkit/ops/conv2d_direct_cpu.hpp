@@ -211,7 +211,8 @@ class direct_conv2d {
         sum[r][v] = pmadd(factor, pixels[v], sum[r][v]);
       });
     }
-    unrolled<Rows * vectors>([&](auto i) { pstoreu(sums[i / vectors] + i % vectors * lanes, sum[i / vectors][i % vectors]); });
+    unrolled<Rows * vectors>(
+        [&](auto i) { pstoreu(sums[i / vectors] + i % vectors * lanes, sum[i / vectors][i % vectors]); });
   }
 
   static void write(const T* sums, T bias, const T* before, T* y, std::int64_t count, bool relu) {

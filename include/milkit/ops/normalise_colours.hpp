@@ -27,10 +27,9 @@ struct colour_table {
 
 template <class Backend>
 struct normalise_colours_impl {
-  static_assert(
-      dependent_false<Backend>,
-      "milkit::ops::normalise_colours: no implementation for this backend here; include "
-      "<milkit/ops/normalise_colours_cpu.hpp> for cpu or <milkit/ops/normalise_colours_cuda.cuh> for cuda");
+  static_assert(dependent_false<Backend>,
+                "milkit::ops::normalise_colours: no implementation for this backend here; include "
+                "<milkit/ops/normalise_colours_cpu.hpp> for cpu or <milkit/ops/normalise_colours_cuda.cuh> for cuda");
 };
 }  // namespace detail
 
@@ -44,8 +43,7 @@ void normalise_colours(Backend& backend, X x, Y y, const colour_scale& scale = i
   constexpr const char* op = "milkit::ops::normalise_colours";
   expect_extent(op, "colours of x", x.extent(3), 3);
   expect_shape(op, "y", y, shape<4>{x.extent(0), 3, x.extent(1), x.extent(2)});
-  for (const double each : scale.deviation)
-    expect_value(each > 0, op, "a deviation is ", each, ", expected above 0");
+  for (const double each : scale.deviation) expect_value(each > 0, op, "a deviation is ", each, ", expected above 0");
   execute<detail::normalise_colours_impl>(backend, view<const std::uint8_t, 4, Space>(x), image_view<float, Space>(y),
                                           detail::colour_table(scale));
 }
