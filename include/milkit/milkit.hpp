@@ -20,6 +20,7 @@
 #include <milkit/ops/activation_cpu.hpp>
 #include <milkit/ops/conv2d.hpp>
 #include <milkit/ops/conv2d_cpu.hpp>
+#include <milkit/ops/conv2d_direct_cpu.hpp>
 #include <milkit/ops/cross_entropy.hpp>
 #include <milkit/ops/cross_entropy_cpu.hpp>
 #include <milkit/ops/dropout.hpp>
@@ -35,6 +36,8 @@
 #include <milkit/ops/linear_cpu.hpp>
 #include <milkit/ops/matmul.hpp>
 #include <milkit/ops/matmul_cpu.hpp>
+#include <milkit/ops/normalise_colours.hpp>
+#include <milkit/ops/normalise_colours_cpu.hpp>
 #include <milkit/ops/optimizer_step.hpp>
 #include <milkit/ops/optimizer_step_cpu.hpp>
 #include <milkit/ops/pool2d.hpp>
@@ -89,6 +92,7 @@
 #include <milkit/loss/loss.hpp>
 #include <milkit/encoders/blobs.hpp>
 #include <milkit/encoders/encoder.hpp>
+#include <milkit/encoders/resnet.hpp>
 #include <milkit/encoders/stain_descriptor.hpp>
 #include <milkit/train/checkpoint.hpp>
 #include <milkit/train/cross_validation.hpp>

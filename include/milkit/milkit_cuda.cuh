@@ -12,6 +12,7 @@
 #include <milkit/ops/layer_norm_cuda.cuh>
 #include <milkit/ops/linear_cuda.cuh>
 #include <milkit/ops/matmul_cuda.cuh>
+#include <milkit/ops/normalise_colours_cuda.cuh>
 #include <milkit/ops/optimizer_step_cuda.cuh>
 #include <milkit/ops/pool2d_cuda.cuh>
 #include <milkit/ops/reduce_cuda.cuh>

@@ -130,6 +130,22 @@ TEST_CASE("cuda: cuDNN without bias and without the gradient of the images") {
   CHECK(test::relative_error(cdw.back(gpu), dw) <= 1e-5);
 }
 
+TEST_CASE("cuda: the residual and the relu follow cuDNN's product") {
+  const convolution_case<float> c({3, 2, 7, 6}, {4, 2, 3, 3}, {});
+  for (const bool adds : {false, true})
+    for (const std::int64_t gap : {0, 3}) {
+      cpu host;
+      auto y = c.y.clone();
+      ops::conv2d_relu(host, c.x.view(), c.w.view(), c.bias.view(), adds ? c.dy.view() : view<const float, 4>(), y.view());
+      milkit::cuda gpu;
+      gpu.convolution = cudnn_convolution;
+      test::on_card x(gpu, c.x, gap), w(gpu, c.w, 0), cy(gpu, c.y, gap), residual(gpu, c.dy, gap);
+      test::on_card bias(gpu, c.bias, 0);
+      ops::conv2d_relu(gpu, x.view(), w.view(), bias.view(), adds ? residual.view() : device_images<float>(), cy.view());
+      CHECK(test::relative_error(cy.back(gpu), y) <= 1e-5);
+    }
+}
+
 TEST_CASE("cuda: cuDNN rounds to TF32 only where it is asked for") {
   const convolution_case<float> c({2, 8, 19, 19}, {8, 8, 3, 3}, {});
   const auto y = [&](precision p) {

@@ -91,7 +91,11 @@ void launch_everything(milkit::cuda& gpu) {
   const auto weight = device_images<T>(matrix(2, 12).data(), {2, 3, 2, 2}), image = device_images<T>(matrix(2, 75).data(), {2, 3, 5, 5});
   const auto convolved = device_images<T>(matrix(2, 32).data(), {2, 2, 4, 4});
   ops::conv2d(gpu, image, weight, v2, convolved);
+  ops::conv2d_relu(gpu, image, weight, v2, device_images<T>(), convolved);
   ops::conv2d_backward(gpu, image, weight, convolved, image, weight, v2);
+  const auto tiles = gpu.workspace.template allocate<std::uint8_t>(shape<4>{2, 5, 4, 3});
+  ops::fill(gpu, tiles.as_matrix(), std::uint8_t{9});
+  ops::normalise_colours(gpu, tiles, gpu.workspace.template allocate<float>(shape<4>{2, 3, 5, 4}));
   const auto pooled = device_images<T>(matrix(2, 12).data(), {2, 3, 2, 2});
   const auto position = gpu.workspace.template allocate<ops::window_position>(shape<4>{2, 3, 2, 2});
   ops::max_pool2d(gpu, image, pooled, position);

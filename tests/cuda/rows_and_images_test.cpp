@@ -5,6 +5,8 @@
 #include <milkit/ops/fill_cuda.cuh>
 #include <milkit/ops/layer_norm_cpu.hpp>
 #include <milkit/ops/layer_norm_cuda.cuh>
+#include <milkit/ops/normalise_colours_cpu.hpp>
+#include <milkit/ops/normalise_colours_cuda.cuh>
 #include <milkit/ops/pool2d_cpu.hpp>
 #include <milkit/ops/pool2d_cuda.cuh>
 #include <milkit/ops/softmax_cpu.hpp>
@@ -126,6 +128,30 @@ TEST_CASE_TEMPLATE("cuda: convolutions", T, float, double) {
   check({3, 1, 13, 5}, {70, 1, 3, 2}, {.stride = {1, 3}, .padding = {0, 2}});
   check({0, 3, 9, 11}, {5, 3, 4, 4}, {});
   check({2, 2, 64, 64}, {2, 2, 3, 3}, {.padding = {1, 1}});  // dweight in parts
+}
+
+TEST_CASE_TEMPLATE("cuda: convolutions with a residual and a relu", T, float, double) {
+  const extents x{2, 3, 9, 11}, w{5, 3, 3, 3};
+  const ops::conv2d_options o{.stride = {2, 1}, .padding = {1, 1}};
+  const extents y = ops::conv2d_shape(x, w, o);
+  agree(20 * bound<T>, [o, w](auto& b, auto image, auto weight, auto bias, auto residual, auto with, auto without) {
+    ops::conv2d_relu(b, image, kernels(weight, w), bias, residual, with, o);
+    ops::conv2d_relu(b, image, kernels(weight, w), bias, decltype(residual)(), without, o);
+  }, normals<T>(x, 1), normals<T>(shape<1>{w.size()}, 2), normals<T>(shape<1>{w[0]}, 3), normals<T>(y, 4), normals<T>(y, 5), normals<T>(y, 6));
+}
+
+TEST_CASE("cuda: pictures become normalised images, with the bits of the CPU") {
+  for (const extents s : {extents{3, 7, 5, 3}, {0, 4, 4, 3}, {2, 33, 40, 3}}) {
+    tensor<std::uint8_t, 4> pictures(s);
+    for (std::int64_t i = 0; i < pictures.size(); ++i) pictures.data()[i] = static_cast<std::uint8_t>(i * 37);
+    agree(0, [](auto& b, auto from, auto to) { ops::normalise_colours(b, from, to); }, pictures, normals<float>(extents{s[0], 3, s[1], s[2]}, 1));
+  }
+}
+
+TEST_CASE("cuda: maxima without their positions") {
+  agree(0, [](auto& b, auto image, auto pooled) {
+    ops::max_pool2d(b, image, pooled, view<ops::window_position, 4, typename std::remove_reference_t<decltype(b)>::space>(), {3, 2, 1});
+  }, normals<float>(extents{2, 3, 9, 12}, 1), normals<float>(extents{2, 3, 5, 6}, 2));
 }
 
 TEST_CASE("cuda: convolutions count in 64 bits where they must, with the same bits") {

@@ -56,7 +56,27 @@ const geometry geometries[] = {
     {{33, 1, 5, 5}, 2, 2, 2},
     {{1, 32, 40, 70}, 5, 3, 3, {.padding = {1, 1}}},
     {{2, 24, 37, 41}, 5, 5, 5, {.stride = {2, 2}, .padding = {2, 2}}},
+    // rows that fill vectors of any width, in one and in many bands; more terms than a block has
+    {{2, 70, 16, 16}, 13, 3, 3, {.padding = {1, 1}}},
+    {{1, 3, 63, 95}, 8, 7, 7, {.stride = {2, 2}, .padding = {3, 3}}},
+    {{1, 600, 9, 32}, 7, 1, 1},
+    {{2, 5, 31, 64}, 6, 1, 1, {.stride = {2, 2}}},
+    {{1, 40, 21, 46}, 3, 2, 3, {.stride = {1, 3}, .padding = {1, 2}}},
 };
+
+/// A library of plain loops, so that convolutions are products with one.
+template <class T>
+void plain_product(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k, const T* a,
+                   std::int64_t lda, const T* b, std::int64_t ldb, T beta, T* c, std::int64_t ldc) {
+  for (std::int64_t i = 0; i < m; ++i)
+    for (std::int64_t j = 0; j < n; ++j) {
+      T sum = beta == T(0) ? T(0) : beta * c[i * ldc + j];
+      for (std::int64_t p = 0; p < k; ++p)
+        sum += a[transpose_a ? p * lda + i : i * lda + p] * b[transpose_b ? j * ldb + p : p * ldb + j];
+      c[i * ldc + j] = sum;
+    }
+}
+constexpr gemm_library plain_gemm{.single = plain_product<float>, .double_ = plain_product<double>};
 
 }  // namespace
 
@@ -80,11 +100,53 @@ TEST_CASE_TEMPLATE("conv2d and its gradients agree with plain loops", T, float, 
   }
 }
 
+TEST_CASE_TEMPLATE("conv2d_relu is the convolution, the residual and the relu, whatever computes it", T, float,
+                   double) {
+  const double tolerance = sizeof(T) == 8 ? 1e-12 : 1e-5;
+  for (const geometry& g : geometries) {
+    CAPTURE(to_string(g.x));
+    const auto x = test::normals<T>(g.x, 1);
+    const auto weight = test::normals<T>(shape<4>{g.out, g.x[1], g.kernel_height, g.kernel_width}, 2);
+    const auto bias = test::normals<T>(shape<1>{g.out}, 3);
+    const auto residual = test::normals<T>(ops::conv2d_shape(g.x, weight.shape(), g.options), 4);
+    for (const bool adds : {false, true}) {
+      auto want =
+          reference::conv2d(test::plain(x), test::plain(weight), test::elements(bias), steps_of(g.options)).values;
+      for (std::size_t i = 0; i < want.size(); ++i) {
+        if (adds) want[i] += static_cast<double>(residual.data()[i]);
+        want[i] = want[i] < 0 ? 0 : want[i];
+      }
+      tensor<T, 4> y(residual.shape());
+      const view<const T, 4> shortcut = adds ? residual.view() : view<const T, 4>();
+      for (const gemm_library& gemm : {gemm_library{}, plain_gemm}) {
+        cpu backend{.threads = 2, .gemm = gemm};
+        std::fill_n(y.data(), y.size(), T(9));
+        ops::conv2d_relu(backend, x.view(), weight.view(), bias.view(), shortcut, y.view(), g.options);
+        CHECK(relative_error(y, want) <= tolerance);
+      }
+    }
+  }
+}
+
+TEST_CASE("conv2d_relu keeps NaN, and refuses a residual of another shape") {
+  cpu backend;
+  auto x = test::normals<float>(shape<4>{1, 2, 8, 16}, 1);
+  const auto weight = test::normals<float>(shape<4>{3, 2, 1, 1}, 2);
+  x.view()(0, 1, 2, 3) = std::numeric_limits<float>::quiet_NaN();
+  tensor<float, 4> y(shape<4>{1, 3, 8, 16});
+  const view<const float, 4> none;
+  const vector_view<const float> no_bias;
+  ops::conv2d_relu(backend, x.view(), weight.view(), no_bias, none, y.view());
+  for (std::int64_t i = 0; i < y.size(); ++i) CHECK(std::isnan(y.data()[i]) == (i % 128 == 2 * 16 + 3));
+  const tensor<float, 4> narrow(shape<4>{1, 3, 8, 15});
+  CHECK_THROWS_WITH_AS(ops::conv2d_relu(backend, x.view(), weight.view(), no_bias, narrow.view(), y.view()),
+                       "milkit::ops::conv2d_relu: residual is [1, 3, 8, 15], expected [1, 3, 8, 16]", shape_error);
+}
+
 TEST_CASE("conv2d gradients agree with central differences") {
   cpu backend{.threads = 2};
   const ops::conv2d_options options{.stride = {2, 1}, .padding = {1, 2}};
-  auto x = test::normals<double>(shape<4>{2, 2, 6, 5}, 1),
-       weight = test::normals<double>(shape<4>{3, 2, 3, 2}, 2);
+  auto x = test::normals<double>(shape<4>{2, 2, 6, 5}, 1), weight = test::normals<double>(shape<4>{3, 2, 3, 2}, 2);
   auto bias = test::normals<double>(shape<1>{3}, 3);
   const auto dy = test::normals<double>(ops::conv2d_shape(x.shape(), weight.shape(), options), 4);
   const auto got = convolve<double>(backend, x.view(), weight, bias, dy, options);

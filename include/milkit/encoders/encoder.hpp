@@ -20,12 +20,12 @@ namespace milkit::encoders {
 /// 8-bit RGB tiles in the host's memory, [n, height, width, 3].
 using tiles_view = view<const std::uint8_t, 4>;
 
-template <class E, class Backend = cpu>
-concept encoder = requires(const E e, Backend& backend, tiles_view tiles,
+template <class Encoder, class Backend = cpu>
+concept encoder = requires(const Encoder each, Backend& backend, tiles_view tiles,
                            matrix_view<float, typename Backend::space> embeddings) {
-  { e.features() } -> std::convertible_to<std::int64_t>;
-  { e.name() } -> std::convertible_to<std::string>;
-  e.encode(backend, tiles, embeddings);
+  { each.features() } -> std::convertible_to<std::int64_t>;
+  { each.name() } -> std::convertible_to<std::string>;
+  each.encode(backend, tiles, embeddings);
 };
 
 /// Refuses tiles that an encoder cannot take: shape_error where they are not [n, height, width, 3] with at least one

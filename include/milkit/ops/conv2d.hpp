@@ -11,6 +11,13 @@ struct conv2d_options {
 };
 
 namespace detail {
+/// What happens to each element of a convolution before it is written: + residual, where there is one, then the relu.
+template <class T, class Space>
+struct conv2d_finish {
+  image_view<const T, Space> residual = {};
+  bool relu = false;
+};
+
 template <class Backend>
 struct conv2d_impl {
   static_assert(
@@ -38,10 +45,10 @@ inline shape<4> conv2d_shape(const shape<4>& x, const shape<4>& weight, const co
 /// 2-d convolution, as the field has it (the kernel is not flipped), zeros around the image: y[n, o, i, j] = b[o] +
 /// sum_{c, u, v} w[o, c, u, v] x[n, c, i s0 + u - p0, j s1 + v - p1]. Shapes: x [batch, in, height, width], weight
 /// [out, in, kernel height, kernel width], bias [out] or absent, y as `conv2d_shape` says; batch may be 0, images may
-/// lie apart, kernels may not. Cost: 2 |y| in kernel FLOPs. cpu: bands of an image are unfolded (im2col) while in cache
-/// and multiplied, parallel over bands: O(threads) bands of memory, results independent of the thread count. cuda: an
-/// implicit product, or the library that `cuda::convolution` names. Errors: shape_error, value_error for stride or
-/// padding.
+/// lie apart, kernels may not. Cost: 2 |y| in kernel FLOPs. cpu: a tile of y stays in registers while its terms are
+/// added; narrow images, and all with `cpu::gemm`, are unfolded (im2col) while in cache and multiplied. Parallel over bands
+/// of an image: O(threads) bands of memory, results independent of the thread count. cuda: an implicit product, or the
+/// library that `cuda::convolution` names. Errors: shape_error, value_error for stride or padding.
 template <backend Backend, class X, class Weight, class Bias, class Y>
 requires resident_on<X, Backend> && resident_on<Weight, Backend> && resident_on<Bias, Backend> &&
     resident_on<Y, Backend>
@@ -52,7 +59,27 @@ void conv2d(Backend& backend, X x, Weight weight, Bias bias, Y y, const conv2d_o
   expect_contiguous("milkit::ops::conv2d", "weight", weight);
   if (!bias.absent()) expect_extent("milkit::ops::conv2d", "extent of bias", bias.extent(0), weight.extent(0));
   execute<detail::conv2d_impl>(backend, image_view<const T, Space>(x), image_view<const T, Space>(weight),
-                               vector_view<const T, Space>(bias), image_view<T, Space>(y), options);
+                               vector_view<const T, Space>(bias), image_view<T, Space>(y), options,
+                               detail::conv2d_finish<T, Space>());
+}
+
+/// y = relu(conv2d(x) + residual) while y is in cache: the end of a residual block, for inference. `residual` has the shape
+/// of y, is not y's memory, and may be absent. All else as `conv2d`.
+template <backend Backend, class X, class Weight, class Bias, class Residual, class Y>
+requires resident_on<X, Backend> && resident_on<Weight, Backend> && resident_on<Bias, Backend> &&
+    resident_on<Residual, Backend> && resident_on<Y, Backend>
+void conv2d_relu(Backend& backend, X x, Weight weight, Bias bias, Residual residual, Y y,
+                 const conv2d_options& options = {}) {
+  using T = typename Y::value_type;
+  using Space = typename Backend::space;
+  constexpr const char* op = "milkit::ops::conv2d_relu";
+  expect_shape(op, "y", y, conv2d_shape(x.shape(), weight.shape(), options));
+  expect_contiguous(op, "weight", weight);
+  if (!bias.absent()) expect_extent(op, "extent of bias", bias.extent(0), weight.extent(0));
+  if (!residual.absent()) expect_shape(op, "residual", residual, y.shape());
+  execute<detail::conv2d_impl>(backend, image_view<const T, Space>(x), image_view<const T, Space>(weight),
+                               vector_view<const T, Space>(bias), image_view<T, Space>(y), options,
+                               detail::conv2d_finish<T, Space>{residual, true});
 }
 
 /// Gradients of `conv2d` from dy: dx (replaced; left out when absent), dweight and, unless absent, dbias (added to).

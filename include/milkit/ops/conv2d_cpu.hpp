@@ -5,6 +5,7 @@
 
 #include <milkit/core/parallel_for.hpp>
 #include <milkit/ops/conv2d.hpp>
+#include <milkit/ops/conv2d_direct_cpu.hpp>
 #include <milkit/ops/gemm_cpu.hpp>
 
 namespace milkit::ops::detail {
@@ -127,9 +128,15 @@ struct conv2d_memory {
 template <>
 struct conv2d_impl<cpu> {
   /// Bands a thread takes at a time: small ones together, so that handing them out costs nothing.
+  static std::int64_t chunk(std::int64_t band_terms) {
+    return (std::max)(std::int64_t{1}, 8192 / (std::max)(band_terms, std::int64_t{1}));
+  }
+
+  /// Whether a convolution is computed without products: where there is no library for them and vectors are well filled.
   template <class T>
-  static std::int64_t chunk(const conv2d_bands<T>& b) {
-    return (std::max)(std::int64_t{1}, 8192 / (std::max)(b.terms * b.pixels(b.rows), std::int64_t{1}));
+  static bool is_direct(const cpu& backend, const direct_conv2d<T>& direct) {
+    if constexpr (std::is_same_v<T, float>) return !backend.gemm.single && direct.fits();
+    else return !backend.gemm.double_ && direct.fits();
   }
 
   template <class T>
@@ -139,34 +146,60 @@ struct conv2d_impl<cpu> {
 
   template <class T>
   static matrix_view<T> scratch(cpu& backend, image_view<const T> x, image_view<const T> weight, vector_view<const T>,
-                                image_view<T> y, const conv2d_options& options) {
+                                image_view<T> y, const conv2d_options& options, const conv2d_finish<T, host_space>&) {
+    const auto memory = [&](std::int64_t tasks, std::int64_t tasks_at_once, std::int64_t size) {
+      return backend.workspace.allocate<T>(
+          shape<2>{(std::min)(chunk_count(tasks, tasks_at_once), std::int64_t{backend.thread_count()}), size});
+    };
+    const direct_conv2d<T> direct(x.shape(), weight.shape(), y.shape(), options);
+    if (is_direct(backend, direct))
+      return memory(x.rows() * direct.bands(), chunk(direct.band_terms()), direct.patch_size());
     const conv2d_bands<T> b(x.shape(), weight.shape(), y.shape(), options);
-    const std::int64_t packing = product(backend, b).packing_size();
-    const std::int64_t threads =
-        (std::min)(chunk_count(x.rows() * b.bands, chunk(b)), std::int64_t{backend.thread_count()});
-    return backend.workspace.allocate<T>(shape<2>{threads, conv2d_memory<T>::size(b, packing)});
+    return memory(x.rows() * b.bands, chunk(b.terms * b.pixels(b.rows)),
+                  conv2d_memory<T>::size(b, product(backend, b).packing_size()));
   }
 
   template <class T>
   static void run(cpu& backend, matrix_view<T> memory, image_view<const T> x, image_view<const T> weight,
-                  vector_view<const T> bias, image_view<T> y, const conv2d_options& options) {
+                  vector_view<const T> bias, image_view<T> y, const conv2d_options& options,
+                  const conv2d_finish<T, host_space>& finish) {
+    const direct_conv2d<T> direct(x.shape(), weight.shape(), y.shape(), options);
+    if (!is_direct(backend, direct)) return multiply(backend, memory, x, weight, bias, y, options, finish);
+    parallel_for(backend, x.rows() * direct.bands(), chunk(direct.band_terms()), [&](row_range tasks, int thread) {
+      for (std::int64_t task = tasks.first; task < tasks.first + tasks.count; ++task)
+        direct.run(task % direct.bands(), task / direct.bands(), x, weight, bias, y, finish, memory.row(thread));
+    });
+  }
+
+ private:
+  template <class T>
+  static void multiply(cpu& backend, matrix_view<T> memory, image_view<const T> x, image_view<const T> weight,
+                       vector_view<const T> bias, image_view<T> y, const conv2d_options& options,
+                       const conv2d_finish<T, host_space>& finish) {
     const conv2d_bands<T> b(x.shape(), weight.shape(), y.shape(), options);
     const serial_gemm<T> gemm = product(backend, b);
-    parallel_for(backend, x.rows() * b.bands, chunk(b), [&](row_range tasks, int thread) {
+    parallel_for(backend, x.rows() * b.bands, chunk(b.terms * b.pixels(b.rows)), [&](row_range tasks, int thread) {
       const conv2d_memory<T> own(b, memory.row(thread));
       for (std::int64_t task = tasks.first; task < tasks.first + tasks.count; ++task) {
         const row_range band = chunk_at(b.out_height, b.rows, task % b.bands);
         const T* image = x.row(task / b.bands);
         const std::int64_t first = band.first * b.out_width, pixels = b.pixels(band.count);
         T* output = y.row(task / b.bands) + first;
-        for (std::int64_t o = 0; o < b.out; ++o)
-          std::fill_n(output + o * b.plane(), pixels, bias.absent() ? T(0) : bias(o));
+        const T* residual = finish.residual.absent() ? nullptr : finish.residual.row(task / b.bands) + first;
+        for (std::int64_t o = 0; o < b.out; ++o) {
+          T* to = output + o * b.plane();
+          std::fill_n(to, pixels, bias.absent() ? T(0) : bias(o));
+          for (std::int64_t i = 0; residual && i < pixels; ++i) to[i] += residual[o * b.plane() + i];
+        }
         if (b.unfolds) {
           b.load(band, image, own.patch);
           b.unfold(band, own.patch, own.columns);
         }
         gemm(b.out, pixels, b.terms, weight.data(), b.terms, b.unfolds ? own.columns : image + first,
              b.unfolds ? pixels : b.plane(), true, output, b.plane(), own.packing);
+        for (std::int64_t o = 0; finish.relu && o < b.out; ++o)
+          for (T* at = output + o * b.plane(); at < output + o * b.plane() + pixels; ++at)
+            *at = *at < T(0) ? T(0) : *at;
       }
     });
   }

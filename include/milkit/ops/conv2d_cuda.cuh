@@ -2,6 +2,7 @@
 
 #include <milkit/ops/column_sums_cuda.cuh>
 #include <milkit/ops/conv2d.hpp>
+#include <milkit/ops/fill_cuda.cuh>
 #include <milkit/ops/tile_gemm_cuda.cuh>
 
 namespace milkit::ops::detail {
@@ -54,13 +55,29 @@ struct conv2d_product {
   device_images<const T> x, weight;
   device_vector<const T> bias;
   device_images<T> y;
+  conv2d_finish<T, device_space> finish;
   __device__ Index term(Index k) const { return k; }
   __device__ auto column(Index p) const { return of.pixel_at(p); }
   __device__ T left(Index o, Index k) const { return weight.row(o)[k]; }
   __device__ T right(Index k, const typename conv2d_geometry<Index>::pixel& p) const { return of.windows(x, of.tap_at(k), p); }
   __device__ void store(Index o, Index pixel, Index, T sum) const {
-    const Index image = pixel / of.out_pixels();
-    y.row(image)[o * of.out_pixels() + pixel - image * of.out_pixels()] = sum + (bias.absent() ? T(0) : bias(o));
+    const Index image = pixel / of.out_pixels(), at = o * of.out_pixels() + pixel - image * of.out_pixels();
+    const T z = sum + (bias.absent() ? T(0) : bias(o)) + (finish.residual.absent() ? T(0) : finish.residual.row(image)[at]);
+    y.row(image)[at] = finish.relu && z < T(0) ? T(0) : z;
+  }
+};
+
+/// The same finish for what a library has computed.
+struct relu_of_one {
+  template <class T>
+  __device__ T operator()(T a) const {
+    return a < T(0) ? T(0) : a;
+  }
+};
+struct relu_of_sum {
+  template <class T>
+  __device__ T operator()(T a, T b) const {
+    return relu_of_one()(a + b);
   }
 };
 
@@ -154,18 +171,23 @@ struct conv2d_impl<cuda> {
   }
   template <class T>
   static void run(cuda& backend, device_vector<std::byte> memory, device_images<const T> x, device_images<const T> weight,
-                  device_vector<const T> bias, device_images<T> y, const conv2d_options& options) {
+                  device_vector<const T> bias, device_images<T> y, const conv2d_options& options,
+                  const conv2d_finish<T, device_space>& finish) {
     if (by_library<T>(backend, [&](const auto& library) {
           return library.forward && library.forward(backend, memory, x, weight, bias, y, options.stride, options.padding);
-        }))
+        })) {
+      const device_matrix<const T> z = y.as_matrix();
+      if (!finish.residual.absent()) map(backend, relu_of_sum(), y.as_matrix(), z, finish.residual.as_matrix());
+      else if (finish.relu) map(backend, relu_of_one(), y.as_matrix(), z);
       return;
-    with_conv2d_index([&]<class Index>(Index) { multiply<Index>(backend, x, weight, bias, y, options); }, x, weight, y);
+    }
+    with_conv2d_index([&]<class Index>(Index) { multiply<Index>(backend, x, weight, bias, y, options, finish); }, x, weight, y);
   }
   template <class Index, class T>
   static void multiply(cuda& backend, device_images<const T> x, device_images<const T> weight, device_vector<const T> bias,
-                       device_images<T> y, const conv2d_options& options) {
+                       device_images<T> y, const conv2d_options& options, const conv2d_finish<T, device_space>& finish = {}) {
     tile_gemm<T>(backend, weight.rows(), y.extent(0) * y.extent(2) * y.extent(3), weight.row_size(), 1,
-                 conv2d_product<T, Index>{{x.shape(), weight.shape(), y.shape(), options}, x, weight, bias, y});
+                 conv2d_product<T, Index>{{x.shape(), weight.shape(), y.shape(), options}, x, weight, bias, y, finish});
   }
 };
 

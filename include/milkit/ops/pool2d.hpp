@@ -75,14 +75,15 @@ inline shape<4> pool2d_shape(const shape<4>& x, const pool2d_options& o) {
 
 /// Max pooling: y[n, c, i, j] = the largest element of the window, outside the image -infinity; `position` says which:
 /// of equal ones the first in row-major order. NaN in a window: NaN, and the last NaN is the one that is taken. Shapes:
-/// x [batch, channels, height, width], y and position as `pool2d_shape` says; batch may be 0.
+/// x [batch, channels, height, width], y and position as `pool2d_shape` says; batch may be 0. `position` is only there for
+/// the backward pass and may be absent.
 template <backend Backend, class X, class Y, class Position>
 requires resident_on<X, Backend> && resident_on<Y, Backend> && resident_on<Position, Backend>
 void max_pool2d(Backend& backend, X x, Y y, Position position, const pool2d_options& options = {}) {
   using T = typename Y::value_type;
   using Space = typename Backend::space;
   expect_shape("milkit::ops::max_pool2d", "y", y, pool2d_shape(x.shape(), options));
-  expect_shape("milkit::ops::max_pool2d", "position", position, y.shape());
+  if (!position.absent()) expect_shape("milkit::ops::max_pool2d", "position", position, y.shape());
   execute<detail::max_pool2d_impl>(backend, image_view<const T, Space>(x), image_view<T, Space>(y),
                                    image_view<window_position, Space>(position), options);
 }

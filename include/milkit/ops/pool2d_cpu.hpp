@@ -48,6 +48,11 @@ struct max_pool2d_impl<cpu> {
     for_each_plane(backend, x.shape(), [&](std::int64_t image, std::int64_t channel) {
       const T* from = plane_of(x, image, channel);
       T* to = plane_of(y, image, channel);
+      if (position.absent()) {
+        for (std::int64_t i = 0; i < out_height; ++i)
+          largest_of_row(from, width, window_at(height, options, i), options, to + i * out_width, out_width);
+        return;
+      }
       window_position* where = plane_of(position, image, channel);
       for (std::int64_t i = 0; i < out_height; ++i, to += out_width, where += out_width) {
         if (halves(options)) {
@@ -63,6 +68,29 @@ struct max_pool2d_impl<cpu> {
   }
 
  private:
+  /// A row of maxima alone: one place in the windows after the other, so that the loop runs along the row.
+  template <class T>
+  static void largest_of_row(const T* from, std::int64_t width, row_range rows, const pool2d_options& o, T* to,
+                             std::int64_t count) {
+    std::fill_n(to, count, -std::numeric_limits<T>::infinity());
+    for (std::int64_t r = rows.first; r < rows.first + rows.count; ++r)
+      for (std::int64_t c = 0; c < o.kernel; ++c) {
+        const std::int64_t first = chunk_count(o.padding - c, o.stride);
+        const std::int64_t last = (std::min)(count, chunk_count(width + o.padding - c, o.stride));
+        const T* at = from + r * width + c - o.padding;
+        if (o.stride == 2) take_along<2>(at, o.stride, first, last, to);
+        else take_along<0>(at, o.stride, first, last, to);
+      }
+  }
+  template <int Stride, class T>
+  static void take_along(const T* from, std::int64_t stride, std::int64_t first, std::int64_t last, T* to) {
+    for (std::int64_t j = first; j < last; ++j) {
+      const T value = from[j * (Stride > 0 ? Stride : stride)];
+      const bool take = (value > to[j]) | (value != value);
+      to[j] = take ? value : to[j];
+    }
+  }
+
   template <class T>
   static void halve_rows(const T* upper, const T* lower, T* to, window_position* where, std::int64_t count) {
     for (std::int64_t j = 0; j < count; ++j) {

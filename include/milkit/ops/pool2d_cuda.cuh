@@ -50,7 +50,7 @@ struct max_pool2d_element {
           at = (r - axes.y.begin(i)) * axes.x.kernel + c - axes.x.begin(j);
         }
     plane_of(y, plane)[e] = best;
-    plane_of(position, plane)[e] = static_cast<window_position>(at);
+    if (!position.absent()) plane_of(position, plane)[e] = static_cast<window_position>(at);
   }
 };
 
