@@ -216,7 +216,7 @@ int main(int argc, char** argv) {
     study = example::read_study(study.folder);
     const example::trained_study trained = example::read_trained(study);
     example::on_device(device, [&](auto& backend) {
-      example::with_encoder(study, [&](const auto& encoder) {
+      example::with_encoder(backend, study, [&](const auto& encoder) {
         example::with_networks(study, [&](auto networks, auto levels) {
           predict(backend, encoder, networks, levels, study, trained, s);
         });

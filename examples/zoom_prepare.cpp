@@ -62,7 +62,7 @@ int main(int argc, char** argv) {
     write_study(study);
     std::int64_t done = 0, failed = 0, kept = 0;
     example::on_device(device, [&](auto& backend) {
-      example::with_encoder(study, [&](const auto& encoder) {
+      example::with_encoder(backend, study, [&](const auto& encoder) {
         train::progress progress("slides", static_cast<std::int64_t>(study.slides.size()), train::progress_to_stderr());
         for (example::study_slide& one : study.slides) {
           try {

@@ -15,9 +15,10 @@ using namespace milkit;
 
 struct settings {
   std::vector<std::string> methods = example::methods;
-  std::int64_t folds = 5, epochs = 60, patience = 0;
+  std::int64_t folds = 5, epochs = 60, patience = 20;
+  std::int64_t rate_patience = 20, restarts = 1;
   std::uint64_t seed = 1;
-  double learning_rate = 5e-4, weight_decay = 1e-4, validation = 0.2, test = 0.25;
+  double learning_rate = 5e-4, weight_decay = 1e-4, validation = 0.15, test = 0.25, good_loss = 0.1;
   example::network_settings network;
 };
 
@@ -58,25 +59,42 @@ std::vector<train::hold_out> split(const example::study& study, const std::vecto
 
 // Trains one network of one fold, or goes on where it stopped, and writes its weights. Protocol of the paper: Adam, a
 // slide a step, slides of each class equally often, the rate falls where the validation loss does not, and the weights
-// of the best epoch count.
+// of the best epoch count; of several restarts, those of the best one.
 template <class Backend, class Network, class Dataset>
 outcome fit(Backend& backend, const Network& net, Dataset& all, const std::vector<data::standardiser>& standard,
             const train::hold_out& part, const example::study& study, const std::string& method, std::int64_t fold,
-            const settings& s, std::function<void()> on_epoch) {
+            const settings& s, const std::function<void(std::int64_t)>& on_epochs) {
   train::subset training(all, part.train), validation(all, part.validation), test(all, part.test);
-  auto weights = initial_parameters<float>(backend, net, {.seed = s.seed});
   train::trainer trainer(backend, net,
                          train::adam{.learning_rate = s.learning_rate, .weight_decay = s.weight_decay},
-                         loss::cross_entropy{}, train::reduce_on_plateau{.factor = 0.8, .patience = 5});
+                         loss::cross_entropy{}, train::reduce_on_plateau{.factor = 0.8, .patience = s.rate_patience});
   outcome made;
-  made.history = trainer.fit(weights, training, validation,
-                             {.epochs = s.epochs,
-                              .seed = s.seed + static_cast<std::uint64_t>(fold),
-                              .sampling = train::sampling::balanced,
-                              .patience = s.patience,
-                              .checkpoint = study.checkpoint(method, fold),
-                              .checkpoint_every = 5,
-                              .on_epoch = [&](const auto&) { on_epoch(); }});
+  double best = std::numeric_limits<double>::infinity();
+  auto weights = initial_parameters<float>(backend, net);
+  for (std::int64_t restart = 0; restart < s.restarts; ++restart) {
+    if (best < s.good_loss) {
+      on_epochs(s.epochs);
+      continue;
+    }
+    const std::uint64_t seed = s.seed + static_cast<std::uint64_t>(1000 * restart + fold);
+    auto own = initial_parameters<float>(backend, net, {.seed = seed});
+    std::int64_t epochs = 0;
+    const auto history = trainer.fit(own, training, validation,
+                                     {.epochs = s.epochs,
+                                      .seed = seed,
+                                      .sampling = train::sampling::balanced,
+                                      .patience = s.patience,
+                                      .checkpoint = study.checkpoint(method, fold, restart),
+                                      .checkpoint_every = 5,
+                                      .on_epoch = [&](const auto&) { ++epochs, on_epochs(1); }});
+    on_epochs(s.epochs - epochs);  // those that were there, and those that were not needed
+    const auto& losses = history.column("validation_loss");
+    const double least = *std::min_element(losses.begin(), losses.end());
+    if (!(least < best)) continue;
+    best = least;
+    made.history = history;
+    weights = std::move(own);
+  }
   made.test = trainer.evaluate(weights, test);
   // Saved weights take features as they are.
   auto saved = weights.template to<host_space>();
@@ -93,7 +111,7 @@ template <class Backend, class Networks, std::size_t Levels>
 outcome train_one(Backend& backend, Networks, std::integral_constant<std::size_t, Levels>,
                   const std::vector<data::feature_pyramid>& features, const std::vector<std::int64_t>& slides,
                   const train::hold_out& part, const example::study& study, const std::string& method,
-                  std::int64_t fold, const settings& s, const std::function<void()>& on_epoch) {
+                  std::int64_t fold, const settings& s, const std::function<void(std::int64_t)>& on_epochs) {
   // Mean and deviation come from the training part alone.
   std::vector<data::standardiser> standard(example::is_small(study) ? Levels : 0, data::standardiser(s.network.features));
   for (std::size_t m = 0; m < standard.size(); ++m)
@@ -112,12 +130,12 @@ outcome train_one(Backend& backend, Networks, std::integral_constant<std::size_t
   if (example::zooms(method))
     return fit(backend,
                example::make_zoom_mil<typename Networks::template zoom_mil<Levels>>(s.network, example::choice_of(method)),
-               all, standard, part, study, method, fold, s, on_epoch);
+               all, standard, part, study, method, fold, s, on_epochs);
   const std::size_t level = method == "abmil_low" ? 0 : Levels - 1;
   example::one_magnification<Levels> bags(all, level);
   if (!standard.empty()) standard = {standard[level]};
   return fit(backend, example::make_abmil<typename Networks::abmil>(s.network), bags, standard, part, study, method, fold,
-             s, on_epoch);
+             s, on_epochs);
 }
 
 // Of the test slides of all folds together.
@@ -176,7 +194,7 @@ void write_results(const example::study& study, const settings& s, const std::ve
                    const std::vector<train::hold_out>& parts, const std::vector<std::vector<outcome>>& outcomes) {
   report::json metrics;
   metrics["folds"] = parts.size();
-  metrics["settings"] = {{"seed", s.seed},         {"epochs", s.epochs},
+  metrics["settings"] = {{"seed", s.seed},         {"epochs", s.epochs}, {"restarts", s.restarts},
                          {"k", s.network.k},       {"samples", s.network.perturbation.samples},
                          {"sigma", s.network.perturbation.sigma}, {"sigma_is_relative", s.network.perturbation.relative},
                          {"dropout", s.network.dropout}, {"learning_rate", s.learning_rate},
@@ -245,19 +263,17 @@ void run(Backend& device, example::study& study, settings& s) {
   std::vector<std::vector<outcome>> outcomes(s.methods.size(), std::vector<outcome>(parts.size()));
   std::mutex mutex;
   std::int64_t done = 0;
-  train::progress progress("epochs", tasks * s.epochs, train::progress_to_stderr());
+  train::progress progress("epochs", tasks * s.restarts * s.epochs, train::progress_to_stderr());
   const auto work = [&](auto& backend, std::int64_t task) {
     const auto method = static_cast<std::size_t>(task / folds), fold = static_cast<std::size_t>(task % folds);
-    std::int64_t epochs = 0;
     const auto advance = [&](std::int64_t by) {
       const std::lock_guard lock(mutex);
       progress.update(done += by);
     };
     example::with_networks(study, [&](auto networks, auto levels) {
       outcomes[method][fold] = train_one(backend, networks, levels, features, slides, parts[fold], study,
-                                         s.methods[method], static_cast<std::int64_t>(fold), s, [&] { ++epochs, advance(1); });
+                                         s.methods[method], static_cast<std::int64_t>(fold), s, advance);
     });
-    advance(s.epochs - epochs);  // those that ended early or were there
   };
   if constexpr (is_cpu<Backend>) {  // networks side by side: each is too small for many threads
     std::vector<cpu> own(static_cast<std::size_t>(device.thread_count()));
@@ -287,8 +303,11 @@ int main(int argc, char** argv) {
   line.option("--samples", s.network.perturbation.samples, "draws of the perturbed top-K", 2);
   line.option("--sigma", s.network.perturbation.sigma, "of its noise");
   line.flag("--relative-sigma", s.network.perturbation.relative, "--sigma is in units of 1 / tiles");
+  line.option("--good-loss", s.good_loss, "a validation loss below which there is no further restart");
   line.option("--dropout", s.network.dropout, "rate", 0, 1);
   line.option("--epochs", s.epochs, "passes over the training slides", 1);
+  line.option("--rate-patience", s.rate_patience, "epochs without a better validation loss after which the rate falls to 0.8 of it");
+  line.option("--restarts", s.restarts, "at most so many trainings from other weights, of which the one with the best validation loss counts", 1);
   line.option("--patience", s.patience, "stop after so many epochs without a better validation loss; 0: never");
   line.option("--learning-rate", s.learning_rate, "of Adam");
   line.option("--weight-decay", s.weight_decay, "L2 on the weights");

@@ -115,8 +115,8 @@ class painter {
         map_(static_cast<std::size_t>(cells_ * cells_), kind::glass),
         positive_(who.positive) {
     nuclear_size_ = patient_(0.92, 1.08);
-    stain_[0] = patient_(0.8, 1.25);
-    stain_[1] = patient_(0.75, 1.3);
+    stain_[0] = patient_(0.85, 1.2);
+    stain_[1] = patient_(0.8, 1.25);
     hue_ = patient_(-0.05, 0.05);
     white_ = patient_(238, 248);
   }
@@ -158,7 +158,7 @@ class painter {
         kind& what = map_[static_cast<std::size_t>(j * cells_ + i)];
         if (edge < 1) what = fatty(x, y) > fat_limit ? kind::fat : kind::stroma;
       }
-    const std::int64_t wanted = 3 + roll.below(2);
+    const std::int64_t wanted = 2 + roll.below(2);
     for (int attempt = 0; attempt < 4000 && static_cast<std::int64_t>(lobules_.size()) < wanted; ++attempt) {
       const disc one{roll(0.1, 0.9) * s, roll(0.1, 0.9) * s, roll(0.055, 0.08) * s};
       bool fits = true;
@@ -176,7 +176,7 @@ class painter {
     if (positive_ && !lobules_.empty()) {
       std::int64_t tissue = 0;
       for (const kind each : map_) tissue += each != kind::glass;
-      const double share = std::exp(roll(std::log(0.003), std::log(0.018)));
+      const double share = std::exp(roll(std::log(0.006), std::log(0.019)));
       const double radius = std::sqrt(share * double(tissue) * truth_step * truth_step / pi);
       const disc& home = lobules_[static_cast<std::size_t>(roll.below(static_cast<std::int64_t>(lobules_.size())))];
       const double away = std::max(0.0, 0.75 * home.radius - radius), angle = roll(0, 2 * pi);
@@ -264,7 +264,7 @@ class painter {
     dice roll(random_.child(50));
     for (const disc& lobule : lobules_) {
       std::vector<disc> glands;
-      const gland_look look{roll(2.15, 2.9), roll(0.1, 0.55), roll(0.86, 1.14)};
+      const gland_look look{roll(2.0, 3.0), roll(0.1, 0.6), roll(0.82, 1.18)};
       for (int attempt = 0; attempt < 1500; ++attempt) {
         const double angle = roll(0, 2 * pi), r = lobule.radius * 1.1 * std::sqrt(roll(0, 1));
         const disc one{lobule.x + r * std::cos(angle), lobule.y + r * std::sin(angle), roll(44, 84)};
@@ -299,10 +299,10 @@ class painter {
         const bool sick = lesion_.radius > 0 && lesion_.holds(cx, cy);
         nucleus_look look{nuclear_size_ * roll(6.6, 8.0), roll(0.72, 0.9), own.darkness * roll(125, 155), 0.10};
         if (sick)  // larger, coarser, paler
-          look = {nuclear_size_ * roll(9.0, 11.4), roll(0.7, 0.9), own.darkness * roll(94, 116), 0.55};
-        const double chance = layer == 0 ? 1 : own.second_layer + (sick ? 0.35 : 0);
+          look = {nuclear_size_ * roll(9.4, 11.8), roll(0.7, 0.9), own.darkness * roll(92, 112), 0.65};
+        const double chance = layer == 0 ? 1 : own.second_layer + (sick ? 0.2 : 0);
         if (roll(0, 1) < chance) draw_nucleus(cx, cy, look, angle + roll(-0.3, 0.3));
-        angle += (sick ? 0.72 : 1) * own.spacing * look.radius / r * roll(0.9, 1.15);
+        angle += (sick ? 0.78 : 1) * own.spacing * look.radius / r * roll(0.9, 1.15);
       }
   }
 
