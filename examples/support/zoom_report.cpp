@@ -118,7 +118,7 @@ void prediction_report::write() {
   for (const char* each : {"tiles_seen", "tiles_at_highest", "seconds"}) header.push_back(each);
   data::csv_writer csv(study_.folder / "predicted.csv", header);
   std::vector<std::vector<std::string>> rows;
-  double seen = 0, highest = 0, all = 0, seconds = 0, right = 0, labelled = 0;
+  double seen = 0, all = 0, seconds = 0, right = 0, labelled = 0;
   for (const slide_report& one : slides_) {
     const auto best = std::max_element(one.probabilities.begin(), one.probabilities.end()) - one.probabilities.begin();
     const std::string label = one.slide.label < 0 ? "" : message(one.slide.label);
@@ -131,7 +131,6 @@ void prediction_report::write() {
     rows.push_back({one.slide.id, one.slide.patient, label, message(best), text("%.3f", one.probabilities.back()),
                     message(one.tiles_seen), message(one.tiles.back()), text("%.2f", one.seconds)});
     seen += static_cast<double>(one.tiles_seen);
-    highest += static_cast<double>(one.tiles.back());
     for (const auto tiles : one.tiles) all += static_cast<double>(tiles);
     seconds += one.seconds;
     labelled += one.slide.label >= 0;

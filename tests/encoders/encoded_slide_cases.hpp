@@ -4,6 +4,7 @@
 #include <milkit/encoders/stain_descriptor.hpp>
 #include <milkit/models/bag_classifier.hpp>
 #include <milkit/models/zoom_mil.hpp>
+#include <milkit/models/zoom_prediction.hpp>
 #include <milkit/nn/activation.hpp>
 #include <milkit/nn/linear.hpp>
 #include <milkit/nn/sequential.hpp>

@@ -54,7 +54,8 @@ static_assert(encoders::encoder<stain_descriptor>);
 TEST_CASE("stain descriptor: every number is what its description says, at odd sizes too") {
   const std::pair<std::int64_t, std::int64_t> sizes[] = {{1, 1}, {1, 7}, {2, 3}, {5, 1}, {17, 31}, {40, 33}, {96, 128}};
   unsigned seed = 1;
-  for (const auto& [height, width] : sizes) {
+  for (const auto& size : sizes) {
+    const std::int64_t height = size.first, width = size.second;
     CAPTURE(height);
     CAPTURE(width);
     const tiles some = tissue(2, height, width, 4.5, seed++);
