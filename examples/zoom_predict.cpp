@@ -160,7 +160,9 @@ void predict(Backend& backend, const Encoder& encoder, Networks, std::integral_c
           if (truth.share(tiles.levels.back().tiles[static_cast<std::size_t>(row)].area) >= 0.25) return true;
         return false;
       };
-      for (const auto& [method, networks] : zooming) {
+      for (const auto& each : zooming) {
+        const auto& method = each.first;
+        const auto& networks = each.second;
         if (!with_lesion && !time_it) continue;
         models::zoom_prediction<float> other;
         const double seconds = seconds_of([&] {
@@ -172,7 +174,9 @@ void predict(Backend& backend, const Encoder& encoder, Networks, std::integral_c
         report.add_run(method, other.instances(), seconds);
         if (with_lesion) report.add_hit(method, hits(other));
       }
-      for (const auto& [method, networks] : whole) {
+      for (const auto& each : whole) {
+        const auto& method = each.first;
+        const auto& networks = each.second;
         if (!time_it) continue;
         const std::size_t level = method == "abmil_low" ? 0 : Levels - 1;
         const double seconds = seconds_of([&] {
@@ -217,9 +221,10 @@ int main(int argc, char** argv) {
     const example::trained_study trained = example::read_trained(study);
     example::on_device(device, [&](auto& backend) {
       example::with_encoder(backend, study, [&](const auto& encoder) {
-        example::with_networks(study, [&](auto networks, auto levels) {
-          predict(backend, encoder, networks, levels, study, trained, s);
-        });
+        constexpr bool stain = std::is_same_v<std::remove_cvref_t<decltype(encoder)>, encoders::stain_descriptor>;
+        using networks = std::conditional_t<stain, example::small_networks, example::paper_networks>;
+        example::with_levels(study,
+                             [&](auto levels) { predict(backend, encoder, networks(), levels, study, trained, s); });
       });
     });
     return 0;

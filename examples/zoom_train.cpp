@@ -270,10 +270,14 @@ void run(Backend& device, example::study& study, settings& s) {
       const std::lock_guard lock(mutex);
       progress.update(done += by);
     };
-    example::with_networks(study, [&](auto networks, auto levels) {
-      outcomes[method][fold] = train_one(backend, networks, levels, features, slides, parts[fold], study,
-                                         s.methods[method], static_cast<std::int64_t>(fold), s, advance);
-    });
+    const auto with_family = [&](auto networks) {
+      example::with_levels(study, [&](auto levels) {
+        outcomes[method][fold] = train_one(backend, networks, levels, features, slides, parts[fold], study,
+                                           s.methods[method], static_cast<std::int64_t>(fold), s, advance);
+      });
+    };
+    if (example::is_small(study)) with_family(example::small_networks());
+    else with_family(example::paper_networks());
   };
   if constexpr (is_cpu<Backend>) {  // networks side by side: each is too small for many threads
     std::vector<cpu> own(static_cast<std::size_t>(device.thread_count()));

@@ -25,15 +25,11 @@ inline choice::kind choice_of(const std::string& method) {
 // own, and a network for them is a quarter of the size.
 inline bool is_small(const study& s) { return s.encoder == "stain"; }
 
-// body(networks, levels): the family of networks as a type, the number of magnifications as a constant.
+// body(levels): the number of magnifications as a constant.
 template <class Body>
-void with_networks(const study& s, Body&& body) {
-  const auto with_levels = [&](auto family) {
-    if (s.magnifications.size() == 2) body(family, std::integral_constant<std::size_t, 2>());
-    else body(family, std::integral_constant<std::size_t, 3>());
-  };
-  if (is_small(s)) with_levels(small_networks());
-  else with_levels(paper_networks());
+void with_levels(const study& s, Body&& body) {
+  if (s.magnifications.size() == 2) body(std::integral_constant<std::size_t, 2>());
+  else body(std::integral_constant<std::size_t, 3>());
 }
 
 // All tiles of one magnification, as AB-MIL takes them.
