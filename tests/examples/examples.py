@@ -217,7 +217,7 @@ def zoom_mil(folder):
     (other / "study.json").unlink()
     run("zoom_prepare", cohort, *table, "--out", other, code=0)
 
-    training = ["--folds", 2, "--epochs", 20, "--k", 4, "--seed", 3]
+    training = ["--folds", 2, "--epochs", 20, "--k", 4, "--validation", 0.3, "--seed", 3]
     killed(lambda: len(list(study.glob("models/*.checkpoint"))) > 1, "zoom_train", study, *training)
     said = run("zoom_train", study, *training, code=0).stdout
     assert run("zoom_train", other, *training, "--threads", 1, code=0).stdout == said

@@ -75,7 +75,7 @@ TEST_CASE_TEMPLATE("matmul gives the same bits at any thread count, and for rows
 TEST_CASE_TEMPLATE("matmul of few rows and many columns: the same bits at any thread count, a worker's to rounding", T,
                    float, double) {
   for (const std::int64_t rows : {1, 64, 512, 513})
-    for (const std::int64_t n : {255, 256, 257, 900})
+    for (const std::int64_t n : {239, 240, 241, 900})
       for (const bool ta : {false, true})
         for (const bool tb : {false, true}) {
           CAPTURE(message(rows, " ", n, " ", ta, " ", tb));

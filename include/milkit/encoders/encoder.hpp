@@ -33,7 +33,7 @@ concept encoder = requires(const Encoder each, Backend& backend, tiles_view tile
 inline void expect_tiles(const char* op, const tiles_view& tiles, std::int64_t rows, std::int64_t cols,
                          std::int64_t features) {
   expect_extent(op, "colours of a tile", tiles.extent(3), 3);
-  if (tiles.extent(1) * tiles.extent(2) == 0)
+  if (tiles.rows() > 0 && tiles.extent(1) * tiles.extent(2) == 0)
     throw shape_error(
         message(op, ": tiles are ", tiles.extent(1), " x ", tiles.extent(2), " pixels, expected at least 1 x 1"));
   expect_extent(op, "rows of the embeddings", rows, tiles.extent(0));
