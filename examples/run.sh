@@ -22,7 +22,7 @@ run() {
 bin=build/release/examples reports="zoom_mil classic_bags slide_overview"
 run $bin/make_cohort out/cohort
 run $bin/zoom_prepare out/cohort --table out/cohort/cohort.csv --tile 128 --out out/zoom_mil
-run $bin/zoom_train out/zoom_mil --k 24,20 --restarts 4
+run $bin/zoom_train out/zoom_mil --k 24,20 --restarts 24 --other-restarts 4
 run $bin/zoom_predict out/zoom_mil --truth out/cohort/truth
 run $bin/classic_bags --out out/classic_bags examples/data/musk1.data
 run $bin/slide_overview --out out/slide_overview examples/data/CMU-1-Small-Region.svs

@@ -16,7 +16,7 @@ using namespace milkit;
 struct settings {
   std::vector<std::string> methods = example::methods;
   std::int64_t folds = 5, epochs = 60, patience = 20;
-  std::int64_t rate_patience = 20, restarts = 1;
+  std::int64_t rate_patience = 20, restarts = 1, other_restarts = 1;
   std::uint64_t seed = 1;
   double learning_rate = 5e-4, weight_decay = 1e-4, validation = 0.15, test = 0.25, good_loss = 0.1;
   example::network_settings network;
@@ -71,7 +71,8 @@ outcome fit(Backend& backend, const Network& net, Dataset& all, const std::vecto
   outcome made;
   double best = std::numeric_limits<double>::infinity();
   auto weights = initial_parameters<float>(backend, net);
-  for (std::int64_t restart = 0; restart < s.restarts; ++restart) {
+  const std::int64_t restarts = method == "zoom_mil" ? s.restarts : s.other_restarts;
+  for (std::int64_t restart = 0; restart < restarts; ++restart) {
     if (best < s.good_loss) {
       on_epochs(s.epochs);
       continue;
@@ -194,7 +195,7 @@ void write_results(const example::study& study, const settings& s, const std::ve
                    const std::vector<train::hold_out>& parts, const std::vector<std::vector<outcome>>& outcomes) {
   report::json metrics;
   metrics["folds"] = parts.size();
-  metrics["settings"] = {{"seed", s.seed},         {"epochs", s.epochs}, {"restarts", s.restarts},
+  metrics["settings"] = {{"seed", s.seed},         {"epochs", s.epochs}, {"restarts", s.restarts}, {"other_restarts", s.other_restarts},
                          {"k", s.network.k},       {"samples", s.network.perturbation.samples},
                          {"sigma", s.network.perturbation.sigma}, {"sigma_is_relative", s.network.perturbation.relative},
                          {"dropout", s.network.dropout}, {"learning_rate", s.learning_rate},
@@ -263,7 +264,10 @@ void run(Backend& device, example::study& study, settings& s) {
   std::vector<std::vector<outcome>> outcomes(s.methods.size(), std::vector<outcome>(parts.size()));
   std::mutex mutex;
   std::int64_t done = 0;
-  train::progress progress("epochs", tasks * s.restarts * s.epochs, train::progress_to_stderr());
+  std::int64_t trainings = 0;
+  for (const std::string& method : s.methods)
+    trainings += folds * (method == "zoom_mil" ? s.restarts : s.other_restarts);
+  train::progress progress("epochs", trainings * s.epochs, train::progress_to_stderr());
   const auto work = [&](auto& backend, std::int64_t task) {
     const auto method = static_cast<std::size_t>(task / folds), fold = static_cast<std::size_t>(task % folds);
     const auto advance = [&](std::int64_t by) {
@@ -307,6 +311,7 @@ int main(int argc, char** argv) {
   line.option("--samples", s.network.perturbation.samples, "draws of the perturbed top-K", 2);
   line.option("--sigma", s.network.perturbation.sigma, "of its noise");
   line.flag("--relative-sigma", s.network.perturbation.relative, "--sigma is in units of 1 / tiles");
+  line.option("--other-restarts", s.other_restarts, "the same for what ZoomMIL is compared with", 1);
   line.option("--good-loss", s.good_loss, "a validation loss below which there is no further restart");
   line.option("--dropout", s.network.dropout, "rate", 0, 1);
   line.option("--epochs", s.epochs, "passes over the training slides", 1);
