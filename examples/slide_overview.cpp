@@ -19,9 +19,12 @@
 #include <milkit/slide/find_slides.hpp>
 #include <milkit/slide/tile_reader.hpp>
 
+#include "support/text.hpp"
+
 namespace {
 
 using namespace milkit::slide;
+using example::text;
 namespace fs = std::filesystem;
 
 struct settings {
@@ -40,12 +43,6 @@ struct settings {
     return options;
   }
 };
-
-std::string text(const char* format, double value) {
-  char buffer[64];
-  std::snprintf(buffer, sizeof buffer, format, value);
-  return buffer;
-}
 
 std::string resolution_text(const whole_slide& slide) {
   if (!slide.known_resolution()) return "unknown";

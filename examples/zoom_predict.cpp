@@ -51,7 +51,7 @@ class lesion {
 template <class Network, class Backend>
 class ensemble {
  public:
-  ensemble(Backend& backend, Network net, const example::study& study, const std::string& method, std::int64_t folds)
+  ensemble(Network net, const example::study& study, const std::string& method, std::int64_t folds)
       : net_(std::move(net)) {
     for (std::int64_t f = 0; f < folds; ++f) {
       auto weights = initial_parameters<float>(net_);
@@ -59,7 +59,6 @@ class ensemble {
       if constexpr (is_cpu<Backend>) weights_.push_back(std::move(weights));
       else weights_.push_back(weights.template to<typename Backend::space>());
     }
-    static_cast<void>(backend);
   }
   const Network& network() const { return net_; }
   const auto& weights(std::int64_t fold) const { return weights_[static_cast<std::size_t>(fold)]; }
@@ -77,9 +76,8 @@ double seconds_of(Body&& body) {
 }
 
 // What a prediction looked at, as pictures need it.
-template <class Encoder>
 std::vector<example::seen_level> seen_levels(const example::study& study, const slide::whole_slide& slide,
-                                             const slide::tile_pyramid& tiles, const Encoder&,
+                                             const slide::tile_pyramid& tiles,
                                              const models::zoom_prediction<float>& said, bool with_insets) {
   std::vector<example::seen_level> all;
   const auto names = study.level_names();
@@ -114,11 +112,10 @@ void predict(Backend& backend, const Encoder& encoder, Networks, std::integral_c
   std::map<std::string, ensemble<abmil_network, Backend>> whole;
   for (const std::string& method : trained.methods)
     if (example::zooms(method))
-      zooming.try_emplace(method, backend,
-                          example::make_zoom_mil<zoom_network>(trained.network, example::choice_of(method)), study, method,
-                          trained.folds);
+      zooming.try_emplace(method, example::make_zoom_mil<zoom_network>(trained.network, example::choice_of(method)), study,
+                          method, trained.folds);
     else
-      whole.try_emplace(method, backend, example::make_abmil<abmil_network>(trained.network), study, method, trained.folds);
+      whole.try_emplace(method, example::make_abmil<abmil_network>(trained.network), study, method, trained.folds);
   const auto& main_network = zooming.at("zoom_mil");
 
   const bool own = s.places.empty();
@@ -192,7 +189,7 @@ void predict(Backend& backend, const Encoder& encoder, Networks, std::integral_c
       const std::size_t kind = one.label == 1 ? 1 : 0;
       const bool show = own ? pictured[kind] < (s.pictures + (kind == 1)) / 2 : pictured[0] + pictured[1] < s.pictures;
       pictured[kind] += show;
-      report.add(told, *slide, seen_levels(study, *slide, tiles, encoder, said, show), truth.mask(), show);
+      report.add(told, *slide, seen_levels(study, *slide, tiles, said, show), truth.mask(), show);
     } catch (const std::exception& error) {
       complain(one.id + " is left out: " + error.what());
       report.skip(one, error.what());

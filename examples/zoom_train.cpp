@@ -9,6 +9,7 @@
 #include <milkit/report/json.hpp>
 
 #include "support/command_line.hpp"
+#include "support/mean_curve.hpp"
 #include "support/zoom_models.hpp"
 
 using namespace milkit;
@@ -179,17 +180,6 @@ report::json figures_of(const std::vector<outcome>& folds) {
           {"test_slides", n}};
 }
 
-std::vector<double> mean_curve(const std::vector<outcome>& folds, const std::string& name) {
-  std::vector<double> mean;
-  for (std::size_t e = 0;; ++e) {
-    double sum = 0, count = 0;
-    for (const outcome& fold : folds)
-      if (const auto& column = fold.history.column(name); e < column.size()) sum += column[e], ++count;
-    if (count == 0) return mean;
-    mean.push_back(sum / count);
-  }
-}
-
 // metrics.json, predictions.csv, splits.csv, curves.svg, and the figures on the screen.
 void write_results(const example::study& study, const settings& s, const std::vector<std::int64_t>& slides,
                    const std::vector<train::hold_out>& parts, const std::vector<std::vector<outcome>>& outcomes) {
@@ -229,7 +219,7 @@ void write_results(const example::study& study, const settings& s, const std::ve
   splits.commit();
   std::vector<report::series> lines;
   for (std::size_t m = 0; m < s.methods.size(); ++m)
-    lines.push_back({.name = s.methods[m], .y = mean_curve(outcomes[m], "validation_loss")});
+    lines.push_back({.name = s.methods[m], .y = example::mean_curve(outcomes[m], "validation_loss")});
   data::write_all(study.folder / "curves.svg", report::curves_svg({.title = "Validation loss", .y_label = "cross-entropy", .lines = lines}));
 
   std::cout << slides.size() << " slides, " << parts.size() << (parts.size() == 1 ? " fold" : " folds") << "\n";

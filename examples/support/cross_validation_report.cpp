@@ -1,11 +1,13 @@
 #include "cross_validation_report.hpp"
 
-#include <cstdio>
 #include <iostream>
 
 #include <milkit/report/curves.hpp>
 #include <milkit/report/json.hpp>
 #include <milkit/train/predictions.hpp>
+
+#include "mean_curve.hpp"
+#include "text.hpp"
 
 namespace example {
 
@@ -13,24 +15,8 @@ using namespace milkit;
 
 namespace {
 
-std::string figure(double value, int digits = 3) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
-}
+std::string figure(double value) { return text("%.3f", value); }
 std::string figure(const train::mean_and_deviation& f) { return figure(f.mean) + " +- " + figure(f.deviation); }
-
-// The mean of a figure over the folds, epoch by epoch.
-std::vector<double> mean_curve(const train::cross_validation_result& result, const std::string& name) {
-  std::vector<double> mean;
-  for (std::size_t e = 0;; ++e) {
-    std::vector<double> values;  // of the folds that have such an epoch; those without a value are left out of the mean
-    for (const auto& fold : result.folds)
-      if (const auto& column = fold.history.column(name); e < column.size()) values.push_back(column[e]);
-    if (values.empty()) return mean;
-    mean.push_back(train::mean_of(values).mean);
-  }
-}
 
 }  // namespace
 
@@ -55,13 +41,13 @@ void report(const std::filesystem::path& out, const std::string& title, const st
   const std::string loss =
       report::curves_svg({.title = "Loss",
                           .y_label = "cross-entropy",
-                          .lines = {{.name = "training", .y = mean_curve(result, "loss")},
-                                    {.name = "held out", .y = mean_curve(result, "validation_loss")}}});
+                          .lines = {{.name = "training", .y = mean_curve(result.folds, "loss")},
+                                    {.name = "held out", .y = mean_curve(result.folds, "validation_loss")}}});
   const std::string held_out =
       report::curves_svg({.title = "Held-out bags",
                           .y_label = "share",
-                          .lines = {{.name = "accuracy", .y = mean_curve(result, "validation_accuracy")},
-                                    {.name = "AUC", .y = mean_curve(result, "validation_auroc")}}});
+                          .lines = {{.name = "accuracy", .y = mean_curve(result.folds, "validation_accuracy")},
+                                    {.name = "AUC", .y = mean_curve(result.folds, "validation_auroc")}}});
   data::write_all(out / "loss.svg", loss);
   data::write_all(out / "held_out.svg", held_out);
 

@@ -1,8 +1,8 @@
 #pragma once
 // The networks of zoom_train and zoom_predict by their names, on the data of a study.
 
-#include <functional>
 #include <string>
+#include <vector>
 
 #include <milkit/data/hdf5.hpp>
 #include <milkit/data/standardise.hpp>

@@ -10,17 +10,13 @@
 #include <milkit/report/patches.hpp>
 #include <milkit/report/zoom_path.hpp>
 
+#include "text.hpp"
+
 namespace example {
 
 using namespace milkit;
 
 namespace {
-
-std::string text(const char* format, double value) {
-  char buffer[64];
-  std::snprintf(buffer, sizeof buffer, format, value);
-  return buffer;
-}
 
 std::string title_of(const std::string& method) {
   if (method == "zoom_mil") return "ZoomMIL";
@@ -64,7 +60,6 @@ trained_study read_trained(const study& of) {
 }
 
 prediction_report::prediction_report(const study& of, const trained_study& trained) : study_(of), trained_(trained) {}
-prediction_report::~prediction_report() = default;
 
 void prediction_report::add_run(const std::string& method, std::int64_t tiles, double seconds) {
   runs& own = runs_[method];
@@ -181,7 +176,8 @@ void prediction_report::write() {
   page.section("Compared on the same splits")
       .table(columns, table)
       .paragraph("Test slides of all folds together; intervals by bootstrap over slides. Tiles and seconds are of one slide, "
-                 "everything from opening the file on, all networks on the same slides. Lesion seen: in how many of the "
+                 "everything from opening the file on: means over the slides that were timed and, of networks that "
+                 "zoom, those with a lesion. Lesion seen: in how many of the "
                  "slides with a lesion some tile at the highest magnification was a quarter lesion or more.");
   if (std::filesystem::exists(study_.folder / "curves.svg"))
     page.section("Training").svg(data::read_all(study_.folder / "curves.svg"), "Mean over the folds, epoch by epoch.");

@@ -48,7 +48,6 @@ struct slide_report {
 class prediction_report {
  public:
   prediction_report(const study& of, const trained_study& trained);
-  ~prediction_report();
 
   // How long one network took for one slide, and whether it saw the lesion.
   void add_run(const std::string& method, std::int64_t tiles, double seconds);
