@@ -7,6 +7,7 @@
 #include <milkit/core/cpu.hpp>
 #include <milkit/core/eigen.hpp>
 #include <milkit/core/error.hpp>
+#include <milkit/core/exponential.hpp>
 #include <milkit/core/image.hpp>
 #include <milkit/core/macros.hpp>
 #include <milkit/core/normal.hpp>
@@ -23,6 +24,9 @@
 #include <milkit/ops/conv2d_direct_cpu.hpp>
 #include <milkit/ops/cross_entropy.hpp>
 #include <milkit/ops/cross_entropy_cpu.hpp>
+#include <milkit/ops/draw_weights.hpp>
+#include <milkit/ops/draws.hpp>
+#include <milkit/ops/draws_cpu.hpp>
 #include <milkit/ops/dropout.hpp>
 #include <milkit/ops/dropout_cpu.hpp>
 #include <milkit/ops/fill.hpp>
@@ -87,6 +91,13 @@
 #include <milkit/topk/topk.hpp>
 #include <milkit/topk/zoom.hpp>
 #include <milkit/topk/zoom_chain.hpp>
+#include <milkit/sampling/counts.hpp>
+#include <milkit/sampling/exact.hpp>
+#include <milkit/sampling/sampler.hpp>
+#include <milkit/sampling/top_n.hpp>
+#include <milkit/sampling/uniform.hpp>
+#include <milkit/sampling/with_replacement.hpp>
+#include <milkit/sampling/without_replacement.hpp>
 #include <milkit/loss/binary_cross_entropy.hpp>
 #include <milkit/loss/cross_entropy.hpp>
 #include <milkit/loss/loss.hpp>
