@@ -18,6 +18,7 @@
 #include <milkit/core/workspace.hpp>
 #include <milkit/ops/activation.hpp>
 #include <milkit/ops/activation_cpu.hpp>
+#include <milkit/ops/area_average_rgb.hpp>
 #include <milkit/ops/conv2d.hpp>
 #include <milkit/ops/conv2d_cpu.hpp>
 #include <milkit/ops/conv2d_direct_cpu.hpp>
@@ -44,6 +45,8 @@
 #include <milkit/ops/pool2d_cpu.hpp>
 #include <milkit/ops/reduce.hpp>
 #include <milkit/ops/reduce_cpu.hpp>
+#include <milkit/ops/resample2d.hpp>
+#include <milkit/ops/resample2d_cpu.hpp>
 #include <milkit/ops/segment_pool.hpp>
 #include <milkit/ops/segment_pool_cpu.hpp>
 #include <milkit/ops/selection.hpp>
