@@ -60,6 +60,7 @@
 #include <milkit/nn/activation.hpp>
 #include <milkit/nn/avg_pool2d.hpp>
 #include <milkit/nn/conv2d.hpp>
+#include <milkit/nn/conv2d_same.hpp>
 #include <milkit/nn/dropout.hpp>
 #include <milkit/nn/flatten.hpp>
 #include <milkit/nn/global_average_pool.hpp>
