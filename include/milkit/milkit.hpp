@@ -19,6 +19,7 @@
 #include <milkit/core/workspace.hpp>
 #include <milkit/ops/activation.hpp>
 #include <milkit/ops/activation_cpu.hpp>
+#include <milkit/ops/area_average_rgb.hpp>
 #include <milkit/ops/conv2d.hpp>
 #include <milkit/ops/conv2d_cpu.hpp>
 #include <milkit/ops/conv2d_direct_cpu.hpp>
@@ -48,6 +49,8 @@
 #include <milkit/ops/pool2d_cpu.hpp>
 #include <milkit/ops/reduce.hpp>
 #include <milkit/ops/reduce_cpu.hpp>
+#include <milkit/ops/resample2d.hpp>
+#include <milkit/ops/resample2d_cpu.hpp>
 #include <milkit/ops/segment_pool.hpp>
 #include <milkit/ops/segment_pool_cpu.hpp>
 #include <milkit/ops/selection.hpp>
@@ -61,6 +64,7 @@
 #include <milkit/nn/activation.hpp>
 #include <milkit/nn/avg_pool2d.hpp>
 #include <milkit/nn/conv2d.hpp>
+#include <milkit/nn/conv2d_same.hpp>
 #include <milkit/nn/dropout.hpp>
 #include <milkit/nn/flatten.hpp>
 #include <milkit/nn/global_average_pool.hpp>

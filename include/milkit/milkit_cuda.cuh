@@ -16,6 +16,7 @@
 #include <milkit/ops/optimizer_step_cuda.cuh>
 #include <milkit/ops/pool2d_cuda.cuh>
 #include <milkit/ops/reduce_cuda.cuh>
+#include <milkit/ops/resample2d_cuda.cuh>
 #include <milkit/ops/segment_pool_cuda.cuh>
 #include <milkit/ops/softmax_cuda.cuh>
 #include <milkit/ops/topk_cuda.cuh>

@@ -104,6 +104,10 @@ void launch_everything(milkit::cuda& gpu) {
   ops::avg_pool2d_backward(gpu, pooled, image);
   ops::global_average_pool(gpu, image, matrix(2, 3));
   ops::global_average_pool_backward(gpu, matrix(2, 3), image);
+  ops::area_average(gpu, image, pooled);
+  ops::area_average_backward(gpu, pooled, image);
+  ops::bilinear(gpu, image, pooled);
+  ops::bilinear_backward(gpu, pooled, image);
   const auto moments = doubles(4, 2);
   ops::layer_norm(gpu, x, v3, v3, 1e-5, y, moments);
   ops::layer_norm_backward(gpu, x, moments, v3, y, y, v3, db);

@@ -1,0 +1,4 @@
+// labels: emulated cases
+#include <support/cases_on_card.hpp>
+
+#include <ops/resample2d_cases.hpp>
