@@ -97,9 +97,11 @@
 #include <milkit/topk/zoom_chain.hpp>
 #include <milkit/sampling/counts.hpp>
 #include <milkit/sampling/exact.hpp>
+#include <milkit/sampling/image_views.hpp>
 #include <milkit/sampling/sampler.hpp>
 #include <milkit/sampling/top_n.hpp>
 #include <milkit/sampling/uniform.hpp>
+#include <milkit/sampling/view_grid.hpp>
 #include <milkit/sampling/with_replacement.hpp>
 #include <milkit/sampling/without_replacement.hpp>
 #include <milkit/loss/binary_cross_entropy.hpp>
@@ -123,6 +125,7 @@
 #include <milkit/train/trainer.hpp>
 #include <milkit/models/bag_classifier.hpp>
 #include <milkit/models/magnification.hpp>
+#include <milkit/models/zoom_in.hpp>
 #include <milkit/models/zoom_mil.hpp>
 #include <milkit/models/zoom_prediction.hpp>
 #include <milkit/models/zoom_source.hpp>

@@ -49,15 +49,18 @@ struct extent<dynamic_extent> {
 };
 
 /// One pass through a network: whether it trains (dropout is on), its random numbers, and which instance row 0 of the
-/// input is, so that a bag in chunks draws the numbers of the whole bag.
+/// input is, so that a bag in chunks draws the numbers of the whole bag. A trainer also says in which epoch it is, counted from
+/// 0, and with which labels the bags of this step come, for losses that depend on them.
 struct pass {
   bool training = false;
   random_stream random = {};
   std::int64_t first_row = 0;
+  std::int64_t epoch = 0;
+  vector_view<const std::int64_t> step_labels = {};
 
   /// The pass through the `i`-th child of a combinator, with random numbers of its own.
-  pass child(std::uint64_t i) const { return {training, random.child(i), first_row}; }
-  pass from_row(std::int64_t row) const { return {training, random, first_row + row}; }
+  pass child(std::uint64_t i) const { return {training, random.child(i), first_row, epoch, step_labels}; }
+  pass from_row(std::int64_t row) const { return {training, random, first_row + row, epoch, step_labels}; }
 };
 
 /// What a parameter is for, so that an initialiser can tell; fans as PyTorch counts them.

@@ -87,4 +87,25 @@ std::int64_t clamp_draws(vector_view<const T> p, std::int64_t capacity, vector_v
   return all - above + share_draws(p, above, vector_view<const std::int64_t>(room.data(), counts.shape()), counts);
 }
 
+/// The weights of tiles in the public code's inference: (p - min p) / max p, those below their 30 % quantile (linear between
+/// order statistics) set to 0, over their sum (zoom_in.md 5). Equal probabilities stay as they are. Shapes: p, weights [K].
+template <class T>
+void official_inference_weights(vector_view<const T> p, vector_view<T> weights) {
+  const std::int64_t items = p.extent(0);
+  std::vector<double> values(p.data(), p.data() + items);
+  const auto [least, most] = std::minmax_element(values.begin(), values.end());
+  const double low = *least, high = *most;
+  for (double& each : values) each = (each - low) / high;
+  std::vector<double> sorted = values;
+  std::sort(sorted.begin(), sorted.end());
+  const double at = 0.3 * static_cast<double>(items - 1);
+  const auto below = static_cast<std::size_t>(at);
+  const std::size_t above = (std::min)(below + 1, sorted.size() - 1);
+  const double quantile = sorted[below] + (at - static_cast<double>(below)) * (sorted[above] - sorted[below]);
+  double sum = 0;
+  for (double& each : values) sum += each = each < quantile ? 0 : each;
+  for (std::int64_t i = 0; i < items; ++i)
+    weights(i) = sum > 0 ? static_cast<T>(values[static_cast<std::size_t>(i)] / sum) : p(i);
+}
+
 }  // namespace milkit::sampling

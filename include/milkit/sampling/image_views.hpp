@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <milkit/core/parallel_for.hpp>
+#include <milkit/ops/area_average_rgb.hpp>
 #include <milkit/ops/resample2d.hpp>
 #include <milkit/sampling/view_grid.hpp>
 
@@ -61,6 +62,27 @@ struct planar_image {
         std::copy(from + left, from + right, to + left);
         std::fill(to + right, to + extent.columns, T(0));
       }
+  }
+};
+
+/// An 8-bit picture in memory, [height, width, 3], of value / 255.
+template <class T = float>
+struct rgb_source {
+  using value_type = T;
+  view<const std::uint8_t, 3> pixels;
+  view_filter filter = view_filter::area_average;
+
+  area<pixel_frame> size() const { return {pixels.extent(0), pixels.extent(1)}; }
+
+  void read(cpu& backend, place<pixel_frame> origin, area<pixel_frame> extent, image_view<T> out) const {
+    const ops::pixel_rectangle from{origin.row, origin.column, extent.rows, extent.columns};
+    const auto planes = [](image_view<T> image) { return view<T, 3>(image.data(), {3, image.extent(2), image.extent(3)}); };
+    if (filter == view_filter::area_average || (extent.rows == out.extent(2) && extent.columns == out.extent(3)))
+      return ops::area_average_rgb(backend, pixels, from, planes(out));
+    const auto scope = backend.workspace.scope();
+    const auto whole = backend.workspace.template allocate<T>(shape<4>{1, 3, extent.rows, extent.columns});
+    ops::area_average_rgb(backend, pixels, from, planes(whole));
+    ops::bilinear(backend, image_view<const T>(whole), out);
   }
 };
 

@@ -8,7 +8,7 @@
 ///
 ///     auto draw(backend, distributions, draws, drawing, random) const;   // drawn<T, Space>
 ///     ops::draw_rule rule() const;                                       // how weights and gradient follow from the draws
-///     static constexpr bool unbiased;
+///     static constexpr bool unbiased, repeats;   // repeats: any number of draws is welcome; else at most the items
 ///
 /// `draws` [S] on the host says how many draws each row of the distributions gets. F = sum_k weights_k f_{I_k} over a row's draws
 /// (`ops::expectation`); of an unbiased sampler E F = Phi, and `add_logit_gradient` has the gradient of the logits as
@@ -44,6 +44,7 @@ struct drawn {
 template <class S>
 concept sampler = requires(const S s) {
   { S::unbiased } -> std::convertible_to<bool>;
+  { S::repeats } -> std::convertible_to<bool>;
   { s.rule() } -> std::same_as<ops::draw_rule>;
 };
 
@@ -76,6 +77,18 @@ drawn<T, Space> begin(Backend& backend, const distributions<T, Space>& of, vecto
   return made;
 }
 
+/// The weights of draws by a rule.
+template <class T, class Space, class Backend>
+void weigh(Backend& backend, const ops::draw_rule& rule, const distributions<T, Space>& of, drawn<T, Space>& made) {
+  const std::int64_t size = made.list.items.extent(0);
+  const auto weights = backend.workspace.template allocate<T>(size);
+  const bool differs = rule.estimator == ops::draw_estimator::zoom_in_code;
+  const auto backward = differs ? backend.workspace.template allocate<T>(size) : vector_view<T, Space>();
+  ops::draw_weights(backend, rule, of.p, made.list, weights, backward);
+  made.weights = weights;
+  made.backward = differs ? backward : weights;
+}
+
 /// Each item once, by an op that writes `items` where the backend works.
 template <class T, class Space, class Backend, class Fill>
 drawn<T, Space> without_repeats(Backend& backend, const distributions<T, Space>& of,
@@ -88,12 +101,7 @@ drawn<T, Space> without_repeats(Backend& backend, const distributions<T, Space>&
   made.list.items = items;
   made.items = to_host(backend, vector_view<const std::int32_t, Space>(items));
   made.counts = host_table<std::int64_t>(backend, size, [](std::int64_t) { return 1; });
-  const auto weights = backend.workspace.template allocate<T>(size);
-  const bool differs = rule.estimator == ops::draw_estimator::zoom_in_code;
-  const auto backward = differs ? backend.workspace.template allocate<T>(size) : vector_view<T, Space>();
-  ops::draw_weights(backend, rule, of.p, made.list, weights, backward);
-  made.weights = weights;
-  made.backward = differs ? backward : weights;
+  weigh(backend, rule, of, made);
   return made;
 }
 

@@ -201,12 +201,15 @@ class trainer {
         epoch_order(training, options.sampling, random_stream(options.seed, epoch, order_block));
     const auto bags = static_cast<std::int64_t>(order.size());
     double total = 0, total_weight = 0;
+    std::vector<std::int64_t> step_labels;
     for (std::int64_t first = 0; first < bags; first += options.bags_per_step) {
       const std::int64_t count = (std::min)(options.bags_per_step, bags - first);
       const auto step_bags = std::span(order).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
       double step_weight = 0;
       bool learns = false;
+      step_labels.clear();
       for (const std::int64_t i : step_bags) {
+        step_labels.push_back(training.label(i));
         step_weight += loss_.weight(training.label(i));
         learns |= loss_.weight(training.label(i)) != 0;
       }
@@ -215,7 +218,10 @@ class trainer {
         const std::int64_t i = order[static_cast<std::size_t>(k)];
         if (const std::int64_t label = training.label(i); loss_.weight(label) != 0) {
           const auto draw = epoch * static_cast<std::uint64_t>(bags) + static_cast<std::uint64_t>(k);
-          const pass pass{.training = true, .random = random_stream(options.seed, draw, pass_block)};
+          const pass pass{.training = true,
+                          .random = random_stream(options.seed, draw, pass_block),
+                          .epoch = state.epoch,
+                          .step_labels = vector_view<const std::int64_t>(step_labels.data(), {count})};
           const double loss = network_.train_bags(
               *backend_, weights.flat(), bag_of(training, i, random_stream(options.seed, draw, bag_block)), one(label),
               loss_, loss_.weight(label) / step_weight, gradient.flat(), pass);
