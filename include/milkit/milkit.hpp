@@ -31,6 +31,8 @@
 #include <milkit/ops/gate.hpp>
 #include <milkit/ops/gate_cpu.hpp>
 #include <milkit/ops/gemm_cpu.hpp>
+#include <milkit/ops/l2_normalise.hpp>
+#include <milkit/ops/l2_normalise_cpu.hpp>
 #include <milkit/ops/layer_norm.hpp>
 #include <milkit/ops/layer_norm_cpu.hpp>
 #include <milkit/ops/linear.hpp>
@@ -65,6 +67,7 @@
 #include <milkit/nn/flatten.hpp>
 #include <milkit/nn/global_average_pool.hpp>
 #include <milkit/nn/identity.hpp>
+#include <milkit/nn/l2_normalise.hpp>
 #include <milkit/nn/layer.hpp>
 #include <milkit/nn/layer_norm.hpp>
 #include <milkit/nn/linear.hpp>

@@ -9,6 +9,7 @@
 #include <milkit/ops/dropout_cuda.cuh>
 #include <milkit/ops/fill_cuda.cuh>
 #include <milkit/ops/gate_cuda.cuh>
+#include <milkit/ops/l2_normalise_cuda.cuh>
 #include <milkit/ops/layer_norm_cuda.cuh>
 #include <milkit/ops/linear_cuda.cuh>
 #include <milkit/ops/matmul_cuda.cuh>

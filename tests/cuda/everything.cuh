@@ -109,6 +109,9 @@ void launch_everything(milkit::cuda& gpu) {
   ops::bilinear(gpu, image, pooled);
   ops::bilinear_backward(gpu, pooled, image);
   const auto moments = doubles(4, 2);
+  const device_vector<double> norms(moments.data(), {4});
+  ops::l2_normalise(gpu, x, y, norms);
+  ops::l2_normalise_backward(gpu, y, norms, x, y);
   ops::layer_norm(gpu, x, v3, v3, 1e-5, y, moments);
   ops::layer_norm_backward(gpu, x, moments, v3, y, y, v3, db);
 
