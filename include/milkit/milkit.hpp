@@ -19,6 +19,8 @@
 #include <milkit/ops/activation.hpp>
 #include <milkit/ops/activation_cpu.hpp>
 #include <milkit/ops/area_average_rgb.hpp>
+#include <milkit/ops/batch_norm2d.hpp>
+#include <milkit/ops/batch_norm2d_cpu.hpp>
 #include <milkit/ops/conv2d.hpp>
 #include <milkit/ops/conv2d_cpu.hpp>
 #include <milkit/ops/conv2d_direct_cpu.hpp>
@@ -61,6 +63,7 @@
 #include <milkit/ops/zoom_cpu.hpp>
 #include <milkit/nn/activation.hpp>
 #include <milkit/nn/avg_pool2d.hpp>
+#include <milkit/nn/batch_norm2d.hpp>
 #include <milkit/nn/conv2d.hpp>
 #include <milkit/nn/conv2d_same.hpp>
 #include <milkit/nn/dropout.hpp>
@@ -112,6 +115,7 @@
 #include <milkit/train/pyramid_dataset.hpp>
 #include <milkit/train/schedule.hpp>
 #include <milkit/train/splits.hpp>
+#include <milkit/train/statistics.hpp>
 #include <milkit/train/trainer.hpp>
 #include <milkit/models/bag_classifier.hpp>
 #include <milkit/models/magnification.hpp>

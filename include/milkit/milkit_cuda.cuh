@@ -4,6 +4,7 @@
 #include <milkit/core/to_backend.cuh>
 #include <milkit/models/bag_classifier.hpp>
 #include <milkit/ops/activation_cuda.cuh>
+#include <milkit/ops/batch_norm2d_cuda.cuh>
 #include <milkit/ops/conv2d_cuda.cuh>
 #include <milkit/ops/cross_entropy_cuda.cuh>
 #include <milkit/ops/dropout_cuda.cuh>
