@@ -20,6 +20,8 @@
 #include <milkit/ops/activation.hpp>
 #include <milkit/ops/activation_cpu.hpp>
 #include <milkit/ops/area_average_rgb.hpp>
+#include <milkit/ops/batch_norm2d.hpp>
+#include <milkit/ops/batch_norm2d_cpu.hpp>
 #include <milkit/ops/conv2d.hpp>
 #include <milkit/ops/conv2d_cpu.hpp>
 #include <milkit/ops/conv2d_direct_cpu.hpp>
@@ -35,6 +37,8 @@
 #include <milkit/ops/gate.hpp>
 #include <milkit/ops/gate_cpu.hpp>
 #include <milkit/ops/gemm_cpu.hpp>
+#include <milkit/ops/l2_normalise.hpp>
+#include <milkit/ops/l2_normalise_cpu.hpp>
 #include <milkit/ops/layer_norm.hpp>
 #include <milkit/ops/layer_norm_cpu.hpp>
 #include <milkit/ops/linear.hpp>
@@ -63,12 +67,14 @@
 #include <milkit/ops/zoom_cpu.hpp>
 #include <milkit/nn/activation.hpp>
 #include <milkit/nn/avg_pool2d.hpp>
+#include <milkit/nn/batch_norm2d.hpp>
 #include <milkit/nn/conv2d.hpp>
 #include <milkit/nn/conv2d_same.hpp>
 #include <milkit/nn/dropout.hpp>
 #include <milkit/nn/flatten.hpp>
 #include <milkit/nn/global_average_pool.hpp>
 #include <milkit/nn/identity.hpp>
+#include <milkit/nn/l2_normalise.hpp>
 #include <milkit/nn/layer.hpp>
 #include <milkit/nn/layer_norm.hpp>
 #include <milkit/nn/linear.hpp>
@@ -122,6 +128,7 @@
 #include <milkit/train/pyramid_dataset.hpp>
 #include <milkit/train/schedule.hpp>
 #include <milkit/train/splits.hpp>
+#include <milkit/train/statistics.hpp>
 #include <milkit/train/trainer.hpp>
 #include <milkit/models/bag_classifier.hpp>
 #include <milkit/models/magnification.hpp>

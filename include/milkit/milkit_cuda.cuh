@@ -4,11 +4,13 @@
 #include <milkit/core/to_backend.cuh>
 #include <milkit/models/bag_classifier.hpp>
 #include <milkit/ops/activation_cuda.cuh>
+#include <milkit/ops/batch_norm2d_cuda.cuh>
 #include <milkit/ops/conv2d_cuda.cuh>
 #include <milkit/ops/cross_entropy_cuda.cuh>
 #include <milkit/ops/dropout_cuda.cuh>
 #include <milkit/ops/fill_cuda.cuh>
 #include <milkit/ops/gate_cuda.cuh>
+#include <milkit/ops/l2_normalise_cuda.cuh>
 #include <milkit/ops/layer_norm_cuda.cuh>
 #include <milkit/ops/linear_cuda.cuh>
 #include <milkit/ops/matmul_cuda.cuh>

@@ -108,7 +108,16 @@ void launch_everything(milkit::cuda& gpu) {
   ops::area_average_backward(gpu, pooled, image);
   ops::bilinear(gpu, image, pooled);
   ops::bilinear_backward(gpu, pooled, image);
+  const auto channels = doubles(3, 3);
+  const device_vector<T> none_running;
+  ops::batch_norm2d(gpu, image, v3, v3, none_running, none_running, 1e-5, image, channels);
+  ops::batch_norm2d_backward(gpu, image, channels, false, v3, image, image, v3, db);
+  ops::batch_norm2d_track(gpu, channels, 50, 0.1, v3, v3, db, db, device_vector<T>(v4.data(), {1}));
+  ops::statistics_step(gpu, v3, device_vector<const T>(db));
   const auto moments = doubles(4, 2);
+  const device_vector<double> norms(moments.data(), {4});
+  ops::l2_normalise(gpu, x, y, norms);
+  ops::l2_normalise_backward(gpu, y, norms, x, y);
   ops::layer_norm(gpu, x, v3, v3, 1e-5, y, moments);
   ops::layer_norm_backward(gpu, x, moments, v3, y, y, v3, db);
 

@@ -5,5 +5,6 @@
 #include <nn/dropout_cases.hpp>
 #include <nn/flatten_cases.hpp>
 #include <nn/identity_cases.hpp>
+#include <nn/l2_normalise_cases.hpp>
 #include <nn/layer_norm_cases.hpp>
 #include <nn/linear_cases.hpp>

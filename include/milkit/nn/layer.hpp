@@ -63,13 +63,18 @@ struct pass {
   pass from_row(std::int64_t row) const { return {training, random, first_row + row, epoch, step_labels}; }
 };
 
-/// What a parameter is for, so that an initialiser can tell; fans as PyTorch counts them.
-enum class role { weight, bias, scale, shift };
+/// What a parameter is for, so that an initialiser can tell; fans as PyTorch counts them. A `statistic` is no trainable
+/// parameter but lies among them, so that checkpoints and teachers carry it: a running mean of what a layer met. forward is
+/// const, so while training backward adds to the gradient's stretch by how much each statistic should move, and 1 to the
+/// `statistic_count` [1] that a layer describes behind its statistics. After the step the trainer moves them by the mean of
+/// what was added (train/statistics.hpp); the optimizer and the gradient's norm pass them over.
+enum class role { weight, bias, scale, shift, statistic, statistic_count };
+constexpr bool is_statistic(role what) { return what == role::statistic || what == role::statistic_count; }
 
 /// Initialisers by the field's names. `torch`: uniform in +-1/sqrt(fan_in) for weights and biases (PyTorch's default
 /// for linear and convolution); the others set biases to 0 and weights to Xavier (Glorot & Bengio 2010, gain 1) or
 /// Kaiming (He et al. 2015, gain sqrt 2) noise.
-enum class init { torch, xavier_uniform, xavier_normal, kaiming_uniform, kaiming_normal, zeros };
+enum class init { torch, xavier_uniform, xavier_normal, kaiming_uniform, kaiming_normal, zeros, ones };
 
 /// The extents of one parameter.
 struct dims {
@@ -107,10 +112,10 @@ constexpr std::int64_t aligned(std::int64_t count) {
 }
 struct parameter_counter {
   std::int64_t stretch = 0;  ///< with alignment
-  std::int64_t count = 0;    ///< without
+  std::int64_t count = 0;    ///< without, and without statistics
   constexpr void parameter(const parameter_spec& p) {
     stretch += p.shape.size();
-    count += p.shape.size();
+    if (!is_statistic(p.what)) count += p.shape.size();
   }
   template <class Layer>
   constexpr void child(const char*, const Layer& layer) {

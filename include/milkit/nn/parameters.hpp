@@ -69,7 +69,7 @@ class parameters {
   vector_view<const T, Space> flat() const { return values_.view(); }
 
   const std::vector<parameter_entry>& entries() const { return entries_; }
-  /// Trainable parameters, as papers count them (without the gaps).
+  /// Trainable parameters, as papers count them (without the gaps and statistics).
   std::int64_t count() const { return count_; }
   std::size_t bytes() const { return static_cast<std::size_t>(values_.size()) * sizeof(T); }
 
@@ -116,7 +116,7 @@ namespace detail {
 /// One initial value; `i` counts the network's parameters, so that an initial weight is a function of seed and place
 /// alone.
 inline double initial_value(const parameter_entry& p, const random_stream& stream, std::int64_t index, std::int64_t i) {
-  if (p.what == role::scale) return 1;
+  if (p.what == role::scale || p.scheme == init::ones) return 1;
   if (p.what == role::shift || p.scheme == init::zeros) return 0;
   if (p.scheme != init::torch && p.what == role::bias) return 0;
   const auto instance = static_cast<std::uint64_t>(index), draw = static_cast<std::uint64_t>(i);
@@ -134,6 +134,7 @@ inline double initial_value(const parameter_entry& p, const random_stream& strea
     case init::kaiming_normal:
       return std::sqrt(2 / in) * stream.normal<double>(instance, draw);
     case init::zeros:
+    case init::ones:
       break;
   }
   return 0;

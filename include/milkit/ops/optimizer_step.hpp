@@ -40,6 +40,12 @@ struct adam_step_impl {
                 "milkit::ops::adam_step: no implementation for this backend here; include "
                 "<milkit/ops/optimizer_step_cpu.hpp> for cpu or <milkit/ops/optimizer_step_cuda.cuh> for cuda");
 };
+template <class Backend>
+struct statistics_step_impl {
+  static_assert(dependent_false<Backend>,
+                "milkit::ops::statistics_step: no implementation for this backend here; include "
+                "<milkit/ops/optimizer_step_cpu.hpp> for cpu or <milkit/ops/optimizer_step_cuda.cuh> for cuda");
+};
 
 inline void expect_rate(std::string_view op, std::string_view what, double got, double below) {
   expect_value(got >= 0 && got < below, op, what, " is ", got, ", expected at least 0 and ",
@@ -111,6 +117,19 @@ void adam_step(Backend& backend, vector_view<T, Space> weights,
   expect_value(options.eps > 0 && std::isfinite(options.eps), op, "eps is ", options.eps, ", expected above 0");
   expect_value(options.step >= 1, op, "step is ", options.step, ", expected at least 1");
   execute<detail::adam_step_impl>(backend, weights, gradient, first, second, options);
+}
+
+/// What moves a layer's running statistics after a step: where k = sums[n] is above 0, statistics[i] += sums[i] / k for i <
+/// n, and the count of steps, statistics[n] += k. Shapes: both [n + 1]. Cost: O(n). Errors: shape_error.
+template <backend Backend, class T, class Space>
+requires resident_on<vector_view<T, Space>, Backend>
+void statistics_step(Backend& backend, vector_view<T, Space> statistics,
+                     vector_view<const std::type_identity_t<T>, Space> sums) {
+  constexpr auto op = "statistics_step";
+  if (statistics.extent(0) < 1) throw shape_error(message(op, ": there is no count of steps in statistics"));
+  detail::expect_flat(op, "statistics", statistics, statistics.extent(0));
+  detail::expect_flat(op, "sums", sums, statistics.extent(0));
+  execute<detail::statistics_step_impl>(backend, statistics, sums);
 }
 
 }  // namespace milkit::ops

@@ -75,4 +75,16 @@ struct adam_step_impl<cpu> {
   }
 };
 
+template <>
+struct statistics_step_impl<cpu> {
+  template <class T>
+  static void run(cpu&, vector_view<T> statistics, vector_view<const T> sums) {
+    const std::int64_t last = statistics.extent(0) - 1;
+    const T steps = sums(last);
+    if (!(steps > T(0))) return;
+    for (std::int64_t i = 0; i < last; ++i) statistics(i) += sums(i) / steps;
+    statistics(last) += steps;
+  }
+};
+
 }  // namespace milkit::ops::detail

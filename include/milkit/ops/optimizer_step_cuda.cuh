@@ -108,4 +108,22 @@ struct adam_step_impl<cuda> {
   }
 };
 
+template <class T>
+struct statistics_step_element {
+  device_vector<T> statistics;
+  device_vector<const T> sums;
+  __device__ void operator()(std::int64_t, std::int64_t i) const {
+    const std::int64_t last = statistics.extent(0) - 1;
+    if (const T steps = sums(last); steps > T(0)) statistics(i) += i < last ? sums(i) / steps : steps;
+  }
+};
+
+template <>
+struct statistics_step_impl<cuda> {
+  template <class T>
+  static void run(cuda& backend, device_vector<T> statistics, device_vector<const T> sums) {
+    for_each_element(backend, 1, statistics.extent(0), statistics_step_element<T>{statistics, sums});
+  }
+};
+
 }  // namespace milkit::ops::detail

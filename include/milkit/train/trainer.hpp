@@ -17,6 +17,7 @@
 #include <milkit/train/optimizer.hpp>
 #include <milkit/train/progress.hpp>
 #include <milkit/train/schedule.hpp>
+#include <milkit/train/statistics.hpp>
 
 /// A network that a trainer can train has
 ///
@@ -240,13 +241,9 @@ class trainer {
   template <class T, class Space, class Training, class State>
   void update(parameters<Network, T, Space>& weights, parameters<Network, T, Space>& gradient, Training& training,
               State& state, double rate, double clip_norm, std::span<const std::int64_t> bags) {
-    std::array<vector_view<T, Space>, static_cast<std::size_t>(Optimizer::moments)> moments;
-    for (std::size_t m = 0; m < moments.size(); ++m) moments[m] = state.moments[m].view();
     const vector_view<const T, Space> flat = gradient.flat();
-    const auto scope = backend_->workspace.scope();
-    const auto result = backend_->workspace.template allocate<double>(1);
-    ops::l2_norm(*backend_, flat, result);
-    const double norm = to_host(*backend_, vector_view<const double, Space>(result))(0);
+    const std::vector<row_range> stretches = trainable_stretches(weights.entries(), flat.extent(0));
+    const double norm = norm_of(*backend_, flat, stretches);
     if (!std::isfinite(norm)) {
       std::string names;
       for (const std::int64_t i : bags) names += message(names.empty() ? "" : ", ", number_of(training, i));
@@ -255,8 +252,14 @@ class trainer {
     }
     const double scale = clip_factor(norm, clip_norm);
     ++state.step;
-    optimizer_.step(*backend_, weights.flat(), flat, moments,
-                    {.step = state.step, .learning_rate = rate, .gradient_scale = scale});
+    for (const row_range& part : stretches) {
+      std::array<vector_view<T, Space>, static_cast<std::size_t>(Optimizer::moments)> moments;
+      for (std::size_t m = 0; m < moments.size(); ++m)
+        moments[m] = state.moments[m].view().rows(part.first, part.count);
+      optimizer_.step(*backend_, weights.flat().rows(part.first, part.count), flat.rows(part.first, part.count), moments,
+                      {.step = state.step, .learning_rate = rate, .gradient_scale = scale});
+    }
+    move_statistics(*backend_, weights.entries(), weights.flat(), flat);
   }
 
   /// A network that draws in inference draws for each bag its own, and for one bag always the same.
