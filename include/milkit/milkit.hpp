@@ -133,6 +133,7 @@
 #include <milkit/models/bag_classifier.hpp>
 #include <milkit/models/magnification.hpp>
 #include <milkit/models/zoom_in.hpp>
+#include <milkit/models/zoom_in_prediction.hpp>
 #include <milkit/models/zoom_mil.hpp>
 #include <milkit/models/zoom_prediction.hpp>
 #include <milkit/models/zoom_source.hpp>
