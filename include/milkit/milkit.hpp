@@ -23,8 +23,14 @@
 #include <milkit/ops/batch_norm2d.hpp>
 #include <milkit/ops/batch_norm2d_cpu.hpp>
 #include <milkit/ops/conv2d.hpp>
+#include <milkit/ops/conv2d_backward_cpu.hpp>
+#include <milkit/ops/conv2d_channels_cpu.hpp>
 #include <milkit/ops/conv2d_cpu.hpp>
 #include <milkit/ops/conv2d_direct_cpu.hpp>
+#include <milkit/ops/conv2d_dweight_cpu.hpp>
+#include <milkit/ops/conv2d_lanes_cpu.hpp>
+#include <milkit/ops/conv2d_vectors_cpu.hpp>
+#include <milkit/ops/conv2d_windows_cpu.hpp>
 #include <milkit/ops/cross_entropy.hpp>
 #include <milkit/ops/cross_entropy_cpu.hpp>
 #include <milkit/ops/draw_weights.hpp>

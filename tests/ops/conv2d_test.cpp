@@ -62,6 +62,20 @@ const geometry geometries[] = {
     {{1, 600, 9, 32}, 7, 1, 1},
     {{2, 5, 31, 64}, 6, 1, 1, {.stride = {2, 2}}},
     {{1, 40, 21, 46}, 3, 2, 3, {.stride = {1, 3}, .padding = {1, 2}}},
+    // vectors along output channels: whole and odd numbers of them, one and two at a time; several bands, several blocks of
+    // terms; images smaller than the kernel, more zeros than the kernel reaches
+    {{2, 32, 27, 27}, 32, 3, 3, {.padding = {1, 1}}},
+    {{2, 3, 27, 27}, 32, 7, 7, {.padding = {3, 3}}},
+    {{1, 5, 27, 26}, 33, 3, 3, {.padding = {1, 1}}},
+    {{2, 33, 9, 11}, 48, 3, 5, {.padding = {1, 2}}},
+    {{1, 12, 150, 23}, 16, 3, 3, {.padding = {1, 1}}},
+    {{1, 200, 5, 6}, 16, 3, 3, {.padding = {1, 1}}},
+    {{2, 4, 2, 2}, 16, 5, 5, {.padding = {2, 2}}},
+    {{2, 16, 1, 3}, 16, 3, 3, {.padding = {1, 1}}},
+    {{1, 16, 4, 4}, 32, 2, 2, {.padding = {3, 1}}},
+    {{2, 16, 9, 9}, 32, 3, 3, {.stride = {2, 2}, .padding = {1, 1}}},
+    {{2, 16, 7, 7}, 16, 1, 1},
+    {{1, 1, 40, 90}, 1, 3, 3, {.padding = {1, 1}}},
 };
 
 /// A library of plain loops, so that convolutions are products with one.
@@ -261,6 +275,23 @@ TEST_CASE("conv2d: a NaN stays within the windows that see it") {
   tensor<float, 4> y(shape<4>{2, 1, 4, 4});
   ops::conv2d(backend, x.view(), weight.view(), vector_view<const float>(), y.view());
   for (std::int64_t i = 0; i < y.size(); ++i) CHECK(std::isnan(y.data()[i]) == (i == 0));
+}
+
+TEST_CASE("conv2d: a NaN stays within its windows and channels where vectors run along channels") {
+  cpu backend{.threads = 1};
+  const ops::conv2d_options options{.padding = {1, 1}};
+  auto x = test::normals<float>(shape<4>{2, 3, 9, 9}, 1);
+  const auto weight = test::normals<float>(shape<4>{16, 3, 3, 3}, 2),
+             dy = test::normals<float>(shape<4>{2, 16, 9, 9}, 4);
+  const auto bias = test::normals<float>(shape<1>{16}, 3);
+  x.view()(1, 2, 4, 7) = std::numeric_limits<float>::quiet_NaN();
+  const auto got = convolve<float>(backend, x.view(), weight, bias, dy, options);
+  for (std::int64_t i = 0; i < got.y.size(); ++i) {
+    const std::int64_t row = i / 9 % 9, column = i % 9;
+    CHECK(std::isnan(got.y.data()[i]) == (i >= 16 * 81 && row >= 3 && row <= 5 && column >= 6));
+  }
+  for (std::int64_t i = 0; i < got.dx.size(); ++i) CHECK(!std::isnan(got.dx.data()[i]));
+  for (std::int64_t i = 0; i < got.dweight.size(); ++i) CHECK(std::isnan(got.dweight.data()[i]) == (i / 9 % 3 == 2));
 }
 
 TEST_CASE("conv2d: a planning backend counts what a real one uses") {

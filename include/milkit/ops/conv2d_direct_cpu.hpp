@@ -1,24 +1,14 @@
 #pragma once
 
 #include <algorithm>
-#include <utility>
 
 #include <Eigen/Core>
 
 #include <milkit/core/parallel_for.hpp>
 #include <milkit/ops/conv2d.hpp>
+#include <milkit/ops/conv2d_lanes_cpu.hpp>
 
 namespace milkit::ops::detail {
-
-/// body(0), ..., body(Count - 1), of constants.
-template <int... Index, class Body>
-[[gnu::always_inline]] inline void unroll(std::integer_sequence<int, Index...>, const Body& body) {
-  (body(std::integral_constant<int, Index>()), ...);
-}
-template <int Count, class Body>
-[[gnu::always_inline]] inline void unrolled(const Body& body) {
-  unroll(std::make_integer_sequence<int, Count>(), body);
-}
 
 /// A convolution without a matrix of windows: vectors run along the pixels of a row, and a tile of `group` output channels
 /// by `vectors` vectors stays in registers while its terms are added. A band of output rows first copies its input to a
@@ -67,10 +57,9 @@ class direct_conv2d {
   }
 
   /// Whether most lanes of the vectors have a pixel, and the kernel is none of the largest.
-  bool fits() const {
-    const std::int64_t pixels = pointwise_ ? plane_ : out_width_;
-    return taps() <= most_taps && 8 * pixels >= 7 * chunk_count(pixels, lanes) * lanes;
-  }
+  bool fits() const { return taps() <= most_taps && 8 * row_pixels() >= 7 * padded_pixels(); }
+  /// The share of the lanes that have a pixel.
+  double fill() const { return static_cast<double>(row_pixels()) / static_cast<double>(padded_pixels()); }
   std::int64_t bands() const { return bands_; }
   std::int64_t patch_size() const { return channels_ * phases_ * patch_rows(rows_) * pitch_; }
   /// Terms of all elements of a band, for one output channel.
@@ -115,6 +104,8 @@ class direct_conv2d {
     std::int64_t at[vectors], count[vectors];
   };
 
+  std::int64_t row_pixels() const { return pointwise_ ? plane_ : out_width_; }
+  std::int64_t padded_pixels() const { return chunk_count(row_pixels(), lanes) * lanes; }
   std::int64_t taps() const { return kernel_y_ * kernel_x_; }
   std::int64_t patch_rows(std::int64_t rows) const { return (rows - 1) * stride_y_ + kernel_y_; }
 

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <algorithm>
+#include <utility>
+
+#include <Eigen/Core>
+
+#include <milkit/core/parallel_for.hpp>
+
+/// What convolutions on Eigen's vectors share.
+namespace milkit::ops::detail {
+
+/// body(0), ..., body(Count - 1), of constants.
+template <int... Index, class Body>
+[[gnu::always_inline]] inline void unroll(std::integer_sequence<int, Index...>, const Body& body) {
+  (body(std::integral_constant<int, Index>()), ...);
+}
+template <int Count, class Body>
+[[gnu::always_inline]] inline void unrolled(const Body& body) {
+  unroll(std::make_integer_sequence<int, Count>(), body);
+}
+
+/// A vector of the machine: Eigen's widest.
+template <class T>
+struct lanes_of {
+  using packet = typename Eigen::internal::packet_traits<T>::type;
+  static constexpr int count = Eigen::internal::unpacket_traits<packet>::size;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wignored-attributes"  // the alignment of packet, which is the block's own all the same
+  using block = Eigen::internal::PacketBlock<packet, count>;  ///< for Eigen's ptranspose
+#pragma GCC diagnostic pop
+  static constexpr bool many_registers = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS >= 32;
+  /// Output channels, or pixels, padded to whole vectors.
+  static std::int64_t padded(std::int64_t size) { return chunk_count(size, count) * count; }
+};
+
+/// to[i to_step + j] = from[j from_step + i] for i < columns, j < rows, and 0 for the other j < lanes. rows and columns <=
+/// lanes.
+template <class T>
+void transpose_lanes(const T* from, std::int64_t from_step, std::int64_t rows, std::int64_t columns, T* to,
+                     std::int64_t to_step) {
+  using namespace Eigen::internal;
+  using packet = typename lanes_of<T>::packet;
+  constexpr int lanes = lanes_of<T>::count;
+  if (rows == lanes && columns == lanes) {
+    typename lanes_of<T>::block block;
+    unrolled<lanes>([&](auto i) { block.packet[i] = ploadu<packet>(from + i * from_step); });
+    if constexpr (lanes > 1) ptranspose(block);
+    unrolled<lanes>([&](auto i) { pstoreu(to + i * to_step, block.packet[i]); });
+    return;
+  }
+  for (std::int64_t i = 0; i < columns; ++i)
+    for (std::int64_t j = 0; j < lanes; ++j) to[i * to_step + j] = j < rows ? from[j * from_step + i] : T(0);
+}
+
+/// Rows [top, top + rows) and columns [left, left + pitch) of every channel of an image, with zeros where there is none.
+template <class T>
+void copy_patch(const T* image, std::int64_t channels, std::int64_t height, std::int64_t width, std::int64_t top,
+                std::int64_t left, std::int64_t rows, std::int64_t pitch, T* to) {
+  using namespace Eigen::internal;
+  using packet = typename lanes_of<T>::packet;
+  constexpr std::int64_t lanes = lanes_of<T>::count;
+  std::fill_n(to, channels * rows * pitch, T(0));
+  const std::int64_t first = (std::max)(-left, std::int64_t{0}), count = (std::min)(pitch, width - left) - first;
+  const std::int64_t above = (std::max)(-top, std::int64_t{0}), below = (std::min)(rows, height - top);
+  if (count <= 0) return;
+  for (std::int64_t c = 0; c < channels; ++c)
+    for (std::int64_t r = above; r < below; ++r) {
+      const T* line = image + (c * height + top + r) * width + left + first;
+      T* copy = to + (c * rows + r) * pitch + first;
+      for (std::int64_t i = 0; i < count; i += lanes) {  // rows are short: their last vectors overlap
+        const std::int64_t at = (std::max)((std::min)(i, count - lanes), std::int64_t{0});
+        if (count >= lanes) pstoreu(copy + at, ploadu<packet>(line + at));
+        else std::copy_n(line, count, copy);
+      }
+    }
+}
+
+}  // namespace milkit::ops::detail
