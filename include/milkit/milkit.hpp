@@ -119,6 +119,8 @@
 #include <milkit/train/trainer.hpp>
 #include <milkit/models/bag_classifier.hpp>
 #include <milkit/models/magnification.hpp>
+#include <milkit/models/zoom_in_attention.hpp>
+#include <milkit/models/zoom_in_features.hpp>
 #include <milkit/models/zoom_mil.hpp>
 #include <milkit/models/zoom_prediction.hpp>
 #include <milkit/models/zoom_source.hpp>
