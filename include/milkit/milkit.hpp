@@ -26,6 +26,8 @@
 #include <milkit/ops/conv2d_direct_cpu.hpp>
 #include <milkit/ops/cross_entropy.hpp>
 #include <milkit/ops/cross_entropy_cpu.hpp>
+#include <milkit/ops/distribution_loss.hpp>
+#include <milkit/ops/distribution_loss_cpu.hpp>
 #include <milkit/ops/dropout.hpp>
 #include <milkit/ops/dropout_cpu.hpp>
 #include <milkit/ops/fill.hpp>
@@ -99,7 +101,10 @@
 #include <milkit/topk/zoom_chain.hpp>
 #include <milkit/loss/binary_cross_entropy.hpp>
 #include <milkit/loss/cross_entropy.hpp>
+#include <milkit/loss/entropy_regulariser.hpp>
 #include <milkit/loss/loss.hpp>
+#include <milkit/loss/pixel_supervision.hpp>
+#include <milkit/loss/regulariser.hpp>
 #include <milkit/encoders/blobs.hpp>
 #include <milkit/encoders/encoder.hpp>
 #include <milkit/encoders/resnet.hpp>

@@ -105,7 +105,8 @@ void attention_agrees(const char* name, bool cells) {
   tensor<T, 2> back(logits.shape());
   const auto from = fetch(dlogits);
   std::copy_n(from.data(), from.size(), back.data());
-  const auto got = run_layer<T>(backend, network, weights, std::as_const(x).view(), std::as_const(back).view(), pass{.training = true});
+  const auto got = run_layer<T>(backend, network, weights, std::as_const(x).view(), std::as_const(back).view(),
+                                pass{.training = true});
   CHECK(golden.error(cells ? "grad.view" : "grad.views", got.dinput) <= tolerance_of<T>(1e-10, 1e-4));
   check_gradient<T, Network>(golden, got.gradient);
 }

@@ -19,8 +19,9 @@ using conv_attention_logits = nn::sequential<nn::conv2d_same<3, 8, 3>, Activatio
 
 /// To 8, 16, 32 and 1 channels, as Table 6 of the supplement has it. 6 321 parameters.
 template <class Activation = nn::relu, class Last = nn::identity>
-using wide_attention_logits = nn::sequential<nn::conv2d_same<3, 8, 3>, Activation, nn::conv2d_same<8, 16, 3>, Activation,
-                                             nn::conv2d_same<16, 32, 3>, Activation, nn::conv2d_same<32, 1, 3>, Last>;
+using wide_attention_logits =
+    nn::sequential<nn::conv2d_same<3, 8, 3>, Activation, nn::conv2d_same<8, 16, 3>, Activation,
+                   nn::conv2d_same<16, 32, 3>, Activation, nn::conv2d_same<32, 1, 3>, Last>;
 
 /// Stage 1: a tile's logit is the mean of its map, [n, 1].
 template <class Map = conv_attention_logits<>>

@@ -18,10 +18,9 @@ namespace milkit::models {
 /// Table 5 of the paper's supplement: a convolution of 7 x 7 and three of 3 x 3, a relu after each, and the mean over all
 /// positions. 32 480 parameters at width 32.
 template <std::int64_t Width = 32>
-using lenet_features =
-    nn::sequential<nn::conv2d_same<3, Width, 7>, nn::relu, nn::conv2d_same<Width, Width, 3>, nn::relu,
-                   nn::conv2d_same<Width, Width, 3>, nn::relu, nn::conv2d_same<Width, Width, 3>, nn::relu,
-                   nn::global_average_pool>;
+using lenet_features = nn::sequential<nn::conv2d_same<3, Width, 7>, nn::relu, nn::conv2d_same<Width, Width, 3>,
+                                      nn::relu, nn::conv2d_same<Width, Width, 3>, nn::relu,
+                                      nn::conv2d_same<Width, Width, 3>, nn::relu, nn::global_average_pool>;
 
 /// The public code's: two convolutions of 5 x 5, each with a relu and a max pool that halves (and leaves out an odd last
 /// row or column), mean, rows of length 1. 45 984 parameters. Images of at least 4 x 4 pixels.
@@ -33,10 +32,10 @@ using official_features =
 /// Batch norm, relu and convolution of 3 x 3, twice: what a pre-activation block (He et al. 2016, "Identity mappings in deep
 /// residual networks") adds to its input, or to a 1 x 1 convolution of it where stride or width changes. No biases.
 template <std::int64_t In, std::int64_t Out, std::int64_t Stride>
-using preactivation_block =
-    nn::residual<nn::sequential<nn::batch_norm2d<In>, nn::relu, nn::conv2d_same<In, Out, 3, false, Stride>,
-                                nn::batch_norm2d<Out>, nn::relu, nn::conv2d_same<Out, Out, 3, false>>,
-                 std::conditional_t<In == Out && Stride == 1, nn::identity, nn::conv2d_same<In, Out, 1, false, Stride>>>;
+using preactivation_block = nn::residual<
+    nn::sequential<nn::batch_norm2d<In>, nn::relu, nn::conv2d_same<In, Out, 3, false, Stride>, nn::batch_norm2d<Out>,
+                   nn::relu, nn::conv2d_same<Out, Out, 3, false>>,
+    std::conditional_t<In == Out && Stride == 1, nn::identity, nn::conv2d_same<In, Out, 1, false, Stride>>>;
 
 /// Table 6 of the supplement: a convolution of 3 x 3, four pre-activation blocks of strides 1, 2, 2, 2, batch norm, relu,
 /// mean. The table names no biases, and before a batch norm they would do nothing: there are none.

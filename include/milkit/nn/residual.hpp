@@ -24,13 +24,14 @@ struct residual {
   static_assert(Shortcut::out_features == Layer::out_features || Shortcut::out_features < 0 || Layer::out_features < 0,
                 "milkit::nn::residual: the shortcut gives another number of features than the layer, so their outputs "
                 "cannot be added");
-  static_assert(Shortcut::in_features == Layer::in_features || Shortcut::in_features < 0 || Layer::in_features < 0,
-                "milkit::nn::residual: the shortcut takes another number of features than the layer, but gets its input");
-  static constexpr std::int64_t in_features = Layer::in_features < 0 && Shortcut::in_features > 0 ? Shortcut::in_features
-                                                                                                 : Layer::in_features;
-  static constexpr std::int64_t out_features = Layer::out_features != any_features     ? Layer::out_features
-                                               : Shortcut::out_features > 0 ? Shortcut::out_features
-                                                                                       : in_features;
+  static_assert(
+      Shortcut::in_features == Layer::in_features || Shortcut::in_features < 0 || Layer::in_features < 0,
+      "milkit::nn::residual: the shortcut takes another number of features than the layer, but gets its input");
+  static constexpr std::int64_t in_features =
+      Layer::in_features < 0 && Shortcut::in_features > 0 ? Shortcut::in_features : Layer::in_features;
+  static constexpr std::int64_t out_features = Layer::out_features != any_features ? Layer::out_features
+                                               : Shortcut::out_features > 0        ? Shortcut::out_features
+                                                                                   : in_features;
   static constexpr bool row_wise = Layer::row_wise && Shortcut::row_wise, in_place = false, keeps_output = false;
 
   Layer layer;
@@ -40,16 +41,16 @@ struct residual {
   constexpr explicit residual(Layer f, Shortcut s = {}) : layer(std::move(f)), shortcut(std::move(s)) {}
 
   template <int Rank>
-    requires milkit::layer<Layer, Rank> && milkit::layer<Shortcut, Rank>
+  requires milkit::layer<Layer, Rank> && milkit::layer<Shortcut, Rank>
   auto output_shape(shape<Rank> input) const {
     const auto output = layer.output_shape(input);
     const auto beside = shortcut.output_shape(input);
     static_assert(decltype(output)::rank == decltype(beside)::rank,
                   "milkit::nn::residual: the layer changes the rank of its input");
     if (!(output == beside))
-      throw shape_error(message("milkit::nn::residual: the layer makes ", to_string(output), " of ", to_string(input),
-                                plain ? ", expected the same shape"
-                                      : message(", but the shortcut ", to_string(beside))));
+      throw shape_error(
+          message("milkit::nn::residual: the layer makes ", to_string(output), " of ", to_string(input),
+                  plain ? ", expected the same shape" : message(", but the shortcut ", to_string(beside))));
     return output;
   }
 
@@ -99,8 +100,11 @@ struct residual {
     if constexpr (plain) {
       ops::copy_rows(backend, doutput, dinput, true);
     } else {
-      const Dinput beside = dinput.absent() ? Dinput() : Dinput(backend.workspace.template allocate<typename Dinput::value_type>(kept.input));
-      shortcut.backward(backend, of_shortcut(weights), kept.beside, doutput, beside, of_shortcut(gradient), pass.child(1));
+      const Dinput beside = dinput.absent()
+                                ? Dinput()
+                                : Dinput(backend.workspace.template allocate<typename Dinput::value_type>(kept.input));
+      shortcut.backward(backend, of_shortcut(weights), kept.beside, doutput, beside, of_shortcut(gradient),
+                        pass.child(1));
       if (!dinput.absent()) ops::copy_rows(backend, beside, dinput, true);
     }
   }
