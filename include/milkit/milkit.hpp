@@ -33,6 +33,8 @@
 #include <milkit/ops/conv2d_windows_cpu.hpp>
 #include <milkit/ops/cross_entropy.hpp>
 #include <milkit/ops/cross_entropy_cpu.hpp>
+#include <milkit/ops/distribution_loss.hpp>
+#include <milkit/ops/distribution_loss_cpu.hpp>
 #include <milkit/ops/draw_weights.hpp>
 #include <milkit/ops/draws.hpp>
 #include <milkit/ops/draws_cpu.hpp>
@@ -118,7 +120,10 @@
 #include <milkit/sampling/without_replacement.hpp>
 #include <milkit/loss/binary_cross_entropy.hpp>
 #include <milkit/loss/cross_entropy.hpp>
+#include <milkit/loss/entropy_regulariser.hpp>
 #include <milkit/loss/loss.hpp>
+#include <milkit/loss/pixel_supervision.hpp>
+#include <milkit/loss/regulariser.hpp>
 #include <milkit/encoders/blobs.hpp>
 #include <milkit/encoders/encoder.hpp>
 #include <milkit/encoders/resnet.hpp>
@@ -139,6 +144,8 @@
 #include <milkit/models/bag_classifier.hpp>
 #include <milkit/models/magnification.hpp>
 #include <milkit/models/zoom_in.hpp>
+#include <milkit/models/zoom_in_attention.hpp>
+#include <milkit/models/zoom_in_features.hpp>
 #include <milkit/models/zoom_in_prediction.hpp>
 #include <milkit/models/zoom_mil.hpp>
 #include <milkit/models/zoom_prediction.hpp>

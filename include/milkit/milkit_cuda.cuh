@@ -7,6 +7,7 @@
 #include <milkit/ops/batch_norm2d_cuda.cuh>
 #include <milkit/ops/conv2d_cuda.cuh>
 #include <milkit/ops/cross_entropy_cuda.cuh>
+#include <milkit/ops/distribution_loss_cuda.cuh>
 #include <milkit/ops/dropout_cuda.cuh>
 #include <milkit/ops/fill_cuda.cuh>
 #include <milkit/ops/gate_cuda.cuh>

@@ -88,6 +88,10 @@ void launch_everything(milkit::cuda& gpu) {
   ops::softmax_backward(gpu, wide, wide, device_vector<T>(), wide);
   ops::segment_softmax(gpu, offsets, v4, v4, v2);
   ops::segment_softmax_backward(gpu, offsets, v4, v4, v2, v4);
+  const auto segment_values = gpu.workspace.template allocate<double>(2);
+  ops::distribution_loss(gpu, ops::negative_entropy{}, offsets, v4, device_vector<T>(), 1, segment_values, v4);
+  ops::distribution_loss(gpu, ops::official_negative_entropy{}, offsets, v4, device_vector<T>(), 1, segment_values, v4);
+  ops::distribution_loss(gpu, ops::squared_difference{}, offsets, v4, v4, 1, segment_values, v4);
   const auto weight = device_images<T>(matrix(2, 12).data(), {2, 3, 2, 2}), image = device_images<T>(matrix(2, 75).data(), {2, 3, 5, 5});
   const auto convolved = device_images<T>(matrix(2, 32).data(), {2, 2, 4, 4});
   ops::conv2d(gpu, image, weight, v2, convolved);

@@ -62,8 +62,10 @@ TEST_CASE_TEMPLATE("batch_norm2d agrees with plain loops at odd sizes, far from 
         for (std::int64_t i = 0; i < x.size(); ++i) x.data()[i] += static_cast<T>(offset);
         const auto dy = normals<T>(size, 2);
         backend_type backend = make_backend();
-        const auto got = run_layer<T>(backend, layer, weights, std::as_const(x).view(), std::as_const(dy).view(), pass{.training = true});
-        const auto want = reference::batch_norm2d(plain(x), plain(dy), scale, shift, 1e-5, frozen ? running : std::vector<std::vector<double>>());
+        const auto got = run_layer<T>(backend, layer, weights, std::as_const(x).view(), std::as_const(dy).view(),
+                                      pass{.training = true});
+        const auto want = reference::batch_norm2d(plain(x), plain(dy), scale, shift, 1e-5,
+                                                  frozen ? running : std::vector<std::vector<double>>());
         CHECK(relative_error(got.output, want.y.values) <= tolerance_of<T>(1e-11, 2e-6));
         CHECK(relative_error(got.dinput, want.dx.values) <= tolerance_of<T>(1e-10, 1e-5));
         CHECK(relative_error(part<channels>(got.gradient, "weight"), want.dweight) <= tolerance_of<T>(1e-11, 1e-5));
@@ -74,7 +76,8 @@ TEST_CASE_TEMPLATE("batch_norm2d agrees with plain loops at odd sizes, far from 
           variance_step[c] = 0.1 * (want.unbiased[c] - running[1][c]);
         }
         CHECK(relative_error(part<channels>(got.gradient, "running_mean"), mean_step) <= tolerance_of<T>(1e-12, 2e-6));
-        CHECK(relative_error(part<channels>(got.gradient, "running_var"), variance_step) <= tolerance_of<T>(1e-11, 2e-6));
+        CHECK(relative_error(part<channels>(got.gradient, "running_var"), variance_step) <=
+              tolerance_of<T>(1e-11, 2e-6));
         CHECK(part<channels>(got.gradient, "num_batches_tracked") == std::vector<double>{frozen ? 0.0 : 1.0});
       }
 }
@@ -99,8 +102,10 @@ TEST_CASE("batch_norm2d: running statistics move by the mean of a step's batches
   train::move_statistics(backend, weights.entries(), moved.view(), constant(steps));
   const auto after = fetch(moved);
   for (std::size_t c = 0; c < 2; ++c) {
-    CHECK(std::abs(part<2>(after, "running_mean")[c] - (0.75 * part<2>(start, "running_mean")[c] + 0.25 * means[c])) <= 1e-14);
-    CHECK(std::abs(part<2>(after, "running_var")[c] - (0.75 * part<2>(start, "running_var")[c] + 0.25 * variances[c])) <= 1e-14);
+    CHECK(std::abs(part<2>(after, "running_mean")[c] - (0.75 * part<2>(start, "running_mean")[c] + 0.25 * means[c])) <=
+          1e-14);
+    CHECK(std::abs(part<2>(after, "running_var")[c] -
+                   (0.75 * part<2>(start, "running_var")[c] + 0.25 * variances[c])) <= 1e-14);
   }
   CHECK(part<2>(after, "num_batches_tracked") == std::vector<double>{3});
   CHECK(part<2>(after, "weight") == part<2>(start, "weight"));
@@ -109,12 +114,15 @@ TEST_CASE("batch_norm2d: running statistics move by the mean of a step's batches
   CHECK(same_bits(fetch(moved), after));
 }
 
-TEST_CASE("batch_norm2d of a single value gives the bias, and leaves the running statistics alone; NaN stays in its channel") {
+TEST_CASE(
+    "batch_norm2d of a single value gives the bias, and leaves the running statistics alone; NaN stays in its "
+    "channel") {
   backend_type backend = make_backend();
   const nn::batch_norm2d<2> layer;
   const auto weights = some_weights<2, double>();
   auto x = normals<double>(shape<4>{1, 2, 1, 1}, 1), dy = normals<double>(shape<4>{1, 2, 1, 1}, 2);
-  const auto got = run_layer<double>(backend, layer, weights, std::as_const(x).view(), std::as_const(dy).view(), pass{.training = true});
+  const auto got = run_layer<double>(backend, layer, weights, std::as_const(x).view(), std::as_const(dy).view(),
+                                     pass{.training = true});
   CHECK(same_bits(got.output, part<2>(weights, "bias")));
   for (const double each : elements(got.dinput)) CHECK(each == 0);
   CHECK(same_bits(part<2>(got.gradient, "bias"), dy));
@@ -122,14 +130,18 @@ TEST_CASE("batch_norm2d of a single value gives the bias, and leaves the running
     for (const double each : part<2>(got.gradient, name)) CHECK(each == 0);
   auto images = normals<double>(shape<4>{2, 2, 2, 2}, 1);
   images.view()(1, 0, 1, 1) = std::nan("");
-  const auto odd = run_layer<double>(backend, layer, weights, std::as_const(images).view(), std::as_const(images).view(), pass{.training = true}).output;
+  const auto odd = run_layer<double>(backend, layer, weights, std::as_const(images).view(),
+                                     std::as_const(images).view(), pass{.training = true})
+                       .output;
   for (std::int64_t n = 0; n < 2; ++n)
     for (std::int64_t p = 0; p < 8; ++p) CHECK(std::isnan(odd.view().row(n)[p]) == (p < 4));
 }
 
-TEST_CASE_TEMPLATE("batch_norm2d agrees with the golden tensors of a sparse one with every cell observed", T, float, double) {
+TEST_CASE_TEMPLATE("batch_norm2d agrees with the golden tensors of a sparse one with every cell observed", T, float,
+                   double) {
   const golden_case golden("dsnet_sparse_batch_norm_full");
-  const nn::batch_norm2d<4> layer{.eps = golden.option<double>("eps"), .momentum = 1 - golden.option<double>("momentum")};
+  const nn::batch_norm2d<4> layer{.eps = golden.option<double>("eps"),
+                                  .momentum = 1 - golden.option<double>("momentum")};
   parameters<nn::batch_norm2d<4>, T> weights(layer);
   for (const char* name : {"weight", "bias", "running_mean", "running_var"})
     golden.file().read_into(std::string("bn.") + name, weights[name], data::conversion::nearest);
@@ -138,7 +150,8 @@ TEST_CASE_TEMPLATE("batch_norm2d agrees with the golden tensors of a sparse one 
   std::copy_n(maps.data(), maps.size(), x.data());
   std::copy_n(upstream.data(), upstream.size(), dy.data());
   backend_type backend = make_backend();
-  const auto got = run_layer<T>(backend, layer, copied_to<host_space>(weights.flat()), std::as_const(x).view(), std::as_const(dy).view(), pass{.training = true});
+  const auto got = run_layer<T>(backend, layer, copied_to<host_space>(weights.flat()), std::as_const(x).view(),
+                                std::as_const(dy).view(), pass{.training = true});
   CHECK(golden.error("output", got.output) <= golden_tolerance<T>);
   CHECK(golden.error("grad.input", got.dinput) <= golden_tolerance<T>);
   CHECK(golden.error("grad.bn.weight", part<4>(got.gradient, "weight")) <= golden_tolerance<T>);

@@ -40,7 +40,8 @@ TEST_CASE_TEMPLATE("l2_normalise agrees with the formula at odd sizes, and its r
     }
     CHECK(relative_error(got.output, want_y) <= tolerance_of<T>(1e-13, 1e-6));
     if (d > 1) CHECK(relative_error(got.dinput, want_dx) <= tolerance_of<T>(1e-12, 1e-5));
-    else for (const double each : elements(got.dinput)) CHECK(std::abs(each) <= tolerance_of<T>(1e-13, 1e-5));
+    else
+      for (const double each : elements(got.dinput)) CHECK(std::abs(each) <= tolerance_of<T>(1e-13, 1e-5));
   }
 }
 

@@ -36,12 +36,14 @@ struct sizes {
   std::int64_t height, width;
 };
 inline const sizes cases[] = {
-    {{2, 3, 20, 18}, 5, 6},  {{2, 3, 17, 23}, 5, 9},  {{1, 2, 33, 31}, 33, 31}, {{1, 1, 257, 129}, 1, 1}, {{3, 1, 1, 1}, 1, 1},
-    {{1, 2, 1, 40}, 1, 7},   {{1, 1, 40, 1}, 9, 1},   {{2, 1, 5, 7}, 10, 21},   {{1, 1, 5, 7}, 8, 9},     {{1, 1, 1, 1}, 3, 2},
-    {{1, 2, 60, 60}, 30, 7}, {{1, 1, 64, 64}, 2, 2},  {{0, 3, 8, 8}, 4, 4},     {{1, 1, 7, 9}, 3, 20},
+    {{2, 3, 20, 18}, 5, 6}, {{2, 3, 17, 23}, 5, 9}, {{1, 2, 33, 31}, 33, 31}, {{1, 1, 257, 129}, 1, 1},
+    {{3, 1, 1, 1}, 1, 1},   {{1, 2, 1, 40}, 1, 7},  {{1, 1, 40, 1}, 9, 1},    {{2, 1, 5, 7}, 10, 21},
+    {{1, 1, 5, 7}, 8, 9},   {{1, 1, 1, 1}, 3, 2},   {{1, 2, 60, 60}, 30, 7},  {{1, 1, 64, 64}, 2, 2},
+    {{0, 3, 8, 8}, 4, 4},   {{1, 1, 7, 9}, 3, 20},
 };
 
-TEST_CASE_TEMPLATE("area average and bilinear sampling agree with plain loops, their gradients with the weights", T, float, double) {
+TEST_CASE_TEMPLATE("area average and bilinear sampling agree with plain loops, their gradients with the weights", T,
+                   float, double) {
   for (const sizes& each : cases)
     for (const way how : {way::area, way::linear}) {
       CAPTURE(to_string(each.x));
@@ -91,7 +93,8 @@ TEST_CASE("area average and bilinear sampling keep constants, area average the m
     }
 }
 
-TEST_CASE_TEMPLATE("area average and bilinear sampling: the same bits in every way, with gaps between images", T, float, double) {
+TEST_CASE_TEMPLATE("area average and bilinear sampling: the same bits in every way, with gaps between images", T, float,
+                   double) {
   for (const sizes& each : {sizes{{3, 3, 90, 70}, 30, 14}, {{3, 3, 91, 70}, 30, 14}}) {
     const auto x = normals<T>(each.x, 1);
     const shape<4> small{3, 3, each.height, each.width};
@@ -147,7 +150,8 @@ TEST_CASE_TEMPLATE("area average and bilinear sampling agree with the golden ten
         dy(shape<4>{1, upstream.extent(0), upstream.extent(1), upstream.extent(2)});
     std::copy_n(image.data(), image.size(), x.data());
     std::copy_n(upstream.data(), upstream.size(), dy.data());
-    const auto height = golden.option<std::int64_t>("view_size", 0), width = golden.option<std::int64_t>("view_size", 1);
+    const auto height = golden.option<std::int64_t>("view_size", 0),
+               width = golden.option<std::int64_t>("view_size", 1);
     CHECK(golden.error("view", resampled(backend, how, x, height, width)) <= golden_tolerance<T>);
     CHECK(golden.error("grad.image", gradient(backend, how, dy, x.shape())) <= golden_tolerance<T>);
   }
@@ -156,8 +160,9 @@ TEST_CASE_TEMPLATE("area average and bilinear sampling agree with the golden ten
 TEST_CASE("area average and bilinear sampling refuse images without pixels and other channels") {
   backend_type backend = make_backend();
   const tensor<float, 4> x(shape<4>{1, 2, 0, 4});
-  CHECK_THROWS_WITH_AS(resampled(backend, way::area, x, 1, 1),
-                       "milkit::ops::area_average: x is [1, 2, 0, 4] and y [1, 2, 1, 1], expected at least one pixel each", shape_error);
+  CHECK_THROWS_WITH_AS(
+      resampled(backend, way::area, x, 1, 1),
+      "milkit::ops::area_average: x is [1, 2, 0, 4] and y [1, 2, 1, 1], expected at least one pixel each", shape_error);
   CHECK_THROWS_AS(gradient(backend, way::linear, tensor<float, 4>(shape<4>{1, 2, 3, 3}), {1, 3, 6, 6}), shape_error);
 }
 

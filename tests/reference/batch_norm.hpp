@@ -30,7 +30,8 @@ inline batch_norm batch_norm2d(const images& x, const images& dy, const std::vec
     const double batch_mean = sum([&](int n, int i, int j) { return x.at(n, c, i, j); }) / count;
     const double squares = sum([&](int n, int i, int j) { return std::pow(x.at(n, c, i, j) - batch_mean, 2); });
     const bool fixed = !running.empty();
-    const double mean = fixed ? running[0][channel] : batch_mean, variance = fixed ? running[1][channel] : squares / count;
+    const double mean = fixed ? running[0][channel] : batch_mean,
+                 variance = fixed ? running[1][channel] : squares / count;
     const double scale = 1 / std::sqrt(variance + eps);
     const auto h = [&](int n, int i, int j) { return (x.at(n, c, i, j) - mean) * scale; };
     const double dbias = sum([&](int n, int i, int j) { return dy.at(n, c, i, j); });

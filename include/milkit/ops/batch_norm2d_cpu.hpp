@@ -52,7 +52,8 @@ struct batch_norm2d_impl<cpu> {
     const double pivot = count == 0 ? 0 : static_cast<double>(from(0)[0]);
     double sum = 0, squares = 0;
     for (std::int64_t n = 0; n < from.x.rows(); ++n)
-      sum += fixed_order_sum(from.pixels, [in = from(n), pivot](std::int64_t p) { return static_cast<double>(in[p]) - pivot; });
+      sum += fixed_order_sum(from.pixels,
+                             [in = from(n), pivot](std::int64_t p) { return static_cast<double>(in[p]) - pivot; });
     const double mean = count == 0 ? 0 : pivot + sum / count;
     for (std::int64_t n = 0; n < from.x.rows(); ++n)
       squares += fixed_order_sum(from.pixels, [in = from(n), mean](std::int64_t p) {
@@ -62,7 +63,8 @@ struct batch_norm2d_impl<cpu> {
     return moments_of(mean, 0, squares, count, eps);
   }
   template <class T>
-  static channel_moments of_running(const channel_statistics<const T, host_space>& running, std::int64_t c, double eps) {
+  static channel_moments of_running(const channel_statistics<const T, host_space>& running, std::int64_t c,
+                                    double eps) {
     const auto variance = static_cast<double>(running.variance(c));
     return {static_cast<double>(running.mean(c)), 1 / std::sqrt(variance + eps), variance};
   }

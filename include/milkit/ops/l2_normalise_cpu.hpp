@@ -34,7 +34,9 @@ struct l2_normalise_backward_impl<cpu> {
     parallel_for(backend, y.rows(), elementwise_rows(d), [&](row_range rows) {
       for (std::int64_t i = rows.first; i < rows.first + rows.count; ++i) {
         const T *row = y.row(i), *upstream = dy.row(i);
-        const auto term = [&](std::int64_t j) { return static_cast<double>(row[j]) * static_cast<double>(upstream[j]); };
+        const auto term = [&](std::int64_t j) {
+          return static_cast<double>(row[j]) * static_cast<double>(upstream[j]);
+        };
         const double along = norms(i) < least_norm ? 0.0 : fixed_order_sum(d, term);
         const double scale = 1 / norm_divisor(norms(i));
         T* out = dx.row(i);

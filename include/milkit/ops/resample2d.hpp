@@ -78,10 +78,9 @@ struct resampling {
 
 template <class Backend>
 struct resample2d_impl {
-  static_assert(
-      dependent_false<Backend>,
-      "milkit::ops::area_average, bilinear: no implementation for this backend here; include "
-      "<milkit/ops/resample2d_cpu.hpp> for cpu or <milkit/ops/resample2d_cuda.cuh> for cuda");
+  static_assert(dependent_false<Backend>,
+                "milkit::ops::area_average, bilinear: no implementation for this backend here; include "
+                "<milkit/ops/resample2d_cpu.hpp> for cpu or <milkit/ops/resample2d_cuda.cuh> for cuda");
 };
 
 /// Throws shape_error unless `y` has the images and channels of `x` and both have a pixel.
@@ -89,8 +88,8 @@ template <class X, class Y>
 void expect_resampling(const char* op, const char* x_name, const X& x, const char* y_name, const Y& y) {
   expect_shape(op, y_name, y, shape<4>{x.extent(0), x.extent(1), y.extent(2), y.extent(3)});
   if (x.extent(2) * x.extent(3) == 0 || y.extent(2) * y.extent(3) == 0)
-    throw shape_error(message(op, ": ", x_name, " is ", to_string(x.shape()), " and ", y_name, " ", to_string(y.shape()),
-                              ", expected at least one pixel each"));
+    throw shape_error(message(op, ": ", x_name, " is ", to_string(x.shape()), " and ", y_name, " ",
+                              to_string(y.shape()), ", expected at least one pixel each"));
 }
 
 template <class Axis, class Backend, class X, class Y>
@@ -107,8 +106,7 @@ void resample2d_backward(const char* op, Backend& backend, Dy dy, Dx dx) {
   using Space = typename Backend::space;
   expect_resampling(op, "dx", dx, "dy", dy);
   execute<resample2d_impl>(
-      backend,
-      resampling<adjoint_axis<Axis>>{{{dx.extent(2), dy.extent(2)}}, {{dx.extent(3), dy.extent(3)}}},
+      backend, resampling<adjoint_axis<Axis>>{{{dx.extent(2), dy.extent(2)}}, {{dx.extent(3), dy.extent(3)}}},
       image_view<const T, Space>(dy), image_view<T, Space>(dx));
 }
 

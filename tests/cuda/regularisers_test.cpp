@@ -1,0 +1,5 @@
+// labels: emulated cases
+#include <support/cases_on_card.hpp>
+
+#include <loss/entropy_regulariser_cases.hpp>
+#include <loss/pixel_supervision_cases.hpp>
