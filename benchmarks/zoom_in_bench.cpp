@@ -2,15 +2,14 @@
 // positive with a contrastive branch, N = 10 sub-tiles of 27 x 27 a branch; forward, all gradients, Adam.
 #include <milkit/loss/cross_entropy.hpp>
 #include <milkit/models/zoom_in.hpp>
-#include <milkit/nn/activation.hpp>
-#include <milkit/nn/conv2d_same.hpp>
-#include <milkit/nn/flatten.hpp>
-#include <milkit/nn/global_average_pool.hpp>
+#include <milkit/models/zoom_in_attention.hpp>
+#include <milkit/models/zoom_in_features.hpp>
 #include <milkit/nn/linear.hpp>
-#include <milkit/nn/sequential.hpp>
 #include <milkit/ops/activation_cpu.hpp>
 #include <milkit/ops/conv2d_cpu.hpp>
 #include <milkit/ops/cross_entropy_cpu.hpp>
+#include <milkit/ops/batch_norm2d_cpu.hpp>
+#include <milkit/ops/distribution_loss_cpu.hpp>
 #include <milkit/ops/draws_cpu.hpp>
 #include <milkit/ops/fill_cpu.hpp>
 #include <milkit/ops/linear_cpu.hpp>
@@ -27,12 +26,8 @@ namespace {
 
 using namespace milkit;
 
-using maps = nn::sequential<nn::conv2d_same<3, 8, 3>, nn::relu, nn::conv2d_same<8, 8, 3>, nn::relu, nn::conv2d_same<8, 1, 3>>;
-using lenet =
-    nn::sequential<nn::conv2d_same<3, 32, 7>, nn::relu, nn::conv2d_same<32, 32, 3>, nn::relu, nn::conv2d_same<32, 32, 3>,
-                   nn::relu, nn::conv2d_same<32, 32, 3>, nn::relu, nn::global_average_pool>;
-using network = models::zoom_in<nn::sequential<maps, nn::global_average_pool>, nn::sequential<maps, nn::flatten>, lenet,
-                                nn::linear<32, 2>>;
+using network =
+    models::zoom_in<models::tile_attention<>, models::cell_attention<>, models::lenet_features<>, nn::linear<32, 2>>;
 
 constexpr std::int64_t images = 5, side = 500;
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include <milkit/loss/entropy_regulariser.hpp>
 #include <milkit/nn/parameters.hpp>
 #include <milkit/ops/fill.hpp>
 #include <milkit/ops/matmul.hpp>
@@ -101,7 +102,7 @@ struct zoom_in {
     sampling::view_grid grid;
     images tile_views;                              ///< absent where they are too many to keep
     matrix_view<T, Space> tile_logits, tile_attention;  ///< [1, C]
-    vector_view<const std::int64_t> shown;          ///< [U] on the host: tiles whose cells were looked at, ascending
+    vector_view<const std::int64_t> shown;          ///< [U] on the host: tiles whose cells were looked at
     matrix_view<T, Space> cell_logits, cell_attention;  ///< [U, P]
     matrix_view<T, Space> tile_complement, cell_complement;
     branch<T, Backend> attended, contrast;
@@ -276,10 +277,28 @@ struct zoom_in {
     return {label != 0 ? 1 : 1 - p, 1 - p};
   }
 
-  /// The entropy regulariser of the tiles' attention and of the cells' in the tiles drawn, and its gradient.
+  /// The entropy regulariser of the tiles' attention and of the cells' in the tiles drawn: its value, and `scale` times its gradient
+  /// to those of the logits.
   template <class Backend, class Kept, class Matrix>
-  double regularise(Backend&, const Kept&, double, Matrix, Matrix) const {
-    return 0;
+  double regularise(Backend& backend, const Kept& kept, double scale, Matrix dtiles, Matrix dcells) const {
+    using T = typename Matrix::value_type;
+    using Space = typename Backend::space;
+    if (options.entropy == 0) return 0;
+    const auto scope = backend.workspace.scope();
+    const loss::entropy_regulariser by{options.entropy, options.official_entropy};
+    const std::int64_t drawn = kept.attended.tiles.items.extent(0);
+    const auto values = backend.workspace.template allocate<double>(1 + drawn);
+    const auto add = [&](auto p, auto gradient, auto into) {
+      const auto offsets = sampling::detail::offsets_of(backend, p.rows(), [&](std::int64_t) { return p.cols(); });
+      const vector_view<const T, Space> flat(p.data(), {p.size()});
+      by.evaluate(backend, to_backend(backend, offsets), flat, scale, into, vector_view<T, Space>(gradient.data(), flat.shape()));
+    };
+    add(kept.tile_attention, dtiles, values.rows(0, 1));
+    add(kept.cell_attention.rows(0, drawn), dcells.rows(0, drawn), values.rows(1, drawn));
+    const auto host = to_host(backend, vector_view<const double, Space>(values));
+    double sum = 0;
+    for (std::int64_t i = 0; i < host.extent(0) && !backend.workspace.planning(); ++i) sum += host(i);
+    return sum;
   }
 
   /// Phi in full: every sub-tile of every tile, chunk by chunk.
@@ -417,20 +436,19 @@ struct zoom_in {
     else return tile_sampler.draw(backend, of, vector_view<const std::int64_t>(draws), how, random);
   }
 
-  /// Every tile that some branch drew, once, in ascending order.
+  /// Every tile that some branch drew, once: those of the attention, then those of the complement alone.
   template <class T, class Backend>
   vector_view<const std::int64_t> shown_tiles(Backend& backend, const saved<T, Backend>& kept) const {
-    const std::int64_t most = kept.attended.tiles.items.extent(0) + (kept.contrasts ? kept.contrast.tiles.items.extent(0) : 0);
+    const auto& attended = kept.attended.tiles.items;
+    const auto& others = kept.contrast.tiles.items;
+    const std::int64_t most = attended.extent(0) + (kept.contrasts ? others.extent(0) : 0);
     const auto shown = backend.workspace.template allocate_on_host<std::int64_t>(most);
     if (backend.workspace.planning()) return shown.rows(0, (std::min)(most, kept.grid.tiles().size()));
-    std::int64_t count = 0;
-    const auto add = [&](const auto& items) {
-      for (std::int64_t k = 0; k < items.extent(0); ++k) shown(count++) = items(k);
-    };
-    add(kept.attended.tiles.items);
-    if (kept.contrasts) add(kept.contrast.tiles.items);
-    std::sort(shown.data(), shown.data() + count);
-    return shown.rows(0, std::unique(shown.data(), shown.data() + count) - shown.data());
+    const std::int64_t *begin = shown.data(), *end = std::copy_n(attended.data(), attended.extent(0), shown.data());
+    std::int64_t count = end - begin;
+    for (std::int64_t k = 0; kept.contrasts && k < others.extent(0); ++k)
+      if (std::find(begin, end, others(k)) == end) shown(count++) = others(k);
+    return shown.rows(0, count);
   }
 
   template <class Backend, class Weights, class Source, class T>
@@ -457,7 +475,7 @@ struct zoom_in {
     own.of_cells.p = own.complement ? kept.cell_complement : kept.cell_attention;
     own.of_cells.rows = sampling::detail::host_table<std::int64_t>(backend, tiles, [&](std::int64_t s) {
       const std::int64_t *begin = kept.shown.data(), *end = begin + kept.shown.extent(0);
-      return std::lower_bound(begin, end, std::int64_t{own.tiles.items(s)}) - begin;
+      return std::find(begin, end, own.tiles.items(s)) - begin;
     });
     own.of_cells.numbers =
         sampling::detail::host_table<std::int64_t>(backend, tiles, [&](std::int64_t s) { return own.tiles.items(s); });
