@@ -10,7 +10,7 @@ struct distribution_loss_impl<cpu> {
   template <class Function, class T>
   static void run(cpu& backend, const Function& f, vector_view<const std::int64_t> offsets, vector_view<const T> p,
                   vector_view<const T> mask, double scale, vector_view<double> values, vector_view<T> dlogits) {
-    expect_offsets("milkit::ops::distribution_loss", offsets, p.extent(0));
+    detail::expect_offsets("milkit::ops::distribution_loss", offsets, p.extent(0));
     const std::int64_t segments = offsets.extent(0) - 1;
     parallel_for(backend, segments, softmax_rows(segments, p.size()), [&](row_range range) {
       for (std::int64_t b = range.first; b < range.first + range.count; ++b) {
