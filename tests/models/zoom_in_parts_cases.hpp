@@ -39,14 +39,16 @@ tensor<T, 1> golden_weights(const golden_case& golden) {
 /// Each gradient that the file has, as README_zoom_in.md bounds it: some vanish but for rounding.
 template <class T, class Network>
 void check_gradient(const golden_case& golden, const tensor<T, 1>& gradient) {
-  for (const auto& [entry, name] : golden_names<Network>()) {
+  for (const auto& each : golden_names<Network>()) {
+    const auto& entry = each.first;
+    const std::string& name = each.second;
     CAPTURE(name);
     if (!golden.has("grad." + name)) continue;
     const auto want = golden.file().read<double>("grad." + name, data::conversion::nearest).values;
     const auto got = elements(gradient.view().rows(entry.offset, entry.size()));
     REQUIRE(got.size() == want.size());
     double largest = 0;
-    for (const double each : want) largest = (std::max)(largest, std::abs(each));
+    for (const double element : want) largest = (std::max)(largest, std::abs(element));
     bool all = true;
     for (std::size_t i = 0; i < want.size(); ++i)
       all = all && std::abs(got[i] - want[i]) <= tolerance_of<T>(1e-10, 1e-4) * largest + tolerance_of<T>(1e-13, 1e-6);

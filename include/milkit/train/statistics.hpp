@@ -3,7 +3,7 @@
 #include <cmath>
 #include <vector>
 
-#include <milkit/core/cpu.hpp>
+#include <milkit/core/parallel_for.hpp>
 #include <milkit/nn/parameters.hpp>
 #include <milkit/ops/optimizer_step.hpp>
 #include <milkit/ops/reduce.hpp>
