@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <limits>
 
+#include <milkit/core/cpu.hpp>
 #include <milkit/nn/layer.hpp>
 #include <milkit/ops/draws.hpp>
 
@@ -11,7 +12,7 @@
 /// Phi = sum_i p_i f_i and its gradient. A sampler has
 ///
 ///     auto draw(backend, distributions, draws, drawing, random) const;   // drawn<T, Space>
-///     ops::draw_rule rule() const;                                       // how weights and gradient follow from the draws
+///     ops::draw_rule rule() const;                              // how weights and gradient follow from the draws
 ///     static constexpr bool unbiased;
 ///
 /// `draws` [S] on the host says how many draws each row of the distributions gets. F = sum_k weights_k f_{I_k} over a
