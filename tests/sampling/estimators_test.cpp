@@ -52,6 +52,17 @@ std::vector<double> weights_of(const std::vector<double>& p, const std::vector<s
   return test::elements(weights);
 }
 
+/// The way of many draws, for any number.
+std::vector<double> by_integrals(const std::vector<double>& p, const std::vector<std::size_t>& draws) {
+  const std::vector<std::int32_t> items(draws.begin(), draws.end());
+  std::vector<double> weights(draws.size()), memory(draws.size());
+  const ops::detail::drawn_row<double> row{p.data(), static_cast<std::int64_t>(p.size()), items.data(),
+                                           static_cast<std::int64_t>(items.size())};
+  const ops::detail::one_lane team;
+  ops::detail::integral_weights(row, row.rest(team), team, weights.data(), memory.data());
+  return weights;
+}
+
 double worst(const std::vector<double>& got, const std::vector<double>& want) {
   double off = got.size() == want.size() ? 0 : INFINITY;
   for (std::size_t i = 0; i < want.size(); ++i)
@@ -148,12 +159,13 @@ TEST_CASE("sampling: unordered weights are Murthy's, by all orders, by all subse
       CAPTURE(scale);
       CAPTURE(items);
       const auto p = softmax_of(static_cast<std::int64_t>(items), 5, scale);
-      for (std::size_t n = 1; n <= std::min<std::size_t>(items, 6); ++n) {
+      for (std::size_t n = 1; n <= std::min<std::size_t>(items, 7); ++n) {
         CAPTURE(n);
         const auto draws = some(items, n, 1), orders = some(items, n, 1);
         const auto want = reference::murthy_by_orders(p, draws);
         CHECK(worst(weights_of<double>(p, draws), want) <= 1e-12);
         CHECK(worst_relative(weights_of<double>(p, draws), want) <= 1e-9);
+        if (n < items && n > 1) CHECK(worst(by_integrals(p, draws), want) <= 1e-12);
         CHECK(worst(reference::murthy_by_subsets(p, draws), want) <= 1e-14);
       }
       for (const std::size_t n : {9u, 14u})

@@ -5,9 +5,7 @@
 #include <milkit/sampling/sampler.hpp>
 
 #include <support/close.hpp>
-#include <support/unoptimised.hpp>
 
-MILKIT_UNOPTIMISED_BEGIN
 
 /// An expectation in two stages over draws of R images at once, composed of the ops as a network composes them. One
 /// stage is the case of one tile. All on the CPU, in double.
@@ -165,4 +163,3 @@ inline double distance(const std::vector<double>& a, const std::vector<double>& 
 
 }  // namespace milkit::test
 
-MILKIT_UNOPTIMISED_END

@@ -166,16 +166,36 @@ class set_probability {
   double rest_, scale_, least_, step_, peak_, first_, last_;
 };
 
-/// `memory` has room for n numbers a lane.
+/// Murthy's weights of at most `most_subset_draws` draws: the probability to complete the set from each of its subsets,
+/// the largest first. Every lane computes the whole. False where it would underflow, and nothing is written then.
+constexpr std::int64_t most_subset_draws = 6;
 template <class T, class Lanes>
-MILKIT_HD void unordered_weights(const drawn_row<T>& row, double rest, const Lanes& team, T* weights, double* memory) {
-  const std::int64_t n = row.count;
-  // A row that holds NaN has NaN for its rest. A draw of probability 0 has no factor and the weight 0.
-  if (n == 1 || !(rest > 0)) {
-    for (std::int64_t k = team.lane; k < n; k += team.lanes)
-      weights[k] = static_cast<T>(rest != rest ? rest : n == 1 ? 1.0 : row.at(k));
-    return;
+MILKIT_HD bool subset_weights(const drawn_row<T>& row, double rest, const Lanes& team, T* weights) {
+  constexpr int most = 1 << most_subset_draws;
+  double complete[static_cast<unsigned>(most)];
+  const int n = static_cast<int>(row.count), all = (1 << n) - 1;
+  complete[all] = 1;
+  double whole = 0;
+  for (int drawn = all; drawn-- > 0;) {
+    double left = rest, sum = 0;
+    for (int k = 0; k < n; ++k) {
+      if (drawn >> k & 1) continue;
+      left += row.at(k);
+      sum += row.at(k) * complete[drawn | 1 << k];
+    }
+    complete[drawn] = sum / left;
+    whole = sum;
   }
+  if (!(whole > 1e-150)) return false;
+  for (int k = 0; k < n && team.lane == 0; ++k) weights[k] = static_cast<T>(row.at(k) * complete[1 << k] / whole);
+  return true;
+}
+
+/// The same of any number. `memory` has room for n numbers a lane. A draw of probability 0 has no factor and the weight
+/// 0.
+template <class T, class Lanes>
+MILKIT_HD void integral_weights(const drawn_row<T>& row, double rest, const Lanes& team, T* weights, double* memory) {
+  const std::int64_t n = row.count;
   const set_probability<T> set(row, rest, team);
   double* own = memory + team.lane;  // the k-th of a lane is own[k lanes]
   for (std::int64_t k = 0; k < n; ++k) own[k * team.lanes] = 0;
@@ -192,6 +212,18 @@ MILKIT_HD void unordered_weights(const drawn_row<T>& row, double rest, const Lan
     const double without = team.sum(own[k * team.lanes]);
     if (team.lane == 0) weights[k] = static_cast<T>(row.at(k) * without / whole);
   }
+}
+
+template <class T, class Lanes>
+MILKIT_HD void unordered_weights(const drawn_row<T>& row, double rest, const Lanes& team, T* weights, double* memory) {
+  const std::int64_t n = row.count;
+  if (n == 1 || !(rest > 0)) {  // a row that holds NaN has NaN for its rest
+    for (std::int64_t k = team.lane; k < n; k += team.lanes)
+      weights[k] = static_cast<T>(rest != rest ? rest : n == 1 ? 1.0 : row.at(k));
+    return;
+  }
+  if (n <= most_subset_draws && subset_weights(row, rest, team, weights)) return;
+  integral_weights(row, rest, team, weights, memory);
 }
 
 /// dL / d log p in the forms that mix the draws before and after each other: of `score`, `ats_code` and `zoom_in_code`.
