@@ -8,6 +8,7 @@
 #include <milkit/ops/conv2d_cuda.cuh>
 #include <milkit/ops/cross_entropy_cuda.cuh>
 #include <milkit/ops/distribution_loss_cuda.cuh>
+#include <milkit/ops/draws_cuda.cuh>
 #include <milkit/ops/dropout_cuda.cuh>
 #include <milkit/ops/fill_cuda.cuh>
 #include <milkit/ops/gate_cuda.cuh>
@@ -24,6 +25,11 @@
 #include <milkit/ops/softmax_cuda.cuh>
 #include <milkit/ops/topk_cuda.cuh>
 #include <milkit/ops/zoom_cuda.cuh>
+#include <milkit/sampling/exact.hpp>
+#include <milkit/sampling/top_n.hpp>
+#include <milkit/sampling/uniform.hpp>
+#include <milkit/sampling/with_replacement.hpp>
+#include <milkit/sampling/without_replacement.hpp>
 #include <milkit/topk/hard.hpp>
 #include <milkit/topk/perturbed.hpp>
 #include <milkit/topk/random.hpp>

@@ -37,6 +37,40 @@ void launch_topk(milkit::cuda& gpu) {
   ops::gather_rows(gpu, h2, list.rows, drows);
 }
 
+/// Draws from three rows of 40, with and without replacement, and what follows from them.
+template <class T>
+void launch_draws(milkit::cuda& gpu) {
+  const auto scope = gpu.workspace.scope();
+  const auto matrix = [&](std::int64_t rows, std::int64_t cols, double value) {
+    const auto m = gpu.workspace.template allocate<T>(shape<2>{rows, cols});
+    ops::fill(gpu, m, static_cast<T>(value));
+    return m;
+  };
+  const auto p = matrix(3, 40, 1.0 / 40), q = matrix(3, 40, 0), dlogits = matrix(3, 40, 0);
+  ops::complement(gpu, p, q);
+  const std::int64_t host_draws[] = {5, 1, 40};
+  const vector_view<const std::int64_t> draws(host_draws, {3});
+  const sampling::distributions<T, device_space> of{p};
+  const auto follow = [&](const auto& by, const auto& made) {
+    const std::int64_t count = made.weights.extent(0);
+    const auto f = matrix(count, 3, 0.5), df = matrix(count, 3, 0), out = matrix(3, 3, 0.5);
+    const auto a = device_vector<T>(matrix(1, count, 0).data(), {count});
+    ops::expectation(gpu, made.list, made.weights, f, out);
+    ops::expectation_backward(gpu, made.list, made.backward, f, out, a, df);
+    const auto d = sampling::log_gradient(gpu, by, of, made, a);
+    ops::complement_log_gradient(gpu, p, q, made.list, d);
+    ops::add_logit_gradient(gpu, p, made.list, d, dlogits);
+  };
+  const auto each = [&](const auto& by) {
+    for (const auto how : {sampling::drawing::random, sampling::drawing::most_likely})
+      follow(by, by.draw(gpu, of, draws, how, random_stream(1, 2, 3)));
+  };
+  each(sampling::without_replacement{});
+  each(sampling::without_replacement{ops::draw_estimator::zoom_in_code, false, ops::draw_law::exp_p});
+  each(sampling::with_replacement{});
+  each(sampling::uniform{});
+}
+
 /// Calls every op that has a kernel once, on a few elements: a smoke test, and what makes a compiler instantiate all kernels.
 template <class T>
 void launch_everything(milkit::cuda& gpu) {
@@ -147,6 +181,7 @@ void launch_everything(milkit::cuda& gpu) {
   ops::max_weights(gpu, chunk, largest, logits);
   ops::max_pool_backward(gpu, chunk, largest, embedding, y);
   launch_topk<T>(gpu);
+  launch_draws<T>(gpu);
 }
 
 }  // namespace milkit::test

@@ -102,7 +102,8 @@ bool gradient_within(const golden_case& golden, const char* name, const auto& go
 }
 
 TEST_CASE_TEMPLATE("draws without replacement agree with the golden tensors in every form", T, float, double) {
-  for (const char* name : {"uniform", "last", "one", "all", "single_position", "peaked", "all_last", "underflow", "complement"}) {
+  for (const char* name :
+       {"uniform", "last", "one", "all", "single_position", "peaked", "all_last", "underflow", "complement"}) {
     CAPTURE(name);
     const golden_case golden("sampling_without_replacement_" + std::string(name));
     const bool complement = golden.has("complement");
@@ -114,11 +115,14 @@ TEST_CASE_TEMPLATE("draws without replacement agree with the golden tensors in e
     const auto features = golden.get<T, 2>("features");
     const auto upstream = golden.get<T, 1>("grad_output");
     const double slack = std::string(name) == "underflow" ? 1e-11 : 1e-13;
-    const auto made = [&](draw_estimator form) { return estimate_of(row, {form, last}, complement, features, upstream); };
+    const auto made = [&](draw_estimator form) {
+      return estimate_of(row, {form, last}, complement, features, upstream);
+    };
     const auto own = made(draw_estimator::ordered);
     CHECK(output_within<T>(golden, "attention", fetch(row.p)));
     CHECK(within<T>(golden, "output", own.output, tolerance_of<T>(1e-10, 1e-5), tolerance_of<T>(slack, 1e-6)));
-    CHECK(within<T>(golden, "grad.features", own.dfeatures, tolerance_of<T>(1e-10, 1e-4), tolerance_of<T>(slack, 1e-6)));
+    CHECK(
+        within<T>(golden, "grad.features", own.dfeatures, tolerance_of<T>(1e-10, 1e-4), tolerance_of<T>(slack, 1e-6)));
     CHECK(within<T>(golden, "grad.logits", own.dlogits, tolerance_of<T>(1e-10, 1e-4), tolerance_of<T>(slack, 1e-6)));
     if (golden.has("grad_score.logits"))
       CHECK(gradient_within<T>(golden, "grad_score.logits", made(draw_estimator::score).dlogits));
@@ -191,8 +195,9 @@ tensor<std::int64_t, 1> items_of(backend_type& backend, std::int64_t n, Body&& f
 
 TEST_CASE_TEMPLATE("draws from given uniforms agree with the golden tensors", T, float, double) {
   backend_type backend = make_backend();
-  for (const char* name : {"sampling_gumbel_topk", "sampling_gumbel_topk_one", "sampling_gumbel_topk_all", "sampling_gumbel_topk_single",
-                           "sampling_gumbel_topk_on_prob", "sampling_gumbel_topk_zeros"}) {
+  for (const char* name :
+       {"sampling_gumbel_topk", "sampling_gumbel_topk_one", "sampling_gumbel_topk_all", "sampling_gumbel_topk_single",
+        "sampling_gumbel_topk_on_prob", "sampling_gumbel_topk_zeros"}) {
     CAPTURE(name);
     const golden_case golden(name);
     const auto attention = golden.get<T, 1>("attention");
@@ -200,25 +205,28 @@ TEST_CASE_TEMPLATE("draws from given uniforms agree with the golden tensors", T,
     const auto uniforms = put(golden.get<double, 1>("uniforms"));
     const resident<std::int64_t, 1> numbers(shape<1>{1});
     const auto law = std::string(name).ends_with("on_prob") ? ops::draw_law::exp_p : ops::draw_law::p;
-    CHECK(golden.equal("draws", items_of<T>(backend, golden.option<std::int64_t>("draw_count"), [&](const auto& list, auto items) {
-                         ops::draw_items(backend, ops::given_uniforms<backend_space>{uniforms.view()}, law, constant(p), list,
-                                         constant(numbers), items);
-                       })));
+    CHECK(golden.equal(
+        "draws", items_of<T>(backend, golden.option<std::int64_t>("draw_count"), [&](const auto& list, auto items) {
+          ops::draw_items(backend, ops::given_uniforms<backend_space>{uniforms.view()}, law, constant(p), list,
+                          constant(numbers), items);
+        })));
   }
-  for (const char* name : {"sampling_multinomial", "sampling_multinomial_few", "sampling_multinomial_zeros", "sampling_multinomial_single"}) {
+  for (const char* name : {"sampling_multinomial", "sampling_multinomial_few", "sampling_multinomial_zeros",
+                           "sampling_multinomial_single"}) {
     CAPTURE(name);
     const golden_case golden(name);
     const auto p = put(golden.get<T, 1>("attention"));
     const auto uniforms = put(golden.get<double, 1>("uniforms"));
     resident<std::int64_t, 1> counts(p.shape());
-    ops::draw_counts(backend, ops::given_uniforms<backend_space>{uniforms.view()}, constant(p), uniforms.extent(0), false,
-                     counts.view());
+    ops::draw_counts(backend, ops::given_uniforms<backend_space>{uniforms.view()}, constant(p), uniforms.extent(0),
+                     false, counts.view());
     CHECK(golden.equal("counts", fetch(counts)));
   }
   const golden_case golden("sampling_top_n");
   const auto attention = golden.get<T, 1>("attention");
   const auto p = put(matrix_view<const T>(attention.data(), {1, attention.extent(0)}));
-  CHECK(golden.equal("draws", items_of<T>(backend, golden.option<std::int64_t>("draw_count"), [&](const auto& list, auto items) {
+  CHECK(golden.equal("draws",
+                     items_of<T>(backend, golden.option<std::int64_t>("draw_count"), [&](const auto& list, auto items) {
                        ops::most_likely_items(backend, constant(p), list, items);
                      })));
 }

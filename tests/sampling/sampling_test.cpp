@@ -14,8 +14,9 @@ TEST_CASE_TEMPLATE("largest remainder agrees with the golden tensors", T, float,
     const auto n = golden.option<std::int64_t>("draw_count");
     tensor<std::int64_t, 1> capacity, counts(p.shape());
     if (golden.has("capacity")) capacity = golden.get<std::int64_t, 1>("capacity");
-    sampling::largest_remainder(p.view(), n, capacity.size() > 0 ? std::as_const(capacity).view() : vector_view<const std::int64_t>(),
-                                counts.view());
+    sampling::largest_remainder(
+        p.view(), n, capacity.size() > 0 ? std::as_const(capacity).view() : vector_view<const std::int64_t>(),
+        counts.view());
     CHECK(golden.equal("counts", counts));
   }
 }

@@ -7,9 +7,9 @@
 
 namespace milkit {
 
-/// -log u for a normal number u in (0, 1), to a few units in the last place. Each operation is rounded once, and a product
-/// that is added to is a fused multiply-add written as such: so that no compiler has a choice, and CPU and card get the same
-/// bits. By log m = 2 atanh s, s = (m - 1) / (m + 1), for m in [0.7, 1.42).
+/// -log u for a normal number u in (0, 1), to a few units in the last place. Each operation is rounded once, and a
+/// product that is added to is a fused multiply-add written as such: so that no compiler has a choice, and CPU and card
+/// get the same bits. By log m = 2 atanh s, s = (m - 1) / (m + 1), for m in [0.7, 1.42).
 MILKIT_HD inline double exponential_of(double u) {
   const auto bits = __builtin_bit_cast(std::uint64_t, u);
   auto exponent = static_cast<double>(static_cast<std::int64_t>(bits >> 52) - 1023);

@@ -140,4 +140,26 @@ __device__ T block_sum(T value) {
   return block_combine<Threads>(value, sum_of_two());
 }
 
+/// The sum of the integers of all threads before this one; `total` of all. To be called by all threads of the block.
+template <int Threads, class T>
+__device__ T sum_before(T value, T& total) {
+  __shared__ T of_warp[static_cast<unsigned>(Threads / 32)];
+  const unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  T sum = value;
+  for (unsigned step = 1; step < 32; step *= 2) {
+    const T other = __shfl_up_sync(0xFFFFFFFFu, sum, step);
+    sum += lane >= step ? other : T(0);
+  }
+  if (lane == 31) of_warp[warp] = sum;
+  __syncthreads();
+  T before = 0;
+  total = 0;
+  for (unsigned w = 0; w < Threads / 32; ++w) {
+    before += w < warp ? of_warp[w] : T(0);
+    total += of_warp[w];
+  }
+  __syncthreads();  // the next call writes over it
+  return before + sum - value;
+}
+
 }  // namespace milkit

@@ -13,8 +13,8 @@ namespace milkit::ops {
 enum class draw_estimator {
   /// The mean of `ordered` over all orders in which the same set may be drawn: c_i = p_i P(set | i first) / P(set)
   /// (Murthy 1957; Kool et al. 2020, "Estimating gradients for discrete random variables by sampling without
-  /// replacement"). Unbiased with its gradients; by Rao and Blackwell no component of F or of a gradient has more variance than
-  /// with `ordered`, and with all positions drawn it is exact.
+  /// replacement"). Unbiased with its gradients; by Rao and Blackwell no component of F or of a gradient has more
+  /// variance than with `ordered`, and with all positions drawn it is exact.
   unordered,
   /// F = sum_k w_k (sum_{j<k} p_j f_j + S_k f_k), S_k = 1 - sum_{j<k} p_j (Raj 1956; the specification's default).
   /// Unbiased with its gradients.
@@ -34,10 +34,10 @@ struct draw_rule {
 
 namespace detail {
 
-/// Who computes a sum: one thread here, the lanes of a warp on the card.
+/// Who works on a row together: one thread here, the lanes of a warp on the card. `sum` is that of all lanes' values.
 struct one_lane {
   static constexpr std::int64_t lane = 0, lanes = 1;
-  static double sum(double value) { return value; }
+  MILKIT_HD static double sum(double value) { return value; }
 };
 
 /// A row of probabilities and what was drawn from it.
@@ -55,9 +55,8 @@ struct drawn_row {
   MILKIT_HD double rest(const Lanes& team) const {
     double all = 0, drawn = 0;
     for (std::int64_t i = team.lane; i < size; i += team.lanes) all += static_cast<double>(p[i]);
-    all = team.sum(all);
-    for (std::int64_t k = 0; k < count; ++k) drawn += at(k);
-    const double left = all - drawn;
+    for (std::int64_t k = team.lane; k < count; k += team.lanes) drawn += at(k);
+    const double left = team.sum(all) - team.sum(drawn);
     return count == size && left == left ? 0.0 : left < 0 ? 0.0 : left;
   }
 };
@@ -85,16 +84,18 @@ MILKIT_HD void ordered_weights(const draw_rule& rule, const drawn_row<T>& row, d
 template <class T>
 MILKIT_HD void simple_weights(const draw_rule& rule, const drawn_row<T>& row, double rest, T* weights, T* backward) {
   const bool plain = rule.estimator == draw_estimator::mean;
-  if (!plain && rule.estimator != draw_estimator::renormalised) return ordered_weights(rule, row, rest, weights, backward);
+  if (!plain && rule.estimator != draw_estimator::renormalised)
+    return ordered_weights(rule, row, rest, weights, backward);
   double drawn = 0;
   for (std::int64_t k = 0; k < row.count; ++k) drawn += plain ? 1.0 : row.at(k);
   for (std::int64_t k = 0; k < row.count; ++k) weights[k] = static_cast<T>((plain ? 1.0 : row.at(k)) / drawn);
 }
 
 /// Murthy's weights. With exponential clocks of the rates p_i, all drawn ones ring before the first of the others with
-/// probability int r exp(-r t) prod_i (1 - exp(-p_i t)) dt, r the mass that was not drawn; given that i rings first, its
-/// factor falls away, whatever scale the rates then have. In x = log t the integrand is analytic in a strip of width pi and has one
-/// peak, so that the trapezoidal rule is exact to rounding: O(n) nodes of n exponentials at worst, some forty usually.
+/// probability int r exp(-r t) prod_i (1 - exp(-p_i t)) dt, r the mass that was not drawn; given that i rings first,
+/// its factor falls away, whatever scale the rates then have. In x = log t the integrand is analytic in a strip of
+/// width pi and has one peak, so that the trapezoidal rule is exact to rounding: O(n) nodes of n exponentials at worst,
+/// some forty usually.
 template <class T>
 class set_probability {
  public:
@@ -165,29 +166,91 @@ class set_probability {
   double rest_, scale_, least_, step_, peak_, first_, last_;
 };
 
+/// Murthy's weights of at most `most_subset_draws` draws: the probability to complete the set from each of its subsets,
+/// the largest first. Every lane computes the whole. False where it would underflow, and nothing is written then.
+constexpr std::int64_t most_subset_draws = 6;
 template <class T, class Lanes>
-MILKIT_HD void unordered_weights(const drawn_row<T>& row, double rest, const Lanes& team, T* weights, double* memory) {
-  const std::int64_t n = row.count;
-  // A row that holds NaN has NaN for its rest. A draw of probability 0 has no factor and the weight 0.
-  if (n == 1 || !(rest > 0)) {
-    for (std::int64_t k = team.lane; k < n; k += team.lanes)
-      weights[k] = static_cast<T>(rest != rest ? rest : n == 1 ? 1.0 : row.at(k));
-    return;
+MILKIT_HD bool subset_weights(const drawn_row<T>& row, double rest, const Lanes& team, T* weights) {
+  constexpr int most = 1 << most_subset_draws;
+  double complete[static_cast<unsigned>(most)];
+  const int n = static_cast<int>(row.count), all = (1 << n) - 1;
+  complete[all] = 1;
+  double whole = 0;
+  for (int drawn = all; drawn-- > 0;) {
+    double left = rest, sum = 0;
+    for (int k = 0; k < n; ++k) {
+      if (drawn >> k & 1) continue;
+      left += row.at(k);
+      sum += row.at(k) * complete[drawn | 1 << k];
+    }
+    complete[drawn] = sum / left;
+    whole = sum;
   }
+  if (!(whole > 1e-150)) return false;
+  for (int k = 0; k < n && team.lane == 0; ++k) weights[k] = static_cast<T>(row.at(k) * complete[1 << k] / whole);
+  return true;
+}
+
+/// The same of any number. `memory` has room for n numbers a lane. A draw of probability 0 has no factor and the weight
+/// 0.
+template <class T, class Lanes>
+MILKIT_HD void integral_weights(const drawn_row<T>& row, double rest, const Lanes& team, T* weights, double* memory) {
+  const std::int64_t n = row.count;
   const set_probability<T> set(row, rest, team);
-  for (std::int64_t k = 0; k < n; ++k) memory[k] = 0;
+  double* own = memory + team.lane;  // the k-th of a lane is own[k lanes]
+  for (std::int64_t k = 0; k < n; ++k) own[k * team.lanes] = 0;
   double whole = 0;
   for (std::int64_t node = team.lane; node < set.nodes(); node += team.lanes) {
     const double t = set.time(node), value = set.weight(t, team);
     if (!(value > 0)) continue;
     whole += value;
     for (std::int64_t k = 0; k < n; ++k)
-      if (row.at(k) > 0) memory[k] += value / set.rung(k, t);
+      if (row.at(k) > 0) own[k * team.lanes] += value / set.rung(k, t);
   }
   whole = team.sum(whole);
   for (std::int64_t k = 0; k < n; ++k) {
-    const double without = team.sum(memory[k]);
+    const double without = team.sum(own[k * team.lanes]);
     if (team.lane == 0) weights[k] = static_cast<T>(row.at(k) * without / whole);
+  }
+}
+
+template <class T, class Lanes>
+MILKIT_HD void unordered_weights(const drawn_row<T>& row, double rest, const Lanes& team, T* weights, double* memory) {
+  const std::int64_t n = row.count;
+  if (n == 1 || !(rest > 0)) {  // a row that holds NaN has NaN for its rest
+    for (std::int64_t k = team.lane; k < n; k += team.lanes)
+      weights[k] = static_cast<T>(rest != rest ? rest : n == 1 ? 1.0 : row.at(k));
+    return;
+  }
+  if (n <= most_subset_draws && subset_weights(row, rest, team, weights)) return;
+  integral_weights(row, rest, team, weights, memory);
+}
+
+/// dL / d log p in the forms that mix the draws before and after each other: of `score`, `ats_code` and `zoom_in_code`.
+template <class T>
+MILKIT_HD void ordered_log_gradient(const draw_rule& rule, const drawn_row<T>& row, double rest, const T* a, T* d) {
+  const std::int64_t n = row.count;
+  double before = 0, sum = 0;  // sum_{j<k} p_j a_j and sum_{j<k} a_j
+  for (std::int64_t k = 0; k < n; ++k) {
+    before += row.at(k) * static_cast<double>(a[k]);
+    sum += static_cast<double>(a[k]);
+  }
+  double remaining = rest, later = 0, excess = 0;
+  for (std::int64_t k = n; k-- > 0;) {
+    const double p = row.at(k), own = static_cast<double>(a[k]), w = order_weight(rule, k, n);
+    remaining += p;
+    before -= p * own;
+    sum -= own;
+    const double g = before + remaining * own, draws = static_cast<double>(k);
+    if (rule.estimator == draw_estimator::score) {
+      d[k] = static_cast<T>(w * g + p * (excess + own * later));
+      excess += remaining < 1e-12 ? 0.0 : w * (g / remaining - own);
+      later += w;
+    } else if (rule.estimator == draw_estimator::ats_code) {
+      d[k] = static_cast<T>(w * (g * remaining + p * (sum - draws * own)));
+    } else {
+      d[k] = static_cast<T>(w * (g * (remaining - p) + p * (sum + own - draws * own)));
+    }
   }
 }
 
@@ -204,47 +267,25 @@ MILKIT_HD T complement_slope(T d, T p, T q, std::int64_t size) {
   return rest == 0 ? T(0) : static_cast<T>(-static_cast<double>(d) * static_cast<double>(p) / rest);
 }
 
-/// d_k = dL / d log p_{I_k} from a_k = <upstream, f_{I_k}>, where L depends on p by these draws alone: the gradient of the logits
-/// of p is then sum_k d_k (e_{I_k} - p).
-template <class T>
-MILKIT_HD void draw_log_gradient(const draw_rule& rule, const drawn_row<T>& row, double rest, const T* weights,
+/// d_k = dL / d log p_{I_k} from a_k = <upstream, f_{I_k}>, where L depends on p by these draws alone: the gradient of
+/// the logits of p is then sum_k d_k (e_{I_k} - p). d may be a.
+template <class T, class Lanes>
+MILKIT_HD void draw_log_gradient(const draw_rule& rule, const drawn_row<T>& row, const Lanes& team, const T* weights,
                                  const T* a, T* d) {
   const std::int64_t n = row.count;
   using enum draw_estimator;
-  if (rule.estimator == mean) {
-    for (std::int64_t k = 0; k < n; ++k) d[k] = T(0);
+  if (rule.estimator == score || rule.estimator == ats_code || rule.estimator == zoom_in_code) {
+    const double rest = row.rest(team);
+    if (team.lane == 0) ordered_log_gradient(rule, row, rest, a, d);
     return;
   }
-  if (rule.estimator == unordered || rule.estimator == ordered || rule.estimator == renormalised) {
-    double shift = 0;
-    for (std::int64_t k = 0; k < n && rule.estimator == renormalised; ++k)
-      shift += static_cast<double>(weights[k]) * static_cast<double>(a[k]);
-    for (std::int64_t k = 0; k < n; ++k)
-      d[k] = static_cast<T>(static_cast<double>(weights[k]) * (static_cast<double>(a[k]) - shift));
-    return;
-  }
-  double before = 0, sum = 0;  // sum_{j<k} p_j a_j and sum_{j<k} a_j
-  for (std::int64_t k = 0; k < n; ++k) {
-    before += row.at(k) * static_cast<double>(a[k]);
-    sum += static_cast<double>(a[k]);
-  }
-  double remaining = rest, later = 0, excess = 0;
-  for (std::int64_t k = n; k-- > 0;) {
-    const double p = row.at(k), own = static_cast<double>(a[k]), w = order_weight(rule, k, n);
-    remaining += p;
-    before -= p * own;
-    sum -= own;
-    const double g = before + remaining * own, draws = static_cast<double>(k);
-    if (rule.estimator == score) {
-      d[k] = static_cast<T>(w * g + p * (excess + own * later));
-      excess += remaining < 1e-12 ? 0.0 : w * (g / remaining - own);
-      later += w;
-    } else if (rule.estimator == ats_code) {
-      d[k] = static_cast<T>(w * (g * remaining + p * (sum - draws * own)));
-    } else {
-      d[k] = static_cast<T>(w * (g * (remaining - p) + p * (sum + own - draws * own)));
-    }
-  }
+  const bool none = rule.estimator == mean;
+  double shift = 0;
+  for (std::int64_t k = team.lane; k < n && rule.estimator == renormalised; k += team.lanes)
+    shift += static_cast<double>(weights[k]) * static_cast<double>(a[k]);
+  shift = team.sum(shift);
+  for (std::int64_t k = team.lane; k < n; k += team.lanes)
+    d[k] = none ? T(0) : static_cast<T>(static_cast<double>(weights[k]) * (static_cast<double>(a[k]) - shift));
 }
 
 }  // namespace detail

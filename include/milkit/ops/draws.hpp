@@ -6,8 +6,8 @@
 #include <milkit/core/exponential.hpp>
 #include <milkit/ops/draw_weights.hpp>
 
-/// Draws from rows of probabilities p [rows, items], weighted sums over what was drawn, and their gradients: the arithmetic
-/// of sampling/ (zoom_in.md 2.4 to 2.6, 2.9).
+/// Draws from rows of probabilities p [rows, items], weighted sums over what was drawn, and their gradients: the
+/// arithmetic of sampling/ (zoom_in.md 2.4 to 2.6, 2.9).
 namespace milkit::ops {
 
 /// A uniform number in (0, 1) for each place, made again wherever it is asked for; the same bits on CPU and card.
@@ -32,12 +32,13 @@ struct given_uniforms {
   }
 };
 
-/// The law of draws without replacement: proportional to p, or to exp p as the public Zoom-In code has it, which adds its noise to
-/// p and not to log p.
+/// The law of draws without replacement: proportional to p, or to exp p as the public Zoom-In code has it, which adds
+/// its noise to p and not to log p.
 enum class draw_law { p, exp_p };
 
-/// Draws of several rows, one after the other: row(s) of p gave items[offsets[s]] .. items[offsets[s + 1] - 1], each of them once.
-/// `rows` [S] says which rows; absent: row s. Offsets and rows ascend by what the caller does: kernels do not check them.
+/// Draws of several rows, one after the other: row(s) of p gave items[offsets[s]] .. items[offsets[s + 1] - 1], each of
+/// them once. `rows` [S] says which rows; absent: row s. Offsets and rows ascend by what the caller does: kernels do
+/// not check them.
 template <class Space = host_space>
 struct draw_list {
   vector_view<const std::int64_t, Space> offsets = {};  ///< [S + 1]
@@ -69,6 +70,22 @@ struct complement_gradient_step {};
 struct expectation_step {};
 struct expectation_backward_step {};
 
+/// A probability in units of 2^-62, in which sums have the same bits in any order. Smaller ones and NaN count as 0.
+template <class T>
+MILKIT_HD std::uint64_t mass_units(T p) {
+  const auto own = static_cast<double>(p);
+  return own > 0 ? static_cast<std::uint64_t>((own < 1 ? own : 1.0) * 0x1p62) : 0;
+}
+/// What draw i of n draws with replacement points at in [0, sum].
+template <class Noise>
+MILKIT_HD std::uint64_t draw_units(const Noise& noise, std::int64_t i, std::int64_t n, bool stratified,
+                                   std::uint64_t sum) {
+  double u[2];
+  noise.two(i / 2, u);
+  const double at = stratified ? (static_cast<double>(i) + u[i % 2]) / static_cast<double>(n) : u[i % 2];
+  return static_cast<std::uint64_t>(at * static_cast<double>(sum));
+}
+
 /// How soon item i rings: an exponential clock of rate p_i (or exp p_i). A NaN rings first, a rate of 0 never.
 template <class T>
 MILKIT_HD double ring_time(draw_law law, T p, double u) {
@@ -85,17 +102,19 @@ MILKIT_HD inline bool rings_before(double a, std::int64_t i, double b, std::int6
 template <class P, class List>
 void expect_draws(std::string_view op, P p, const List& list) {
   expect_value(list.offsets.extent(0) >= 1, op, "extent of offsets is 0, expected 1 + the number of rows");
-  if (list.rows.absent()) expect_value(list.count() <= p.rows(), op, list.count(), " rows are drawn from, p has ", p.rows());
+  if (list.rows.absent())
+    expect_value(list.count() <= p.rows(), op, list.count(), " rows are drawn from, p has ", p.rows());
   else expect_extent(op, "extent of rows", list.rows.extent(0), list.count());
 }
 
 }  // namespace detail
 
 /// How often each of K items comes in n draws with replacement, counts [K]: draw i is the first item whose cumulative
-/// probability is above u_i times the sum of p, u_i the i-th number of `noise`; with `stratified` above (i + u_i) / n, which has
-/// the same means and, for most p, less variance. Items of probability 0 are never drawn. Cumulative sums in double. On cpu
-/// value_error where p is not a distribution (a negative entry, a sum that is off by more than 1e-3); NaN in p: all draws fall on
-/// the first NaN. Shapes: p [K], counts [K]. Cost: O(K + n log K).
+/// probability is above u_i times the sum of p, u_i the i-th number of `noise`; with `stratified` above (i + u_i) / n,
+/// which has the same means and, for most p, less variance. Sums are in units of 2^-62, so that CPU and card draw the
+/// same, and items of a smaller probability are never drawn. NaN in p: the count of the first NaN is -n, all others are
+/// 0. On cpu value_error where p is not a distribution (a negative entry, a sum that is off by more than 1e-3). Shapes:
+/// p [K], counts [K]. Cost: O(K + n log K).
 template <backend Backend, class Noise, class P, class Counts>
 requires resident_on<P, Backend> && resident_on<Counts, Backend>
 void draw_counts(Backend& backend, const Noise& noise, P p, std::int64_t n, bool stratified, Counts counts) {
@@ -104,16 +123,17 @@ void draw_counts(Backend& backend, const Noise& noise, P p, std::int64_t n, bool
   expect_value(p.extent(0) >= 1, op, "there are no items, expected at least 1");
   expect_value(n >= 1, op, "n is ", n, ", expected at least 1");
   expect_extent(op, "extent of counts", counts.extent(0), p.extent(0));
-  execute<detail::draws_impl>(backend, detail::draw_counts_step{}, noise, vector_view<const T, typename Backend::space>(p),
-                              n, stratified, counts);
+  execute<detail::draws_impl>(backend, detail::draw_counts_step{}, noise,
+                              vector_view<const T, typename Backend::space>(p), n, stratified, counts);
 }
 
-/// Draws without replacement in draw order: P(next = i | drawn) = p_i / (1 - mass drawn), as the first exponential clocks to ring
-/// (the same as Gumbel top-n of log p: log p_i - log(-log u_i) = -log(ring time)). The items of row s, as many as `list.offsets`
-/// leave room for, are written to `items` (list.items is not read); the noise of item i of row s is number numbers[s] K + i,
-/// so that a row draws the same whichever others there are. Items of probability 0 come last, by ascending index; NaN first. Shapes: p [rows, K],
-/// numbers [S]. On cpu value_error where a row is no distribution, and for more draws than items.
-/// Cost: a random number, a logarithm and a division an item, O(n log n) beside it (card: n passes over the row's times).
+/// Draws without replacement in draw order: P(next = i | drawn) = p_i / (1 - mass drawn), as the first exponential
+/// clocks to ring (the same as Gumbel top-n of log p: log p_i - log(-log u_i) = -log(ring time)). The items of row s,
+/// as many as `list.offsets` leave room for, are written to `items` (list.items is not read); the noise of item i of
+/// row s is number numbers[s] K + i, so that a row draws the same whichever others there are. Items of probability 0
+/// come last, by ascending index; NaN first. Shapes: p [rows, K], numbers [S]. On cpu value_error where a row is no
+/// distribution, and for more draws than items. Cost: a random number, a logarithm and a division an item, O(n log n)
+/// beside it (card: n passes over the row's times).
 template <backend Backend, class Noise, class P, class Numbers, class Items>
 requires resident_on<P, Backend> && resident_on<Items, Backend>
 void draw_items(Backend& backend, const Noise& noise, draw_law law, P p, const draw_list<typename Backend::space>& list,
@@ -132,12 +152,13 @@ requires resident_on<P, Backend> && resident_on<Items, Backend>
 void most_likely_items(Backend& backend, P p, const draw_list<typename Backend::space>& list, Items items) {
   using T = typename P::value_type;
   detail::expect_draws("milkit::ops::most_likely_items", p, list);
-  execute<detail::draws_impl>(backend, detail::most_likely_step{}, matrix_view<const T, typename Backend::space>(p), list,
-                              items);
+  execute<detail::draws_impl>(backend, detail::most_likely_step{}, matrix_view<const T, typename Backend::space>(p),
+                              list, items);
 }
 
-/// The weights c_k of the draws (`draw_estimator`), and in `backward` what stands for them in the gradient of the features:
-/// the same but for `zoom_in_code`; absent: not wanted. Shapes: p [rows, K]; weights, backward [M]. In double inside.
+/// The weights c_k of the draws (`draw_estimator`), and in `backward` what stands for them in the gradient of the
+/// features: the same but for `zoom_in_code`; absent: not wanted. Shapes: p [rows, K]; weights, backward [M]. In double
+/// inside.
 template <backend Backend, class P, class Weights, class Backward>
 requires resident_on<P, Backend> && resident_on<Weights, Backend> && resident_on<Backward, Backend>
 void draw_weights(Backend& backend, const draw_rule& rule, P p, const draw_list<typename Backend::space>& list,
@@ -149,12 +170,12 @@ void draw_weights(Backend& backend, const draw_rule& rule, P p, const draw_list<
   if (!backward.absent()) expect_extent(op, "extent of backward", backward.extent(0), list.items.extent(0));
   expect_value(!rule.last || rule.estimator == draw_estimator::ordered || rule.estimator == draw_estimator::score, op,
                "all weight on the last draw is a choice of `ordered` and `score` alone");
-  execute<detail::draws_impl>(backend, detail::draw_weights_step{}, rule, matrix_view<const T, typename Backend::space>(p),
-                              list, weights, backward);
+  execute<detail::draws_impl>(backend, detail::draw_weights_step{}, rule,
+                              matrix_view<const T, typename Backend::space>(p), list, weights, backward);
 }
 
-/// d_k = dL / d log p of the k-th draw, from a_k = <dL/dF, f_{I_k}> (draw_weights.hpp has the forms; weights are those of
-/// `draw_weights`). Shapes: weights, a, d [M]; d may be a but for `score`, `ats_code` and `zoom_in_code`.
+/// d_k = dL / d log p of the k-th draw, from a_k = <dL/dF, f_{I_k}> (draw_weights.hpp has the forms; weights are those
+/// of `draw_weights`). Shapes: weights, a, d [M]; d may be a.
 template <backend Backend, class P, class Weights, class Upstream, class Gradient>
 requires resident_on<P, Backend> && resident_on<Weights, Backend> && resident_on<Upstream, Backend> &&
     resident_on<Gradient, Backend>
@@ -170,8 +191,8 @@ void draw_log_gradient(Backend& backend, const draw_rule& rule, P p, const draw_
                               vector_view<const T, Space>(weights), vector_view<const T, Space>(a), d);
 }
 
-/// dlogits[row(s), i] += sum_k d_k ([i = I_k] - p_i): the gradient of the logits whose softmax p is, without a division.
-/// Shapes: p, dlogits [rows, K]; d [M]. Rows must differ.
+/// dlogits[row(s), i] += sum_k d_k ([i = I_k] - p_i): the gradient of the logits whose softmax p is, without a
+/// division. Shapes: p, dlogits [rows, K]; d [M]. Rows must differ.
 template <backend Backend, class P, class Gradient, class Dlogits>
 requires resident_on<P, Backend> && resident_on<Gradient, Backend> && resident_on<Dlogits, Backend>
 void add_logit_gradient(Backend& backend, P p, const draw_list<typename Backend::space>& list, Gradient d,
@@ -185,8 +206,8 @@ void add_logit_gradient(Backend& backend, P p, const draw_list<typename Backend:
                               vector_view<const T, Space>(d), dlogits);
 }
 
-/// q_i = (1 - p_i) / (K - 1), the normalised complement of each row; 1 - p_i is the rest of the row's sum (zoom_in.md 2.9).
-/// Shapes: p, q [rows, K]. Errors: value_error for K < 2.
+/// q_i = (1 - p_i) / (K - 1), the normalised complement of each row; 1 - p_i is the rest of the row's sum (zoom_in.md
+/// 2.9). Shapes: p, q [rows, K]. Errors: value_error for K < 2.
 template <backend Backend, class P, class Q>
 requires resident_on<P, Backend> && resident_on<Q, Backend>
 void complement(Backend& backend, P p, Q q) {
@@ -197,8 +218,9 @@ void complement(Backend& backend, P p, Q q) {
   execute<detail::draws_impl>(backend, detail::complement_step{}, matrix_view<const T, typename Backend::space>(p), q);
 }
 
-/// For draws from the complement: turns dL / d log q_{I_k} into dL / d log p_{I_k} = -d_k p / (1 - p), in place, so that
-/// `add_logit_gradient` with p gives the gradient of the logits. The gradient of an item with q = 0 is 0. Shapes: p, q [rows, K]; d [M].
+/// For draws from the complement: turns dL / d log q_{I_k} into dL / d log p_{I_k} = -d_k p / (1 - p), in place, so
+/// that `add_logit_gradient` with p gives the gradient of the logits. The gradient of an item with q = 0 is 0. Shapes:
+/// p, q [rows, K]; d [M].
 template <backend Backend, class P, class Q, class Gradient>
 requires resident_on<P, Backend> && resident_on<Q, Backend> && resident_on<Gradient, Backend>
 void complement_log_gradient(Backend& backend, P p, Q q, const draw_list<typename Backend::space>& list, Gradient d) {
@@ -212,7 +234,8 @@ void complement_log_gradient(Backend& backend, P p, Q q, const draw_list<typenam
 /// out[s] = sum_k weights_k f_k over the draws of row s. Shapes: weights [M], f [M, D], out [S, D]. Sums in double.
 template <backend Backend, class Weights, class Features, class Out>
 requires resident_on<Weights, Backend> && resident_on<Features, Backend> && resident_on<Out, Backend>
-void expectation(Backend& backend, const draw_list<typename Backend::space>& list, Weights weights, Features f, Out out) {
+void expectation(Backend& backend, const draw_list<typename Backend::space>& list, Weights weights, Features f,
+                 Out out) {
   using T = typename Out::value_type;
   using Space = typename Backend::space;
   constexpr auto op = "milkit::ops::expectation";

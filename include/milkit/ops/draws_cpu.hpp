@@ -26,35 +26,30 @@ struct draws_impl<cpu> {
   static constexpr std::int64_t chunk = 2048;
 
   template <class Noise, class T>
-  static vector_view<double> scratch(cpu& backend, draw_counts_step, const Noise&, vector_view<const T> p, std::int64_t,
-                                     bool, vector_view<std::int64_t>) {
-    return backend.workspace.allocate<double>(p.extent(0));
+  static vector_view<std::uint64_t> scratch(cpu& backend, draw_counts_step, const Noise&, vector_view<const T> p,
+                                            std::int64_t, bool, vector_view<std::int64_t>) {
+    return backend.workspace.allocate<std::uint64_t>(p.extent(0));
   }
   template <class Noise, class T>
-  static void run(cpu&, vector_view<double> cumulative, draw_counts_step, const Noise& noise, vector_view<const T> p,
-                  std::int64_t n, bool stratified, vector_view<std::int64_t> counts) {
-    constexpr auto op = "milkit::ops::draw_counts";
-    double sum = 0;
-    std::int64_t last = 0, nan = -1;
+  static void run(cpu&, vector_view<std::uint64_t> cumulative, draw_counts_step, const Noise& noise,
+                  vector_view<const T> p, std::int64_t n, bool stratified, vector_view<std::int64_t> counts) {
+    expect_distribution("milkit::ops::draw_counts", p.data(), p.extent(0));
+    std::uint64_t sum = 0;
+    std::int64_t nan = -1, last = 0;
     for (std::int64_t i = 0; i < p.extent(0); ++i) {
-      const auto own = static_cast<double>(p(i));
-      expect_value(!(own < 0), op, "probability ", i, " is ", own, ", expected 0 or more");
+      const std::uint64_t own = mass_units(p(i));
       cumulative(i) = sum += own;
-      last = own > 0 ? i : last;
-      if (own != own && nan < 0) nan = i;
+      if (own > 0) last = i;
+      if (p(i) != p(i) && nan < 0) nan = i;
       counts(i) = 0;
     }
     if (nan >= 0) {
-      counts(nan) = n;
+      counts(nan) = -n;
       return;
     }
-    expect_value(std::abs(sum - 1) <= 1e-3, op, "the probabilities sum to ", sum, ", expected 1");
     for (std::int64_t i = 0; i < n; ++i) {
-      double u[2];
-      noise.two(i / 2, u);
-      const double at = stratified ? (static_cast<double>(i) + u[i % 2]) / static_cast<double>(n) : u[i % 2];
-      const double *begin = cumulative.data(), *end = begin + last;
-      counts(std::upper_bound(begin, end, at * sum) - begin) += 1;
+      const std::uint64_t* begin = cumulative.data();
+      counts(std::upper_bound(begin, begin + last, draw_units(noise, i, n, stratified, sum)) - begin) += 1;
     }
   }
 
@@ -69,7 +64,8 @@ struct draws_impl<cpu> {
   };
   template <class Noise, class T>
   static item_memory scratch(cpu& backend, draw_items_step, const Noise&, draw_law, matrix_view<const T> p,
-                             const draw_list<>& list, vector_view<const std::int64_t>, vector_view<std::int32_t> items) {
+                             const draw_list<>& list, vector_view<const std::int64_t>,
+                             vector_view<std::int32_t> items) {
     return {backend.workspace.allocate<double>(shape<2>{list.count(), p.cols()}),
             backend.workspace.allocate<ring>(items.extent(0))};
   }
@@ -97,8 +93,8 @@ struct draws_impl<cpu> {
     });
     parallel_for(backend, list.count(), 1, [&](row_range rows) {
       const std::int64_t s = rows.first;
-      first_to_ring(memory.times.row(s), size, memory.first.data() + list.offsets(s), list.offsets(s + 1) - list.offsets(s),
-                    items.data() + list.offsets(s));
+      first_to_ring(memory.times.row(s), size, memory.first.data() + list.offsets(s),
+                    list.offsets(s + 1) - list.offsets(s), items.data() + list.offsets(s));
     });
   }
 
@@ -133,19 +129,18 @@ struct draws_impl<cpu> {
       T* own = weights.data() + first;
       T* other = backward.absent() ? nullptr : backward.data() + first;
       const double rest = row.rest(one_lane());
-      if (rule.estimator == draw_estimator::unordered) unordered_weights(row, rest, one_lane(), own, memory.data() + first);
+      if (rule.estimator == draw_estimator::unordered)
+        unordered_weights(row, rest, one_lane(), own, memory.data() + first);
       else simple_weights(rule, row, rest, own, other);
       if (other && rule.estimator != draw_estimator::zoom_in_code) std::copy_n(own, row.count, other);
     });
   }
 
   template <class T>
-  static void run(cpu& backend, log_gradient_step, const draw_rule& rule, matrix_view<const T> p, const draw_list<>& list,
-                  vector_view<const T> weights, vector_view<const T> a, vector_view<T> d) {
+  static void run(cpu& backend, log_gradient_step, const draw_rule& rule, matrix_view<const T> p,
+                  const draw_list<>& list, vector_view<const T> weights, vector_view<const T> a, vector_view<T> d) {
     each_row(backend, p, list, [&](std::int64_t, const drawn_row<T>& row, std::int64_t first) {
-      const bool needs_rest = rule.estimator >= draw_estimator::score && rule.estimator <= draw_estimator::zoom_in_code;
-      draw_log_gradient(rule, row, needs_rest ? row.rest(one_lane()) : 0, weights.data() + first, a.data() + first,
-                        d.data() + first);
+      draw_log_gradient(rule, row, one_lane(), weights.data() + first, a.data() + first, d.data() + first);
     });
   }
 
@@ -200,7 +195,8 @@ struct draws_impl<cpu> {
       const std::int64_t s = rows.first;
       for (std::int64_t k = list.offsets(s); k < list.offsets(s + 1); ++k) {
         double dot = 0;
-        for (std::int64_t j = 0; j < f.cols(); ++j) dot += static_cast<double>(dout(s, j)) * static_cast<double>(f(k, j));
+        for (std::int64_t j = 0; j < f.cols(); ++j)
+          dot += static_cast<double>(dout(s, j)) * static_cast<double>(f(k, j));
         for (std::int64_t j = 0; j < f.cols() && !df.absent(); ++j) df(k, j) = weights(k) * dout(s, j);
         a(k) = static_cast<T>(dot);
       }
@@ -221,11 +217,13 @@ struct draws_impl<cpu> {
   static void each_row(cpu& backend, matrix_view<const T> p, const draw_list<>& list, Body&& body) {
     parallel_for(backend, list.count(), 1, [&](row_range rows) {
       const std::int64_t s = rows.first, first = list.offsets(s);
-      body(s, drawn_row<T>{p.row(list.row(s)), p.cols(), list.items.data() + first, list.offsets(s + 1) - first}, first);
+      body(s, drawn_row<T>{p.row(list.row(s)), p.cols(), list.items.data() + first, list.offsets(s + 1) - first},
+           first);
     });
   }
 
-  /// The n first of `size` clocks, in the order in which they ring: a heap of the first so far, the last of them on top.
+  /// The n first of `size` clocks, in the order in which they ring: a heap of the first so far, the last of them on
+  /// top.
   static void first_to_ring(const double* times, std::int64_t size, ring* heap, std::int64_t n, std::int32_t* items) {
     const auto before = [](const ring& a, const ring& b) { return rings_before(a.time, a.item, b.time, b.item); };
     if (n == 0) return;

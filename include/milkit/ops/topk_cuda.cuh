@@ -5,28 +5,6 @@
 
 namespace milkit::ops::detail {
 
-/// The sum of the values of all threads before this one; `total` of all. To be called by all threads of the block.
-template <int Threads>
-__device__ std::uint32_t sum_before(std::uint32_t value, std::uint32_t& total) {
-  __shared__ std::uint32_t of_warp[static_cast<unsigned>(Threads / 32)];
-  const unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  std::uint32_t sum = value;
-  for (unsigned step = 1; step < 32; step *= 2) {
-    const std::uint32_t other = __shfl_up_sync(0xFFFFFFFFu, sum, step);
-    sum += lane >= step ? other : 0;
-  }
-  if (lane == 31) of_warp[warp] = sum;
-  __syncthreads();
-  std::uint32_t before = 0;
-  total = 0;
-  for (unsigned w = 0; w < Threads / 32; ++w) {
-    before += w < warp ? of_warp[w] : 0;
-    total += of_warp[w];
-  }
-  __syncthreads();  // the next call writes over it
-  return before + sum - value;
-}
-
 /// The table of the noise in shared memory, where 32 look-ups at once are cheap. To be called by all threads of the block.
 template <int Threads>
 __device__ const normal_table& shared_normal_table() {

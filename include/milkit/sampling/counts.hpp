@@ -9,11 +9,12 @@
 
 namespace milkit::sampling {
 
-/// Adds n draws to counts [K] in proportion to p [K] without chance: floor(n p_i / sum p), and the draws that are left go to the
-/// largest remainders, the lower index first among equals. No item gets more than its `capacity` [K] (absent: no limit): those
-/// that would are filled, and the others share what is left by the same rule, again and again (zoom_in.md 2.4, 5). Where all are
-/// full, the rest of the draws is dropped. Returns how many were given out. Items that have all the mass count alone; where what has
-/// room has no mass, it shares alike. Errors: value_error for n < 0 and for probabilities that are negative or NaN.
+/// Adds n draws to counts [K] in proportion to p [K] without chance: floor(n p_i / sum p), and the draws that are left
+/// go to the largest remainders, the lower index first among equals. No item gets more than its `capacity` [K] (absent:
+/// no limit): those that would are filled, and the others share what is left by the same rule, again and again
+/// (zoom_in.md 2.4, 5). Where all are full, the rest of the draws is dropped. Returns how many were given out. Items
+/// that have all the mass count alone; where what has room has no mass, it shares alike. Errors: value_error for n < 0
+/// and for probabilities that are negative or NaN.
 template <class T>
 std::int64_t share_draws(vector_view<const T> p, std::int64_t n, vector_view<const std::int64_t> capacity,
                          vector_view<std::int64_t> counts) {
@@ -47,8 +48,10 @@ std::int64_t share_draws(vector_view<const T> p, std::int64_t n, vector_view<con
       each.remainder = share - static_cast<double>(each.whole);
       rest -= each.whole;
     }
-    std::stable_sort(parts.begin(), parts.end(), [](const part& a, const part& b) { return a.remainder > b.remainder; });
-    for (auto each = parts.begin(); rest > 0; each = each + 1 == parts.end() ? parts.begin() : each + 1, --rest) ++each->whole;
+    std::stable_sort(parts.begin(), parts.end(),
+                     [](const part& a, const part& b) { return a.remainder > b.remainder; });
+    for (auto each = parts.begin(); rest > 0; each = each + 1 == parts.end() ? parts.begin() : each + 1, --rest)
+      ++each->whole;
     bool full = false;
     if (!capacity.absent())
       for (const part& each : parts)
@@ -72,8 +75,9 @@ std::int64_t largest_remainder(vector_view<const T> p, std::int64_t n, vector_vi
   return share_draws(p, n, capacity, counts);
 }
 
-/// Takes what is above its capacity from each item and gives it to the others by `share_draws`. Returns how many draws are left.
-/// After random draws: the law is then no more that of p, which is why a sampler should not be asked for more than there is.
+/// Takes what is above its capacity from each item and gives it to the others by `share_draws`. Returns how many draws
+/// are left. After random draws: the law is then no more that of p, which is why a sampler should not be asked for more
+/// than there is.
 template <class T>
 std::int64_t clamp_draws(vector_view<const T> p, std::int64_t capacity, vector_view<std::int64_t> counts) {
   std::int64_t all = 0, above = 0;

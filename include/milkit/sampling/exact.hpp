@@ -4,8 +4,8 @@
 
 namespace milkit::sampling {
 
-/// Every item with its probability: F = Phi, with the exact gradient, whatever number of draws is asked for. For small images, and
-/// what the others are held against.
+/// Every item with its probability: F = Phi, with the exact gradient, whatever number of draws is asked for. For small
+/// images, and what the others are held against.
 struct exact {
   static constexpr bool unbiased = true, repeats = true;
   ops::draw_rule rule() const { return {}; }
@@ -14,8 +14,9 @@ struct exact {
   drawn<T, Space> draw(Backend& backend, const distributions<T, Space>& of, vector_view<const std::int64_t>, drawing,
                        random_stream) const {
     const auto all = detail::host_table<std::int64_t>(backend, of.count(), [&](std::int64_t) { return of.p.cols(); });
-    return detail::without_repeats(backend, of, vector_view<const std::int64_t>(all), rule(),
-                                   [&](const auto& list, auto items) { ops::most_likely_items(backend, of.p, list, items); });
+    return detail::without_repeats(
+        backend, of, vector_view<const std::int64_t>(all), rule(),
+        [&](const auto& list, auto items) { ops::most_likely_items(backend, of.p, list, items); });
   }
 };
 

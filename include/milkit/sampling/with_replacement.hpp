@@ -5,10 +5,10 @@
 
 namespace milkit::sampling {
 
-/// n independent draws: counts n_i ~ Multinomial(n, p), F = sum_i n_i / n f_i (zoom_in.md 2.4, 2.6). Unbiased, as is the gradient
-/// dL / d log p_i = n_i / n <u, f_i>. `Stratified` draws one number from each n-th of [0, 1) instead: the same means,
-/// counts that lie within 2 of n p_i, and mostly less variance; not always, where a later stage draws from what was
-/// drawn. Most likely: largest remainder. Cost: O(items + n log items) a row; the counts come to the host.
+/// n independent draws: counts n_i ~ Multinomial(n, p), F = sum_i n_i / n f_i (zoom_in.md 2.4, 2.6). Unbiased, as is
+/// the gradient dL / d log p_i = n_i / n <u, f_i>. `Stratified` draws one number from each n-th of [0, 1) instead: the
+/// same means, counts that lie within 2 of n p_i, and mostly less variance; not always, where a later stage draws from
+/// what was drawn. Most likely: largest remainder. Cost: O(items + n log items) a row; the counts come to the host.
 template <bool Stratified>
 struct basic_with_replacement {
   static constexpr bool unbiased = true, repeats = true;
@@ -20,10 +20,12 @@ struct basic_with_replacement {
     const std::int64_t rows = of.count(), items = of.p.cols();
     const auto counts = backend.workspace.template allocate_on_host<std::int64_t>(rows * items);
     for (std::int64_t s = 0; s < rows; ++s) {
-      const auto row = vector_view<const T, Space>(of.p.row(backend.workspace.planning() || of.rows.absent() ? s : of.rows(s)), {items});
+      const auto row = vector_view<const T, Space>(
+          of.p.row(backend.workspace.planning() || of.rows.absent() ? s : of.rows(s)), {items});
       const vector_view<std::int64_t> own(counts.data() + s * items, {items});
       draw_row(backend, row, draws, s, own, how,
-               random.child(static_cast<std::uint64_t>(of.numbers.absent() || backend.workspace.planning() ? s : of.numbers(s))));
+               random.child(static_cast<std::uint64_t>(
+                   of.numbers.absent() || backend.workspace.planning() ? s : of.numbers(s))));
     }
     return detail::with_counts(backend, of,
                                [&](std::int64_t s, std::int64_t i) -> std::int64_t { return counts(s * items + i); });
@@ -37,7 +39,12 @@ struct basic_with_replacement {
     const bool planning = backend.workspace.planning();
     if (how == drawing::most_likely) {
       const auto host = to_host(backend, p);
-      if (!planning) largest_remainder(host, draws(s), {}, counts);
+      if (planning) return;
+      std::int64_t nan = 0;
+      while (nan < host.extent(0) && host(nan) == host(nan)) ++nan;
+      if (nan == host.extent(0)) largest_remainder(host, draws(s), {}, counts);
+      else
+        for (std::int64_t i = 0; i < host.extent(0); ++i) counts(i) = i == nan ? -draws(s) : 0;
       return;
     }
     const auto drawn = backend.workspace.template allocate<std::int64_t>(counts.extent(0));
