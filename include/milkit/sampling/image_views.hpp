@@ -4,7 +4,7 @@
 
 #include <milkit/core/parallel_for.hpp>
 #include <milkit/ops/area_average_rgb.hpp>
-#include <milkit/ops/resample2d.hpp>
+#include <milkit/ops/resample2d_cpu.hpp>
 #include <milkit/sampling/view_grid.hpp>
 
 /// Where the pixels of an image come from. A source has

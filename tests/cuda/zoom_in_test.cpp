@@ -1,0 +1,4 @@
+// labels: emulated cases
+#include <support/cases_on_card.hpp>
+
+#include <models/zoom_in_cases.hpp>
