@@ -19,13 +19,14 @@ run() {
   say "$*"
   "$@" </dev/null || { echo "$1 failed: exit code $?" >&2; exit 1; }
 }
-bin=build/release/examples reports="zoom_mil classic_bags slide_overview"
+bin=build/release/examples reports="zoom_mil classic_bags slide_overview zoom_in_needle"
 run $bin/make_cohort out/cohort
 run $bin/zoom_prepare out/cohort --table out/cohort/cohort.csv --tile 128 --out out/zoom_mil
 run $bin/zoom_train out/zoom_mil --k 24,20 --restarts 24 --other-restarts 4
 run $bin/zoom_predict out/zoom_mil --truth out/cohort/truth
 run $bin/classic_bags --out out/classic_bags examples/data/musk1.data
 run $bin/slide_overview --out out/slide_overview examples/data/CMU-1-Small-Region.svs
+run $bin/zoom_in_needle --out out/zoom_in_needle
 if [ -d "$data/colon" ]; then
   run $bin/colon_nuclei --folds 10 --only-fold 1 --epochs 20 --out out/colon_nuclei "$data/colon"
   reports="$reports colon_nuclei"

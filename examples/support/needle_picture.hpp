@@ -10,9 +10,10 @@
 
 namespace example {
 
-// Cloudy, grainy ground with a plain disc, square or ring of some colour on every third 64 x 64 pixels. A positive picture has one or
-// two needles besides: red rings of `diameter` pixels around a yellow core. There are red rings and yellow discs elsewhere, but never
-// together. A function of side, seed and label; any rows of it can be drawn by themselves, by several threads at once.
+// Cloudy, grainy ground with a plain disc, square or ring of some colour on every sixth square of 64 x 64 pixels. A
+// positive picture has one or two needles besides: red discs of `diameter` pixels with a yellow core. Nothing
+// else is red, but some is orange or yellow. A function of side, seed and label; any rows of it can be drawn by themselves, by
+// several threads at once.
 class needle_picture {
  public:
   struct place {

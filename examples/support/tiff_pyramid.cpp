@@ -92,8 +92,8 @@ void write_tiles(TIFF* file, const milkit::rgb_image& band, std::int64_t y) {
 
 }  // namespace
 
-void write_tiff_pyramid(const std::filesystem::path& path, std::int64_t height, std::int64_t width, const draw_rows& rows,
-                        double mpp, int levels, int quality) {
+void write_tiff_pyramid(const std::filesystem::path& path, std::int64_t height, std::int64_t width,
+                        const draw_rows& rows, double mpp, int levels, int quality) {
   milkit::data::atomic_file file(path);
   {
     const std::unique_ptr<TIFF, void (*)(TIFF*)> tiff(TIFFOpen(file.temporary_name().c_str(), "w"), TIFFClose);

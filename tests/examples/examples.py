@@ -287,6 +287,57 @@ def zoom_mil_bad_input(folder):
     run("zoom_prepare", place, "--encoder", "vgg", code=2)
 
 
+def zoom_in_needle(folder):
+    """Counted before a step is what it takes; what would take too much is not run; both trainings come to their end."""
+    out = folder / "out"
+    done = run("zoom_in_needle", "--sizes", "576,1024,2048", "--draws", 8, "--memory", 0.4, "--threads", 1, "--train", 1,
+               "--training-images", 4, "--test-images", 3, "--training-draws", 8, "--out", out, code=0)
+    expect(done.stdout, "all pixels", "not run", "one stage: accuracy", "two stages: accuracy", "report.html")
+    metrics = json.loads((out / "metrics.json").read_text())
+    steps = {(s["method"], s["side"]): s for s in metrics["steps"]}
+    assert len(steps) == 9, steps
+    for (method, side), step in steps.items():
+        assert step["ran"] == (method != "all pixels" or side == 576), step
+        if not step["ran"]:
+            assert step["planned_bytes"] > 0.4e9 and step["peak_bytes"] is None and step["seconds"] is None, step
+            continue
+        assert step["seconds"] > 0 and step["peak_bytes"] <= 0.4e9, step
+        if method == "two stages":  # how many tiles are drawn is chance
+            assert step["peak_bytes"] <= step["planned_bytes"], step
+        else:
+            assert step["peak_bytes"] == step["planned_bytes"], step
+        if step["resident_peak_bytes"] is not None:
+            assert step["resident_peak_bytes"] > step["peak_bytes"] / 2, step
+    grown = lambda method: steps[method, 2048]["peak_bytes"] - steps[method, 1024]["peak_bytes"]
+    assert grown("two stages") < grown("one stage") / 2, steps
+    assert steps["all pixels", 2048]["planned_bytes"] > 3.9 * steps["all pixels", 1024]["planned_bytes"], steps
+    assert [t["method"] for t in metrics["trained"]] == ["one stage", "two stages"], metrics
+    for file in ("needle_576.tiff", "needle_2048.tiff", "attention.png"):
+        assert (out / file).stat().st_size > 0, file
+    for file in ("memory.svg", "time.svg"):
+        expect((out / file).read_text(), "<svg", "pixels a side")
+    expect((out / "report.html").read_text(), "All steps", "A positive test image", "not run")
+    assert not list(out.glob("*.tmp-*")), list(out.iterdir())
+
+
+def zoom_in_needle_bad_input(folder):
+    shown = run("zoom_in_needle", "--help", code=0)
+    expect(shown.stdout, "--sizes", "--out")
+    for wrong in (["--no-such-option"], ["--sizes", "large"], ["--sizes", "-5"], ["--draws", "0"],
+                  ["--memory", "nan"], ["--train", "-1"]):
+        refused = run("zoom_in_needle", *wrong, "--out", folder / "out", code=2)
+        expect(refused.stderr, wrong[0])
+    for size in (100, 511, 65537):
+        refused = run("zoom_in_needle", "--sizes", size, "--out", folder / "out", code=1)
+        expect(refused.stderr, "zoom_in_needle: --sizes: ", f"{size} is no size, expected 512 to 65536")
+    assert not (folder / "out").exists()
+    (folder / "file").write_text("")
+    refused = run("zoom_in_needle", "--sizes", 512, "--out", folder / "file", code=1)
+    expect(refused.stderr, "zoom_in_needle: ", str(folder / "file"))
+    refused = run("zoom_in_needle", "--sizes", 512, "--out", folder / "file" / "below", code=1)
+    expect(refused.stderr, "zoom_in_needle: ", str(folder / "file"))
+
+
 def on_the_emulated_card(folder):
     """The same program, built against the emulator, trains on both backends: the same predictions, but for rounding."""
     program, = programs

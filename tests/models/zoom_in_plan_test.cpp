@@ -31,8 +31,8 @@ peaks peaks_of(const Network& net, const Source& image, int threads, std::uint64
   cpu device{.threads = threads};
   const auto plan = models::plan_training_step(device, net, image, loss::cross_entropy{});
   const std::int64_t label = 1;
-  net.train_bags(device, weights.flat(), image, vector_view<const std::int64_t>(&label, {1}), loss::cross_entropy{}, 1.0,
-                 gradient.flat(), {.training = true, .random = random_stream(seed, 0, 1)});
+  net.train_bags(device, weights.flat(), image, vector_view<const std::int64_t>(&label, {1}), loss::cross_entropy{},
+                 1.0, gradient.flat(), {.training = true, .random = random_stream(seed, 0, 1)});
   return {plan.workspace, device.peak_bytes()};
 }
 
@@ -66,7 +66,8 @@ TEST_CASE("the plan of a step in two stages is what it takes where every tile is
     for (const int threads : {1, 3}) {
       CAPTURE(seed);
       CAPTURE(threads);
-      const auto some = peaks_of(network<two_stages>(), sampling::rgb_source<>{std::as_const(many).view()}, threads, seed);
+      const auto some =
+          peaks_of(network<two_stages>(), sampling::rgb_source<>{std::as_const(many).view()}, threads, seed);
       CHECK(some.planned >= some.measured);
       CHECK(some.planned < 3 * some.measured / 2);
     }
@@ -79,7 +80,8 @@ TEST_CASE("the plan of a step in two stages hardly grows with the image") {
     using value_type = float;
     std::int64_t side;
     sampling::area<sampling::pixel_frame> size() const { return {side, side}; }
-    void read(cpu&, sampling::place<sampling::pixel_frame>, sampling::area<sampling::pixel_frame>, image_view<float>) const {
+    void read(cpu&, sampling::place<sampling::pixel_frame>, sampling::area<sampling::pixel_frame>,
+              image_view<float>) const {
       throw value_error("a plan reads no pixel");
     }
   };

@@ -26,14 +26,15 @@ test::picture halved(const test::picture& full) {
   for (std::int64_t y = 0; y < half.height; ++y)
     for (std::int64_t x = 0; x < half.width; ++x)
       for (std::int64_t c = 0; c < 3; ++c)
-        half.at(x, y, c) = static_cast<std::uint8_t>((full.at(2 * x, 2 * y, c) + full.at(2 * x + 1, 2 * y, c) +
-                                                      full.at(2 * x, 2 * y + 1, c) + full.at(2 * x + 1, 2 * y + 1, c) + 2) /
-                                                     4);
+        half.at(x, y, c) =
+            static_cast<std::uint8_t>((full.at(2 * x, 2 * y, c) + full.at(2 * x + 1, 2 * y, c) +
+                                       full.at(2 * x, 2 * y + 1, c) + full.at(2 * x + 1, 2 * y + 1, c) + 2) /
+                                      4);
   return half;
 }
 
-/// A slide of three levels on disk, and its pixels: rough ones, or such that neighbours differ by a byte or none, so that it does not
-/// matter which whole pixels of a level a view is made of.
+/// A slide of three levels on disk, and its pixels: rough ones, or such that neighbours differ by a byte or none, so
+/// that it does not matter which whole pixels of a level a view is made of.
 struct small_slide {
   test::temporary_directory folder;
   test::picture full;
@@ -59,9 +60,10 @@ struct small_slide {
   }
 };
 
-/// A view is the mean of the pixels that each of its own covers, but for the bytes that levels and regions are rounded to.
-void check(const small_slide& slide, const sampling::slide_source<>& source, place<pixel_frame> at, area<pixel_frame> extent,
-           area<pixel_frame> view, double tolerance) {
+/// A view is the mean of the pixels that each of its own covers, but for the bytes that levels and regions are
+/// rounded to.
+void check(const small_slide& slide, const sampling::slide_source<>& source, place<pixel_frame> at,
+           area<pixel_frame> extent, area<pixel_frame> view, double tolerance) {
   CAPTURE(at.row);
   CAPTURE(at.column);
   CAPTURE(extent.rows);
@@ -108,7 +110,8 @@ TEST_CASE("what lies outside a slide counts as zeros") {
   check(slide, source, {height - 9, width - 20}, {27, 27}, {27, 27}, exact);
   check(slide, source, {height + 5, 3}, {16, 16}, {16, 16}, exact);
   check(slide, source, {-200, -200}, {128, 128}, {32, 32}, exact);
-  check(slide, source, {192, 320}, {128, 128}, {32, 32}, rounded);  // a tile beyond the border, in whole pixels of its view
+  check(slide, source, {192, 320}, {128, 128}, {32, 32},
+        rounded);  // a tile beyond the border, in whole pixels of its view
   const small_slide smooth(false);
   const slide::whole_slide smooth_file(smooth.path);
   const sampling::slide_source<> own(smooth_file);
@@ -122,7 +125,9 @@ TEST_CASE("views of a slide do not depend on the threads that read them") {
   const sampling::slide_source<> source(file);
   constexpr std::int64_t count = 40;
   const auto origin = [](std::int64_t i) { return place<pixel_frame>{i * 37 % 260 - 20, i * 53 % 400 - 20}; };
-  const auto views = [&](cpu& backend) { return sampling::read_views(backend, source, count, origin, {48, 48}, {24, 24}); };
+  const auto views = [&](cpu& backend) {
+    return sampling::read_views(backend, source, count, origin, {48, 48}, {24, 24});
+  };
   cpu one{.threads = 1}, four{.threads = 4};
   const auto a = views(one), b = views(four);
   CHECK(std::equal(a.data(), a.data() + a.size(), b.data()));
