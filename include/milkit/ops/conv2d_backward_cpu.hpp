@@ -60,7 +60,8 @@ struct conv2d_backward_plan {
   std::int64_t groups() const { return chunk_count(tasks, group); }
   /// Elements of a thread's memory.
   std::int64_t memory_size() const {
-    const std::int64_t packing = (std::max)(dweight_product.packing_size(), dx_product.packing_size());
+    const std::int64_t packing = (std::max)(dweight_on_vectors ? 0 : dweight_product.packing_size(),
+                                            dx_by_product ? dx_product.packing_size() : 0);
     return (std::max)(uses_products() ? conv2d_memory<T>::size(bands, packing) : 0,
                       dweight_on_vectors ? conv2d_memory<T>::aligned(dweight.memory_size()) : 0);
   }

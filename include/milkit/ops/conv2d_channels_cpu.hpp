@@ -15,7 +15,7 @@ namespace milkit::ops::detail {
 /// A convolution of stride 1 whose vectors run along output channels: for small images, whose rows fill no vectors. A tile
 /// of pixels of one row by one or two vectors stays in registers while its terms are added: a term is one broadcast a
 /// pixel, times the term's weights of all channels, which lie side by side in a packed copy. Rows are cut into tiles of
-/// nearly equal length, as long as registers allow. A band of output rows has a patch of its input with the zeros in place, and
+/// nearly equal length, as long as registers allow. A band of output rows has a patch of its input with zeros in place, and
 /// its sums [pixels, channels], which are transposed when they are written. Terms come in blocks, whose weights stay in
 /// the first-level cache for all tiles. An output's bits depend on its window and the weights alone.
 template <class T>

@@ -11,9 +11,10 @@
 namespace milkit::ops::detail {
 
 /// The gradient of a convolution's weights without a matrix of windows: vectors run along output channels. The dy of a
-/// band of rows is transposed to [pixels, channels]; then a tile of `group` terms by one or two vectors stays in registers
-/// while the pixels of the band are added, each a broadcast of x times a vector of dy. No sum runs across a vector. Terms
-/// are numbered through the input channels and taps, so that only the last group of them has too many.
+/// band of rows is transposed to [pixels, channels], one or two vectors of channels at a time, so that it stays in the
+/// first-level cache. A tile of `group` terms by these vectors stays in registers while the band's pixels are added, each
+/// a broadcast of x times vectors of dy: no sum runs across a vector. Terms are numbered through the input channels and
+/// taps, so that only the last group has too many. Where few channels leave lanes idle, it is still faster than products.
 template <class T>
 class channel_dweight {
   using packet = typename lanes_of<T>::packet;
