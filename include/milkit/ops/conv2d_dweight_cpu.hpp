@@ -62,7 +62,8 @@ class channel_dweight {
     return term < terms_ && o < out_ ? o * terms_ + term : -1;
   }
 
-  /// part = or, where there is more in it, += the gradient of one band of one image, with `memory_size()` elements of the caller's memory.
+  /// part = (or, with `more`, +=) the gradient of one band of one image, with `memory_size()` elements of the caller's
+  /// memory.
   void run(std::int64_t band, const T* x, const T* dy, bool more, T* part, T* memory) const {
     const row_range rows = this->rows(band);
     const std::int64_t pixels = rows.count * out_width_, plane = patch_rows(rows.count) * pitch_;
