@@ -431,9 +431,11 @@ struct zoom_in {
                                        sampling::drawing how, random_stream random) const {
     const std::int64_t n = TileSampler::repeats ? options.draws : (std::min)(options.draws, of.p.cols());
     const auto draws = sampling::detail::host_table<std::int64_t>(backend, 1, [&](std::int64_t) { return n; });
+    sampling::distributions<T, Space> counted = of;
+    counted.most = n;
     if constexpr (one_stage)
-      return sampling::detail::with_counts(backend, of, [&](std::int64_t, std::int64_t) { return options.draws; });
-    else return tile_sampler.draw(backend, of, vector_view<const std::int64_t>(draws), how, random);
+      return sampling::detail::with_counts(backend, counted, [&](std::int64_t, std::int64_t) { return options.draws; });
+    else return tile_sampler.draw(backend, counted, vector_view<const std::int64_t>(draws), how, random);
   }
 
   /// Every tile that some branch drew, once: those of the attention, then those of the complement alone.
@@ -473,6 +475,7 @@ struct zoom_in {
                   random_stream random) const {
     const std::int64_t tiles = own.tiles.items.extent(0), cells = kept.grid.cells.size();
     own.of_cells.p = own.complement ? kept.cell_complement : kept.cell_attention;
+    own.of_cells.most = (std::max)(options.draws, tiles);
     own.of_cells.rows = sampling::detail::host_table<std::int64_t>(backend, tiles, [&](std::int64_t s) {
       const std::int64_t *begin = kept.shown.data(), *end = begin + kept.shown.extent(0);
       return std::find(begin, end, own.tiles.items(s)) - begin;

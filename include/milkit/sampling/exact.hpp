@@ -14,8 +14,9 @@ struct exact {
   drawn<T, Space> draw(Backend& backend, const distributions<T, Space>& of, vector_view<const std::int64_t>, drawing,
                        random_stream) const {
     const auto all = detail::host_table<std::int64_t>(backend, of.count(), [&](std::int64_t) { return of.p.cols(); });
+    const distributions<T, Space> whole{of.p, of.rows, of.numbers};
     return detail::without_repeats(
-        backend, of, vector_view<const std::int64_t>(all), rule(),
+        backend, whole, vector_view<const std::int64_t>(all), rule(),
         [&](const auto& list, auto items) { ops::most_likely_items(backend, of.p, list, items); });
   }
 };

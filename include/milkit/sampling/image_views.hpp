@@ -14,7 +14,11 @@
 ///     void read(cpu&, sampling::place<pixel_frame> origin, sampling::area<pixel_frame> extent, image_view<T> out) const;
 ///
 /// `read` fills out [1, 3, h, w] with the mean colours of the rectangle of `extent` pixels at `origin`, which may leave the image:
-/// pixels outside count as zeros. Several threads may read at once, each with its own backend for temporary memory.
+/// pixels outside count as zeros. Several threads may read at once, each with its own backend for temporary memory. Optionally
+///
+///     static constexpr bool counts_memory = true;
+///
+/// says that `read` on a planning backend takes the memory that it would need, and touches no pixel; else plans leave it out.
 namespace milkit::sampling {
 
 template <class S>
@@ -34,13 +38,17 @@ struct planar_image {
   view<const T, 3> pixels;
   view_filter filter = view_filter::area_average;
 
+  static constexpr bool counts_memory = true;
   area<pixel_frame> size() const { return {pixels.extent(1), pixels.extent(2)}; }
 
   void read(cpu& backend, place<pixel_frame> origin, area<pixel_frame> extent, image_view<T> out) const {
-    if (extent.rows == out.extent(2) && extent.columns == out.extent(3)) return copy(origin, extent, out);
+    if (extent.rows == out.extent(2) && extent.columns == out.extent(3)) {
+      if (!backend.workspace.planning()) copy(origin, extent, out);
+      return;
+    }
     const auto scope = backend.workspace.scope();
     const auto whole = backend.workspace.template allocate<T>(shape<4>{1, 3, extent.rows, extent.columns});
-    copy(origin, extent, whole);
+    if (!backend.workspace.planning()) copy(origin, extent, whole);
     if (filter == view_filter::area_average) ops::area_average(backend, view<const T, 4>(whole), out);
     else ops::bilinear(backend, view<const T, 4>(whole), out);
   }
@@ -72,6 +80,7 @@ struct rgb_source {
   view<const std::uint8_t, 3> pixels;
   view_filter filter = view_filter::area_average;
 
+  static constexpr bool counts_memory = true;
   area<pixel_frame> size() const { return {pixels.extent(0), pixels.extent(1)}; }
 
   void read(cpu& backend, place<pixel_frame> origin, area<pixel_frame> extent, image_view<T> out) const {
@@ -103,7 +112,11 @@ image_view<const typename Source::value_type, typename Backend::space> read_view
       source.read(host.worker(thread), origin(one.first), extent, pixels.rows(one.first, 1));
     });
   };
-  if (!backend.workspace.planning()) {
+  if (backend.workspace.planning()) {
+    if constexpr (is_cpu<Backend> && requires { requires Source::counts_memory; })
+      for (int t = 0; t < backend.thread_count() && t < count; ++t)
+        source.read(backend.worker(t), {}, extent, pixels.rows(0, 1));
+  } else {
     if constexpr (is_cpu<Backend>) {
       read(backend);
     } else {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <concepts>
 #include <cstdlib>
 #include <limits>
@@ -31,8 +32,11 @@ struct distributions {
   matrix_view<const T, Space> p;                 ///< [R, items]
   vector_view<const std::int64_t> rows = {};     ///< [S] on the host: those that are drawn from; absent: all
   vector_view<const std::int64_t> numbers = {};  ///< [S] on the host: what their noise goes by; absent: 0, 1, ...
+  std::int64_t most = -1;  ///< draws of all rows together at most, for a planning backend; -1: every item of every row
 
   std::int64_t count() const { return rows.absent() ? p.rows() : rows.extent(0); }
+  /// How many items a planning backend counts with.
+  std::int64_t planned() const { return most < 0 ? count() * p.cols() : (std::min)(most, count() * p.cols()); }
 };
 
 /// What was drawn, row by row; each item once in a row.
@@ -107,7 +111,7 @@ drawn<T, Space> without_repeats(Backend& backend, const distributions<T, Space>&
     expect_value(draws(s) >= 0 && draws(s) <= of.p.cols(), op, draws(s), " draws without replacement from ",
                  of.p.cols(), " items; expected at most as many as there are (sampling::clamp_draws)");
   auto made = begin(backend, of, offsets_of(backend, of.count(), [&](std::int64_t s) { return draws(s); }));
-  const std::int64_t size = planning ? of.count() * of.p.cols() : made.offsets(of.count());
+  const std::int64_t size = planning ? of.planned() : made.offsets(of.count());
   const auto items = backend.workspace.template allocate<std::int32_t>(size);
   fill(made.list, items);
   made.list.items = items;
@@ -128,7 +132,7 @@ drawn<T, Space> with_counts(Backend& backend, const distributions<T, Space>& of,
     for (std::int64_t i = 0; i < items; ++i) distinct += counts(s, i) != 0;
     return distinct;
   });
-  const std::int64_t size = planning ? rows * items : offsets(rows);
+  const std::int64_t size = planning ? of.planned() : offsets(rows);
   const auto which = backend.workspace.template allocate_on_host<std::int32_t>(size);
   const auto often = backend.workspace.template allocate_on_host<std::int64_t>(size);
   const auto weights = backend.workspace.template allocate_on_host<T>(size);

@@ -12,10 +12,11 @@ template <class T = float>
 class slide_source {
  public:
   using value_type = T;
+  static constexpr bool counts_memory = true;  ///< without the pixels that OpenSlide decodes
 
   explicit slide_source(const slide::whole_slide& slide) : slide_(&slide) {}
 
-  area<pixel_frame> size() const { 
+  area<pixel_frame> size() const {
     return {static_cast<std::int64_t>(slide_->size().height), static_cast<std::int64_t>(slide_->size().width)};
   }
 
@@ -23,6 +24,7 @@ class slide_source {
     const std::int64_t height = out.extent(2), width = out.extent(3), plane = height * width;
     const auto scope = backend.workspace.scope();
     const auto bytes = backend.workspace.template allocate<std::uint8_t>(shape<3>{height, width, 3});
+    if (backend.workspace.planning()) return;
     thread_local slide::region_buffer buffer;
     const auto number = [](std::int64_t value) { return static_cast<double>(value); };
     slide_->read_region(slide::level0_rectangle(slide::level0_point(number(origin.column), number(origin.row)),

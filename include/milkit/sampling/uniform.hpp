@@ -16,7 +16,7 @@ struct uniform {
                        drawing, random_stream random) const {
     const auto alike = backend.workspace.template allocate<T>(of.p.shape());
     ops::fill(backend, alike, static_cast<T>(1.0 / static_cast<double>(of.p.cols())));
-    const distributions<T, Space> all{alike, of.rows, of.numbers};
+    const distributions<T, Space> all{alike, of.rows, of.numbers, of.most};
     return detail::without_repeats(backend, all, draws, rule(), [&](const auto& list, auto items) {
       ops::draw_items(backend, ops::drawn_uniforms{random}, ops::draw_law::p, all.p, list,
                       detail::numbers_of(backend, of), items);
