@@ -113,7 +113,7 @@ class channel_conv2d {
     constexpr std::int64_t step = Vectors * lanes;
     const auto& add = table<Vectors>();
     const std::int64_t blocks = chunk_count(terms_, block_terms), size = chunk_count(terms_, blocks);
-    std::int64_t offset[block_terms], u = 0, v = 0, next = 0;
+    std::int64_t offset[static_cast<unsigned>(block_terms)], u = 0, v = 0, next = 0;
     for (std::int64_t first = 0; first < terms_; first += size) {
       const std::int64_t count = (std::min)(size, terms_ - first);
       for (std::int64_t k = 0; k < count; ++k) {

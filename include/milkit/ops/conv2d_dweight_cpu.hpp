@@ -75,7 +75,7 @@ class channel_dweight {
       turn(dy + o * out_height_ * out_width_ + rows.first * out_width_, pixels, (std::min)(out_ - o, wide), step(o),
            turned);
       for (std::int64_t first = 0; first < terms_; first += group) {
-        const T* at[group];
+        const T* at[static_cast<unsigned>(group)];
         for (int i = 0; i < group; ++i) {  // those beyond the last one repeat it, and are not read
           const std::int64_t term = (std::min)(first + i, terms_ - 1), taps = kernel_y_ * kernel_x_, tap = term % taps;
           at[i] = patch + term / taps * plane + tap / kernel_x_ * pitch_ + tap % kernel_x_;
