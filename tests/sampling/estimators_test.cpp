@@ -55,7 +55,7 @@ std::vector<double> weights_of(const std::vector<double>& p, const std::vector<s
 /// The way of many draws, for any number.
 std::vector<double> by_integrals(const std::vector<double>& p, const std::vector<std::size_t>& draws) {
   const std::vector<std::int32_t> items(draws.begin(), draws.end());
-  std::vector<double> weights(draws.size()), memory(draws.size());
+  std::vector<double> weights(draws.size()), memory(2 * draws.size());
   const ops::detail::drawn_row<double> row{p.data(), static_cast<std::int64_t>(p.size()), items.data(),
                                            static_cast<std::int64_t>(items.size())};
   const ops::detail::one_lane team;
@@ -129,13 +129,15 @@ TEST_CASE("sampling: outputs and gradients of the ordered forms are those of pla
     std::int64_t items;
     std::size_t n, width;
   };
-  for (const auto& [items, n, width] :
+  for (const sizes& own :
        {sizes{1, 1, 1}, {2, 1, 3}, {2, 2, 1}, {5, 3, 2}, {7, 7, 3}, {31, 6, 1}, {33, 20, 5}, {257, 100, 2}}) {
+    const std::int64_t items = own.items;
+    const std::size_t n = own.n;
     CAPTURE(items);
     CAPTURE(n);
     for (const double scale : {0.0, 1.0, 4.0}) {
       const auto p = softmax_of(items, 17, scale);
-      const numbers_of given(p.size(), width);
+      const numbers_of given(p.size(), own.width);
       const auto draws = some(p.size(), n);
       for (const bool last : {false, true}) {
         std::vector<double> w(n, last ? 0.0 : 1.0 / static_cast<double>(n));

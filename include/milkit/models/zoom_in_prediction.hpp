@@ -81,6 +81,27 @@ zoom_in_prediction<T> predict(
   return said;
 }
 
+/// Both attentions in full, of every cell of every tile; no logits and no sub-tiles.
+template <backend Backend, class TileAttention, class CellAttention, class Features, class Classifier, class TileSampler,
+          class CellSampler, class T, sampling::image_source Source>
+zoom_in_prediction<T> attend(
+    Backend& backend,
+    const zoom_in<TileAttention, CellAttention, Features, Classifier, TileSampler, CellSampler>& network,
+    const parameters<zoom_in<TileAttention, CellAttention, Features, Classifier, TileSampler, CellSampler>, T,
+                     typename Backend::space>& weights,
+    const Source& image) {
+  using network_type = zoom_in<TileAttention, CellAttention, Features, Classifier, TileSampler, CellSampler>;
+  zoom_in_prediction<T> said;
+  const auto scope = backend.workspace.scope();
+  typename network_type::template saved<T, Backend> kept;
+  network.attend(backend, weights.flat(), image, kept);
+  said.grid = kept.grid;
+  said.tiles.assign(kept.shown.data(), kept.shown.data() + kept.shown.extent(0));
+  said.tile_attention = detail::values_of<T>(backend, kept.tile_attention);
+  said.cell_attention = detail::values_of<T>(backend, kept.cell_attention);
+  return said;
+}
+
 /// The memory of one training step with both branches on images of the source's size, counted without computing anything or reading
 /// a pixel. How many tiles are drawn is chance: as many as may be.
 template <backend Backend, class TileAttention, class CellAttention, class Features, class Classifier, class TileSampler,

@@ -45,9 +45,10 @@ inline shape<4> conv2d_shape(const shape<4>& x, const shape<4>& weight, const co
 /// 2-d convolution, as the field has it (the kernel is not flipped), zeros around the image: y[n, o, i, j] = b[o] +
 /// sum_{c, u, v} w[o, c, u, v] x[n, c, i s0 + u - p0, j s1 + v - p1]. Shapes: x [batch, in, height, width], weight
 /// [out, in, kernel height, kernel width], bias [out] or absent, y as `conv2d_shape` says; batch may be 0, images may
-/// lie apart, kernels may not. Cost: 2 |y| in kernel FLOPs. cpu: a tile of y stays in registers while its terms are
-/// added; narrow images, and all with `cpu::gemm`, are unfolded (im2col) while in cache and multiplied. Parallel over bands
-/// of an image: O(threads) bands of memory, results independent of the thread count. cuda: an implicit product, or the
+/// lie apart, kernels may not. Cost: 2 |y| in kernel FLOPs. cpu: a tile of y stays in registers while its terms are added,
+/// with vectors along rows, or for a stride of 1 along output channels (from a packed copy of the weights) where more of
+/// their lanes have work; where few have, and with `cpu::gemm`, bands are unfolded (im2col) and multiplied. Parallel over
+/// bands of an image: O(threads) bands of memory, results independent of the thread count. cuda: an implicit product, or the
 /// library that `cuda::convolution` names. Errors: shape_error, value_error for stride or padding.
 template <backend Backend, class X, class Weight, class Bias, class Y>
 requires resident_on<X, Backend> && resident_on<Weight, Backend> && resident_on<Bias, Backend> &&
@@ -83,8 +84,11 @@ void conv2d_relu(Backend& backend, X x, Weight weight, Bias bias, Residual resid
 }
 
 /// Gradients of `conv2d` from dy: dx (replaced; left out when absent), dweight and, unless absent, dbias (added to).
-/// Cost: 2 |y| in kernel FLOPs each for dx and dweight. cpu: parallel over fixed groups of images, whose parts of
-/// dweight and dbias are summed in order and in double; O(threads) bands and at most max(2 MiB, 4 |weight|) of memory.
+/// Cost: 2 |y| in kernel FLOPs each for dx and dweight. cpu, with and without `cpu::gemm`: dweight with vectors along
+/// output channels (by products for a kernel of one pixel), parallel over at most 32 fixed groups of bands, whose parts of
+/// dweight and dbias are summed in order and in double; dx of stride 1 as the convolution of dy with the kernel turned
+/// around, else by products that are folded, parallel over images. Memory: O(threads) bands, two copies of the weights,
+/// and at most max(2 MiB, 4 |weight|) for the parts, |weight| with its channels padded to whole vectors.
 template <backend Backend, class X, class Weight, class Dy, class Dx, class Dweight, class Dbias>
 requires resident_on<X, Backend> && resident_on<Weight, Backend> && resident_on<Dy, Backend> &&
     resident_on<Dx, Backend> && resident_on<Dweight, Backend> && resident_on<Dbias, Backend>

@@ -16,7 +16,7 @@ namespace milkit::ops::detail {
 /// padding, where `vector_conv2d` has one; else by a product and by folding it.
 template <class T>
 struct conv2d_backward_plan {
-  static constexpr std::int64_t parts_bytes = 2 << 20, least_parts = 4, most_parts = 128;
+  static constexpr std::int64_t parts_bytes = 2 << 20, least_parts = 4, most_parts = 32;
 
   conv2d_bands<T> bands;
   serial_gemm<T> dweight_product, dx_product;  ///< dweight += dy columns^T and columns = weight^T dy
@@ -55,14 +55,13 @@ struct conv2d_backward_plan {
   row_range task_rows(std::int64_t task) const {
     return dweight_on_vectors ? dweight.rows(task) : row_range{0, bands.out_height};
   }
-  /// Where in a part the gradient of a weight is.
-  std::int64_t place(std::int64_t i) const {
-    return dweight_on_vectors ? dweight.place(i / bands.terms, i % bands.terms) : i;
-  }
+  /// Which weight's gradient is element i of a part, or -1.
+  std::int64_t place(std::int64_t i) const { return dweight_on_vectors ? dweight.place(i) : i; }
   std::int64_t groups() const { return chunk_count(tasks, group); }
   /// Elements of a thread's memory.
   std::int64_t memory_size() const {
-    const std::int64_t packing = (std::max)(dweight_product.packing_size(), dx_product.packing_size());
+    const std::int64_t packing = (std::max)(dweight_on_vectors ? 0 : dweight_product.packing_size(),
+                                            dx_by_product ? dx_product.packing_size() : 0);
     return (std::max)(uses_products() ? conv2d_memory<T>::size(bands, packing) : 0,
                       dweight_on_vectors ? conv2d_memory<T>::aligned(dweight.memory_size()) : 0);
   }
@@ -105,19 +104,17 @@ struct conv2d_backward_impl<cpu> {
     parallel_for(backend, plan.tasks, plan.group, [&](row_range tasks, int thread) {
       T *part = memory.dweight.row(tasks.first / plan.group), *own = memory.threads.row(thread);
       double* bias_part = memory.dbias.row(tasks.first / plan.group);
-      std::fill_n(part, plan.part_size, T(0));
+      if (!plan.dweight_on_vectors) std::fill_n(part, plan.part_size, T(0));
       std::fill_n(bias_part, plan.bands.out, 0.0);
       for (std::int64_t i = tasks.first; i < tasks.first + tasks.count; ++i) {
         const std::int64_t image = i / plan.image_tasks, band = i % plan.image_tasks;
         if (!dbias.absent()) add_sums(plan.bands, plan.task_rows(band), dy.row(image), bias_part);
-        if (plan.dweight_on_vectors) plan.dweight.run(band, x.row(image), dy.row(image), part, own);
+        if (plan.dweight_on_vectors) plan.dweight.run(band, x.row(image), dy.row(image), i > tasks.first, part, own);
         else multiply_dweight(plan, x.row(image), dy.row(image), part, own);
       }
     });
-    add_parts(backend, memory.dweight, dweight.data(), plan.bands.out * plan.bands.terms,
-              [&](std::int64_t i) { return plan.place(i); });
-    if (!dbias.absent())
-      add_parts(backend, memory.dbias, dbias.data(), plan.bands.out, [](std::int64_t i) { return i; });
+    add_parts(backend, memory.dweight, dweight.data(), [&](std::int64_t i) { return plan.place(i); });
+    if (!dbias.absent()) add_parts(backend, memory.dbias, dbias.data(), [](std::int64_t i) { return i; });
     if (plan.dx_by_product)
       parallel_for(backend, x.rows(), 1, [&](row_range image, int thread) {
         multiply_dx(plan, weight.data(), dy.row(image.first), dx.row(image.first), memory.threads.row(thread));
@@ -183,27 +180,31 @@ struct conv2d_backward_impl<cpu> {
       dbias[o] += sum(dy + o * b.plane() + rows.first * b.out_width, rows.count * b.out_width);
   }
 
-  /// In eight lanes from the first element on: Eigen's sum begins at an aligned one, so that its bits depend on the address.
+  /// In lanes from the first element on: Eigen's sum begins at an aligned one, so that its bits depend on the address.
   template <class T>
   static double sum(const T* x, std::int64_t count) {
-    double lanes[8] = {};
-    const std::int64_t whole = count / 8 * 8;
-    for (std::int64_t i = 0; i < whole; i += 8)
-      for (int k = 0; k < 8; ++k) lanes[k] += static_cast<double>(x[i + k]);
+    constexpr std::int64_t width = 32;
+    double lanes[width] = {};
+    const std::int64_t whole = count / width * width;
+    for (std::int64_t i = 0; i < whole; i += width)
+      for (int k = 0; k < width; ++k) lanes[k] += static_cast<double>(x[i + k]);
     for (std::int64_t i = whole; i < count; ++i) lanes[i - whole] += static_cast<double>(x[i]);
-    return ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) + ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
+    for (int half = width / 2; half > 0; half /= 2)
+      for (int k = 0; k < half; ++k) lanes[k] += lanes[k + half];
+    return lanes[0];
   }
 
-  /// to[i] += sum over the parts, in order and in double, of element place(i).
+  /// to[place(i)] += sum over the parts, in order and in double, of element i; not where the place is -1.
   template <class Part, class T, class Place>
-  static void add_parts(cpu& backend, matrix_view<Part> parts, T* to, std::int64_t count, const Place& place) {
-    parallel_for(backend, count, 1024, [&](row_range range) {
-      std::int64_t places[1024];
+  static void add_parts(cpu& backend, matrix_view<Part> parts, T* to, const Place& place) {
+    parallel_for(backend, parts.cols(), 1024, [&](row_range range) {
       double total[1024] = {};
-      for (std::int64_t j = 0; j < range.count; ++j) places[j] = place(range.first + j);
-      for (std::int64_t i = 0; i < parts.rows(); ++i)
-        for (std::int64_t j = 0; j < range.count; ++j) total[j] += static_cast<double>(parts.row(i)[places[j]]);
-      for (std::int64_t j = 0; j < range.count; ++j) to[range.first + j] += static_cast<T>(total[j]);
+      for (std::int64_t i = 0; i < parts.rows(); ++i) {
+        const Part* part = parts.row(i) + range.first;
+        for (std::int64_t j = 0; j < range.count; ++j) total[j] += static_cast<double>(part[j]);
+      }
+      for (std::int64_t j = 0; j < range.count; ++j)
+        if (const std::int64_t at = place(range.first + j); at >= 0) to[at] += static_cast<T>(total[j]);
     });
   }
 };

@@ -15,7 +15,7 @@ namespace milkit::ops::detail {
 /// A convolution of stride 1 whose vectors run along output channels: for small images, whose rows fill no vectors. A tile
 /// of pixels of one row by one or two vectors stays in registers while its terms are added: a term is one broadcast a
 /// pixel, times the term's weights of all channels, which lie side by side in a packed copy. Rows are cut into tiles of
-/// nearly equal length, as long as registers allow. A band of output rows has a patch of its input with the zeros in place, and
+/// nearly equal length, as long as registers allow. A band of output rows has a patch of its input with zeros in place, and
 /// its sums [pixels, channels], which are transposed when they are written. Terms come in blocks, whose weights stay in
 /// the first-level cache for all tiles. An output's bits depend on its window and the weights alone.
 template <class T>
@@ -41,12 +41,13 @@ class channel_conv2d {
         terms_(weight.row_size()),
         stride_one_(o.stride[0] == 1 && o.stride[1] == 1) {
     pixels_ = chunk_count(out_width_, chunk_count(out_width_, most_pixels));
-    const std::int64_t row_bytes = channels_ * pitch_ * std::int64_t{sizeof(T)},
-                       line_bytes = (std::max)(out_width_, std::int64_t{1}) * vectors * lanes * std::int64_t{sizeof(T)};
-    const std::int64_t most = (std::max)(
-        (std::min)(patch_bytes / (std::max)(row_bytes, std::int64_t{1}) - kernel_y_ + 1, sums_bytes / line_bytes),
-        std::int64_t{1});
+    const auto rows_of = [](std::int64_t bytes, std::int64_t row_size) {
+      return bytes / (std::max)(row_size * std::int64_t{sizeof(T)}, std::int64_t{1});
+    };
+    const std::int64_t most = (std::max)(rows_of(patch_bytes, channels_ * pitch_) - kernel_y_ + 1, std::int64_t{1});
     rows_ = chunk_count(out_height_, chunk_count(out_height_, most));
+    sum_rows_ = std::clamp(rows_of(sums_bytes, out_width_ * vectors * lanes), std::int64_t{1},
+                           (std::max)(rows_, std::int64_t{1}));
     bands_ = chunk_count(out_height_, rows_);
   }
 
@@ -87,11 +88,15 @@ class channel_conv2d {
     const std::int64_t patch_rows = rows.count + kernel_y_ - 1;
     T *sums = memory, *patch = memory + sums_size();
     copy_patch(x.row(image), channels_, height_, width_, rows.first - pad_y_, -pad_x_, patch_rows, pitch_, patch);
-    for (std::int64_t o = 0; o < out_; o += vectors * lanes) {
-      if (out_ - o <= lanes) add_all<1>(rows.count, patch, packed + o * terms_, sums);
-      else add_all<vectors>(rows.count, patch, packed + o * terms_, sums);
-      write(rows, o, (std::min)(out_ - o, std::int64_t{vectors * lanes}), sums, bias,
-            finish.residual.absent() ? nullptr : finish.residual.row(image), y.row(image), finish.relu);
+    const T* residual = finish.residual.absent() ? nullptr : finish.residual.row(image);
+    for (std::int64_t r = 0; r < rows.count; r += sum_rows_) {
+      const row_range some{rows.first + r, (std::min)(sum_rows_, rows.count - r)};
+      for (std::int64_t o = 0; o < out_; o += vectors * lanes) {
+        const std::int64_t count = (std::min)(out_ - o, std::int64_t{vectors * lanes});
+        if (count <= lanes) add_all<1>(some.count, patch + r * pitch_, patch_rows, packed + o * terms_, sums);
+        else add_all<vectors>(some.count, patch + r * pitch_, patch_rows, packed + o * terms_, sums);
+        write(some, o, count, sums, bias, residual, y.row(image), finish.relu);
+      }
     }
   }
 
@@ -99,22 +104,23 @@ class channel_conv2d {
   using adder = void (*)(const T* x, const std::int64_t* offset, std::int64_t terms, const T* weight, bool more,
                          T* sums);
 
-  std::int64_t sums_size() const { return rows_ * out_width_ * vectors * lanes; }
+  std::int64_t sums_size() const { return sum_rows_ * out_width_ * vectors * lanes; }
   std::int64_t patch_size() const { return channels_ * (rows_ + kernel_y_ - 1) * pitch_; }
 
   /// sums [rows, out_width, Vectors lanes]: all terms of all tiles, a block of terms after the other.
   template <int Vectors>
-  void add_all(std::int64_t rows, const T* patch, const T* weight, T* sums) const {
+  void add_all(std::int64_t rows, const T* patch, std::int64_t patch_rows, const T* weight, T* sums) const {
     constexpr std::int64_t step = Vectors * lanes;
     const auto& add = table<Vectors>();
-    const std::int64_t plane = (rows + kernel_y_ - 1) * pitch_, taps = kernel_y_ * kernel_x_;
     const std::int64_t blocks = chunk_count(terms_, block_terms), size = chunk_count(terms_, blocks);
-    std::int64_t offset[block_terms];
+    std::int64_t offset[static_cast<unsigned>(block_terms)], u = 0, v = 0, next = 0;
     for (std::int64_t first = 0; first < terms_; first += size) {
       const std::int64_t count = (std::min)(size, terms_ - first);
       for (std::int64_t k = 0; k < count; ++k) {
-        const std::int64_t term = first + k, tap = term % taps;
-        offset[k] = term / taps * plane + tap / kernel_x_ * pitch_ + tap % kernel_x_;
+        offset[k] = next++;
+        if (++v < kernel_x_) continue;
+        v = 0, next += pitch_ - kernel_x_;
+        if (++u == kernel_y_) u = 0, next += (patch_rows - kernel_y_) * pitch_;
       }
       for (std::int64_t r = 0; r < rows; ++r)
         for (std::int64_t p = 0; p < out_width_; p += pixels_)
@@ -164,36 +170,25 @@ class channel_conv2d {
     for (std::int64_t p = 0; p < all; p += lanes) {
       const std::int64_t pixels = (std::min)(all - p, std::int64_t{lanes}), last = all - 1 - p;
       for (std::int64_t o = 0; o < count; o += lanes) {
+        T turned[static_cast<unsigned>(lanes)][static_cast<unsigned>(lanes)];
         typename lanes_of<T>::block block;
         unrolled<lanes>([&](auto i) {
           block.packet[i] = ploadu<packet>(sums + (p + (std::min)(std::int64_t{i}, last)) * step + o);
         });
         if constexpr (lanes > 1) ptranspose(block);
-        const int channels = static_cast<int>((std::min)(count - o, std::int64_t{lanes}));
-        unrolled<lanes>([&](auto i) {
-          if (i >= channels) return;
-          const std::int64_t channel = first + o + i, offset = channel * plane + rows.first * out_width_ + p;
-          const T b = bias.absent() ? T(0) : bias(channel);
-          packet z = padd(block.packet[i], pset1<packet>(b));
-          if (pixels == lanes) {
-            if (before) z = padd(z, ploadu<packet>(before + offset));
-            if (relu) z = pmax<Eigen::PropagateNaN>(z, pset1<packet>(T(0)));
-            return pstoreu(y + offset, z);
-          }
-          T rest[static_cast<unsigned>(lanes)];
-          pstoreu(rest, z);
-          for (std::int64_t j = 0; j < pixels; ++j) {
-            const T value = rest[j] + (before ? before[offset + j] : T(0));
-            y[offset + j] = relu && value < T(0) ? T(0) : value;
-          }
-        });
+        unrolled<lanes>([&](auto i) { pstoreu(turned[i], block.packet[i]); });
+        for (std::int64_t i = 0; i < (std::min)(count - o, std::int64_t{lanes}); ++i) {
+          const std::int64_t at = (first + o + i) * plane + rows.first * out_width_ + p;
+          write_pixels(turned[i], bias.absent() ? T(0) : bias(first + o + i), before ? before + at : nullptr, y + at,
+                       pixels, relu);
+        }
       }
     }
   }
 
   std::int64_t channels_, height_, width_, out_, kernel_y_, kernel_x_, pad_y_, pad_x_;
   std::int64_t out_height_, out_width_, pitch_, terms_;
-  std::int64_t pixels_, rows_, bands_;  ///< pixels of a tile, rows of a band, bands of an image
+  std::int64_t pixels_, rows_, sum_rows_, bands_;  ///< of a tile, of a band, of the sums at a time, of an image
   bool stride_one_;
 };
 

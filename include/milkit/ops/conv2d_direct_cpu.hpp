@@ -175,8 +175,8 @@ class direct_conv2d {
     for (int r = 0; r < Rows; ++r)
       for (int v = 0; v < vectors; ++v) {
         const std::int64_t at = (o + r) * b.plane + b.at[v];
-        write(sums[r] + v * lanes, b.bias ? (*b.bias)(o + r) : T(0), b.before ? b.before + at : nullptr, b.y + at,
-              b.count[v], b.relu);
+        write_pixels(sums[r] + v * lanes, b.bias ? (*b.bias)(o + r) : T(0), b.before ? b.before + at : nullptr,
+                     b.y + at, b.count[v], b.relu);
       }
   }
 
@@ -204,21 +204,6 @@ class direct_conv2d {
     }
     unrolled<Rows * vectors>(
         [&](auto i) { pstoreu(sums[i / vectors] + i % vectors * lanes, sum[i / vectors][i % vectors]); });
-  }
-
-  static void write(const T* sums, T bias, const T* before, T* y, std::int64_t count, bool relu) {
-    using namespace Eigen::internal;
-    if (count == lanes) {
-      packet z = padd(ploadu<packet>(sums), pset1<packet>(bias));
-      if (before) z = padd(z, ploadu<packet>(before));
-      if (relu) z = pmax<Eigen::PropagateNaN>(z, pset1<packet>(T(0)));
-      pstoreu(y, z);
-      return;
-    }
-    for (std::int64_t i = 0; i < count; ++i) {
-      const T z = sums[i] + bias + (before ? before[i] : T(0));
-      y[i] = relu && z < T(0) ? T(0) : z;
-    }
   }
 
   std::int64_t channels_, height_, width_, out_, kernel_y_, kernel_x_, stride_y_, stride_x_, pad_y_, pad_x_;

@@ -11,9 +11,10 @@
 namespace milkit::ops::detail {
 
 /// The gradient of a convolution's weights without a matrix of windows: vectors run along output channels. The dy of a
-/// band of rows is transposed to [pixels, channels]; then a tile of `group` terms by one or two vectors stays in registers
-/// while the pixels of the band are added, each a broadcast of x times a vector of dy. No sum runs across a vector. Terms
-/// are numbered through the input channels and taps, so that only the last group of them has too many.
+/// band of rows is transposed to [pixels, channels], one or two vectors of channels at a time, so that it stays in the
+/// first-level cache. A tile of `group` terms by these vectors stays in registers while the band's pixels are added, each
+/// a broadcast of x times vectors of dy: no sum runs across a vector. Terms are numbered through the input channels and
+/// taps, so that only the last group has too many. Where few channels leave lanes idle, it is still faster than products.
 template <class T>
 class channel_dweight {
   using packet = typename lanes_of<T>::packet;
@@ -53,14 +54,17 @@ class channel_dweight {
   /// Elements of a thread's memory, and of a part of the gradient: [vectors of out, terms, lanes].
   std::int64_t memory_size() const { return step(0) * rows_ * out_width_ + channels_ * patch_rows(rows_) * pitch_; }
   std::int64_t part_size() const { return lanes_of<T>::padded(out_) * padded_terms(); }
-  /// Where in a part the gradient of a weight is.
-  std::int64_t place(std::int64_t o, std::int64_t term) const {
-    const std::int64_t first = o / (vectors * lanes) * (vectors * lanes);
-    return first * padded_terms() + term * step(first) + o - first;
+  /// Which weight's gradient is element i of a part, or -1 where that is padding.
+  std::int64_t place(std::int64_t i) const {
+    const std::int64_t first = i / (wide * padded_terms()) * wide;
+    i -= first * padded_terms();
+    const std::int64_t term = i / step(first), o = first + i % step(first);
+    return term < terms_ && o < out_ ? o * terms_ + term : -1;
   }
 
-  /// part += the gradient of one band of one image, with `memory_size()` elements of the caller's memory.
-  void run(std::int64_t band, const T* x, const T* dy, T* part, T* memory) const {
+  /// part = (or, with `more`, +=) the gradient of one band of one image, with `memory_size()` elements of the caller's
+  /// memory.
+  void run(std::int64_t band, const T* x, const T* dy, bool more, T* part, T* memory) const {
     const row_range rows = this->rows(band);
     const std::int64_t pixels = rows.count * out_width_, plane = patch_rows(rows.count) * pitch_;
     T *turned = memory, *patch = memory + step(0) * pixels;
@@ -71,14 +75,14 @@ class channel_dweight {
       turn(dy + o * out_height_ * out_width_ + rows.first * out_width_, pixels, (std::min)(out_ - o, wide), step(o),
            turned);
       for (std::int64_t first = 0; first < terms_; first += group) {
-        const T* at[group];
+        const T* at[static_cast<unsigned>(group)];
         for (int i = 0; i < group; ++i) {  // those beyond the last one repeat it, and are not read
           const std::int64_t term = (std::min)(first + i, terms_ - 1), taps = kernel_y_ * kernel_x_, tap = term % taps;
           at[i] = patch + term / taps * plane + tap / kernel_x_ * pitch_ + tap % kernel_x_;
         }
         T* to = part + o * padded_terms() + first * step(o);
-        if (step(o) == lanes) add_pixels<1>(walk, at, turned, to);
-        else add_pixels<vectors>(walk, at, turned, to);
+        if (step(o) == lanes) add_pixels<1>(walk, at, turned, more, to);
+        else add_pixels<vectors>(walk, at, turned, more, to);
       }
     }
   }
@@ -104,9 +108,10 @@ class channel_dweight {
                         (std::min)(pixels - p, std::int64_t{lanes}), to + p * to_step + o, to_step);
   }
 
-  /// part [group, Vectors lanes] += sum over the pixels. Unrolled and not inlined, or compilers keep the sums in memory.
+  /// part [group, Vectors lanes] = or += sum over the pixels. Unrolled and not inlined, or compilers keep the sums in memory.
   template <int Vectors>
-  [[gnu::noinline]] static void add_pixels(const pixel_walk& walk, const T* const* at, const T* dy, T* part) {
+  [[gnu::noinline]] static void add_pixels(const pixel_walk& walk, const T* const* at, const T* dy, bool more,
+                                           T* part) {
     using namespace Eigen::internal;
     const T* x[static_cast<unsigned>(group)];
     packet sum[static_cast<unsigned>(group)][static_cast<unsigned>(Vectors)];
@@ -124,7 +129,8 @@ class channel_dweight {
         });
       }
     unrolled<group * Vectors>([&](auto i) {
-      pstoreu(part + i * lanes, padd(ploadu<packet>(part + i * lanes), sum[i / Vectors][i % Vectors]));
+      const packet& one = sum[i / Vectors][i % Vectors];
+      pstoreu(part + i * lanes, more ? padd(ploadu<packet>(part + i * lanes), one) : one);
     });
   }
 

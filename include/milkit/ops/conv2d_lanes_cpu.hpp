@@ -53,6 +53,24 @@ void transpose_lanes(const T* from, std::int64_t from_step, std::int64_t rows, s
     for (std::int64_t j = 0; j < lanes; ++j) to[i * to_step + j] = j < rows ? from[j * from_step + i] : T(0);
 }
 
+/// y = sums + bias + before (where there is one), then the relu, of `count` <= lanes pixels.
+template <class T>
+void write_pixels(const T* sums, T bias, const T* before, T* y, std::int64_t count, bool relu) {
+  using namespace Eigen::internal;
+  using packet = typename lanes_of<T>::packet;
+  if (count == lanes_of<T>::count) {
+    packet z = padd(ploadu<packet>(sums), pset1<packet>(bias));
+    if (before) z = padd(z, ploadu<packet>(before));
+    if (relu) z = pmax<Eigen::PropagateNaN>(z, pset1<packet>(T(0)));
+    pstoreu(y, z);
+    return;
+  }
+  for (std::int64_t i = 0; i < count; ++i) {
+    const T z = sums[i] + bias + (before ? before[i] : T(0));
+    y[i] = relu && z < T(0) ? T(0) : z;
+  }
+}
+
 /// Rows [top, top + rows) and columns [left, left + pitch) of every channel of an image, with zeros where there is none.
 template <class T>
 void copy_patch(const T* image, std::int64_t channels, std::int64_t height, std::int64_t width, std::int64_t top,
@@ -63,16 +81,17 @@ void copy_patch(const T* image, std::int64_t channels, std::int64_t height, std:
   std::fill_n(to, channels * rows * pitch, T(0));
   const std::int64_t first = (std::max)(-left, std::int64_t{0}), count = (std::min)(pitch, width - left) - first;
   const std::int64_t above = (std::max)(-top, std::int64_t{0}), below = (std::min)(rows, height - top);
-  if (count <= 0) return;
-  for (std::int64_t c = 0; c < channels; ++c)
+  for (std::int64_t c = 0; c < channels && count > 0; ++c)
     for (std::int64_t r = above; r < below; ++r) {
-      const T* line = image + (c * height + top + r) * width + left + first;
+      const T* from = image + (c * height + top + r) * width + left + first;
       T* copy = to + (c * rows + r) * pitch + first;
-      for (std::int64_t i = 0; i < count; i += lanes) {  // rows are short: their last vectors overlap
-        const std::int64_t at = (std::max)((std::min)(i, count - lanes), std::int64_t{0});
-        if (count >= lanes) pstoreu(copy + at, ploadu<packet>(line + at));
-        else std::copy_n(line, count, copy);
+      if (count < lanes) {
+        for (std::int64_t i = 0; i < count; ++i) copy[i] = from[i];
+        continue;
       }
+      for (std::int64_t i = 0; i + lanes < count; i += lanes) pstoreu(copy + i, ploadu<packet>(from + i));
+      pstoreu(copy + count - lanes,
+              ploadu<packet>(from + count - lanes));  // rows are short: it overlaps the one before
     }
 }
 

@@ -91,16 +91,15 @@ MILKIT_HD void simple_weights(const draw_rule& rule, const drawn_row<T>& row, do
   for (std::int64_t k = 0; k < row.count; ++k) weights[k] = static_cast<T>((plain ? 1.0 : row.at(k)) / drawn);
 }
 
-/// Murthy's weights. With exponential clocks of the rates p_i, all drawn ones ring before the first of the others with
-/// probability int r exp(-r t) prod_i (1 - exp(-p_i t)) dt, r the mass that was not drawn; given that i rings first,
-/// its factor falls away, whatever scale the rates then have. In x = log t the integrand is analytic in a strip of
-/// width pi and has one peak, so that the trapezoidal rule is exact to rounding: O(n) nodes of n exponentials at worst,
-/// some forty usually.
+/// What Murthy's weights are ratios of. With exponential clocks of the rates p_i, all drawn ones ring before the first
+/// of the others with probability int r exp(-r t) prod_i (1 - exp(-p_i t)) dt, r the mass that was not drawn; given
+/// that i rings first, its factor falls away, whatever scale the rates then have. In x = log t the integrand is
+/// analytic in a strip of width pi and has one peak, so that the trapezoidal rule is exact to rounding: O(n) nodes of n
+/// exponentials at worst, some forty usually.
 template <class T>
 class set_probability {
  public:
-  template <class Lanes>
-  MILKIT_HD set_probability(const drawn_row<T>& row, double rest, const Lanes& team) : row_(row), rest_(rest) {
+  MILKIT_HD set_probability(const drawn_row<T>& row, double rest) : row_(row), rest_(rest) {
     double total = rest;
     least_ = 2;
     for (std::int64_t k = 0; k < row.count; ++k) {
@@ -115,15 +114,15 @@ class set_probability {
     double low = start, high = log((n + 1) / r);
     for (int i = 0; i < 8; ++i) {
       const double middle = (low + high) / 2;
-      (slope(middle, team) > 0 ? low : high) = middle;
+      (slope(middle) > 0 ? low : high) = middle;
     }
-    peak_ = value(low, team);
+    peak_ = value(low);
     last_ = log((n + 1 + 10 * sqrt(n + 1) + 50) / r);
     high = low;
     low -= 45;
     for (int i = 0; i < 7; ++i) {
       const double middle = (low + high) / 2;
-      (value(middle, team) < peak_ - 40 ? low : high) = middle;
+      (value(middle) < peak_ - 40 ? low : high) = middle;
     }
     first_ = low;
   }
@@ -132,30 +131,34 @@ class set_probability {
   MILKIT_HD double time(std::int64_t node) const { return exp(first_ + static_cast<double>(node) * step_); }
   /// 1 - exp(-p_k t).
   MILKIT_HD double rung(std::int64_t k, double t) const { return -expm1(-row_.at(k) * scale_ * t); }
-  /// The integrand in log t with all factors, but for a common scale.
-  template <class Lanes>
-  MILKIT_HD double weight(double t, const Lanes& team) const {
-    return exp(log_integrand(t, team) - peak_);
+  /// The integrand in log t with all factors, but for a common scale. Keeps the factors at rungs[k stride].
+  MILKIT_HD double weight(double t, double* rungs, std::int64_t stride) const {
+    return exp(log_integrand(t, rungs, stride) - peak_);
   }
 
  private:
-  /// Every lane computes the whole: there are few factors.
-  template <class Lanes>
-  MILKIT_HD double log_integrand(double t, const Lanes&) const {
-    double sum = log(rest_ * scale_ * t) - rest_ * scale_ * t;
-    for (std::int64_t k = 0; k < row_.count; ++k)
-      if (row_.at(k) > 0) sum += log(rung(k, t));
-    return sum;
+  MILKIT_HD double log_integrand(double t, double* rungs, std::int64_t stride) const {
+    double sum = log(rest_ * scale_ * t) - rest_ * scale_ * t, product = 1;
+    for (std::int64_t k = 0; k < row_.count; ++k) {
+      if (!(row_.at(k) > 0)) continue;
+      const double own = rung(k, t);
+      if (rungs) rungs[k * stride] = own;
+      product *= own > 1e-100 ? own : 1.0;
+      if (own <= 1e-100) sum += log(own);
+      if (product < 1e-200) {  // a logarithm for many factors
+        sum += log(product);
+        product = 1;
+      }
+    }
+    return sum + log(product);
   }
-  template <class Lanes>
-  MILKIT_HD double value(double x, const Lanes& team) const {
+  MILKIT_HD double value(double x) const {
     const double t = exp(x);
-    return log_integrand(t, team) - log(-expm1(-least_ * scale_ * t));
+    return log_integrand(t, nullptr, 0) - log(-expm1(-least_ * scale_ * t));
   }
   /// The slope of log(1 - exp(-rate)) in log t.
   MILKIT_HD static double share(double rate) { return rate > 1e-8 ? rate / expm1(rate) : rate > 0 ? 1.0 : 0.0; }
-  template <class Lanes>
-  MILKIT_HD double slope(double x, const Lanes&) const {
+  MILKIT_HD double slope(double x) const {
     const double t = exp(x);
     double sum = 1 - rest_ * scale_ * t;
     for (std::int64_t k = 0; k < row_.count; ++k) sum += share(row_.at(k) * scale_ * t);
@@ -196,16 +199,16 @@ MILKIT_HD bool subset_weights(const drawn_row<T>& row, double rest, const Lanes&
 template <class T, class Lanes>
 MILKIT_HD void integral_weights(const drawn_row<T>& row, double rest, const Lanes& team, T* weights, double* memory) {
   const std::int64_t n = row.count;
-  const set_probability<T> set(row, rest, team);
-  double* own = memory + team.lane;  // the k-th of a lane is own[k lanes]
+  const set_probability<T> set(row, rest);
+  double *own = memory + team.lane, *rungs = own + n * team.lanes;  // the k-th of a lane is own[k lanes]
   for (std::int64_t k = 0; k < n; ++k) own[k * team.lanes] = 0;
   double whole = 0;
   for (std::int64_t node = team.lane; node < set.nodes(); node += team.lanes) {
-    const double t = set.time(node), value = set.weight(t, team);
+    const double value = set.weight(set.time(node), rungs, team.lanes);
     if (!(value > 0)) continue;
     whole += value;
     for (std::int64_t k = 0; k < n; ++k)
-      if (row.at(k) > 0) own[k * team.lanes] += value / set.rung(k, t);
+      if (row.at(k) > 0) own[k * team.lanes] += value / rungs[k * team.lanes];
   }
   whole = team.sum(whole);
   for (std::int64_t k = 0; k < n; ++k) {

@@ -133,7 +133,7 @@ void draw_counts(Backend& backend, const Noise& noise, P p, std::int64_t n, bool
 /// row s is number numbers[s] K + i, so that a row draws the same whichever others there are. Items of probability 0
 /// come last, by ascending index; NaN first. Shapes: p [rows, K], numbers [S]. On cpu value_error where a row is no
 /// distribution, and for more draws than items. Cost: a random number, a logarithm and a division an item, O(n log n)
-/// beside it (card: n passes over the row's times).
+/// beside it (card: ten passes over the row's times and n^2 comparisons).
 template <backend Backend, class Noise, class P, class Numbers, class Items>
 requires resident_on<P, Backend> && resident_on<Items, Backend>
 void draw_items(Backend& backend, const Noise& noise, draw_law law, P p, const draw_list<typename Backend::space>& list,
@@ -158,7 +158,8 @@ void most_likely_items(Backend& backend, P p, const draw_list<typename Backend::
 
 /// The weights c_k of the draws (`draw_estimator`), and in `backward` what stands for them in the gradient of the
 /// features: the same but for `zoom_in_code`; absent: not wanted. Shapes: p [rows, K]; weights, backward [M]. In double
-/// inside.
+/// inside. Cost of a row: O(K + n), and of `unordered` n 2^n products up to n = 6, above some (40 + 7 sqrt n) n
+/// exponentials and 2 n doubles (card: 64 n).
 template <backend Backend, class P, class Weights, class Backward>
 requires resident_on<P, Backend> && resident_on<Weights, Backend> && resident_on<Backward, Backend>
 void draw_weights(Backend& backend, const draw_rule& rule, P p, const draw_list<typename Backend::space>& list,

@@ -118,19 +118,19 @@ struct draws_impl<cpu> {
   }
 
   template <class T>
-  static matrix_view<double> scratch(cpu& backend, draw_weights_step, const draw_rule&, matrix_view<const T>,
+  static vector_view<double> scratch(cpu& backend, draw_weights_step, const draw_rule&, matrix_view<const T>,
                                      const draw_list<>& list, vector_view<T>, vector_view<T>) {
-    return backend.workspace.allocate<double>(shape<2>{1, list.items.extent(0)});
+    return backend.workspace.allocate<double>(2 * list.items.extent(0));
   }
   template <class T>
-  static void run(cpu& backend, matrix_view<double> memory, draw_weights_step, const draw_rule& rule,
+  static void run(cpu& backend, vector_view<double> memory, draw_weights_step, const draw_rule& rule,
                   matrix_view<const T> p, const draw_list<>& list, vector_view<T> weights, vector_view<T> backward) {
     each_row(backend, p, list, [&](std::int64_t, const drawn_row<T>& row, std::int64_t first) {
       T* own = weights.data() + first;
       T* other = backward.absent() ? nullptr : backward.data() + first;
       const double rest = row.rest(one_lane());
       if (rule.estimator == draw_estimator::unordered)
-        unordered_weights(row, rest, one_lane(), own, memory.data() + first);
+        unordered_weights(row, rest, one_lane(), own, memory.data() + 2 * first);
       else simple_weights(rule, row, rest, own, other);
       if (other && rule.estimator != draw_estimator::zoom_in_code) std::copy_n(own, row.count, other);
     });

@@ -207,7 +207,7 @@ struct draw_weights_kernel {
   device_matrix<const T> p;
   device_draws list;
   device_vector<T> weights, backward;
-  device_vector<double> memory;  ///< a number a draw and lane
+  device_vector<double> memory;  ///< two numbers a draw and lane
 
   __device__ void operator()() const {
     const warp_of_row<T> own(p, list);
@@ -217,7 +217,7 @@ struct draw_weights_kernel {
     T* to = weights.data() + own.first;
     T* other = backward.absent() ? nullptr : backward.data() + own.first;
     if (rule.estimator == draw_estimator::unordered)
-      unordered_weights(own.row, rest, team, to, memory.data() + own.first * team.lanes);
+      unordered_weights(own.row, rest, team, to, memory.data() + 2 * own.first * team.lanes);
     else if (team.lane == 0) simple_weights(rule, own.row, rest, to, other);
     __syncwarp();
     if (other && rule.estimator != draw_estimator::zoom_in_code)
@@ -377,7 +377,7 @@ struct draws_impl<cuda> {
   static device_vector<double> scratch(cuda& backend, draw_weights_step, const draw_rule& rule, device_matrix<const T>,
                                        const device_draws& list, device_vector<T>, device_vector<T>) {
     const bool needed = rule.estimator == draw_estimator::unordered;
-    return backend.workspace.template allocate<double>(needed ? warp_lanes::lanes * list.items.extent(0) : 0);
+    return backend.workspace.template allocate<double>(needed ? 2 * warp_lanes::lanes * list.items.extent(0) : 0);
   }
   template <class T>
   static void run(cuda& backend, device_vector<double> memory, draw_weights_step, const draw_rule& rule,

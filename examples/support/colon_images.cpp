@@ -1,0 +1,126 @@
+#include "colon_images.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <iostream>
+#include <limits>
+#include <numeric>
+
+#include <milkit/data/augmentation.hpp>
+#include <milkit/data/csv.hpp>
+#include <milkit/data/png.hpp>
+
+namespace example {
+
+using namespace milkit;
+
+namespace {
+
+// "grey", "transparent", or nothing: by the colour type in the header of a PNG.
+std::string kind_of(const std::string& bytes) {
+  constexpr std::size_t colour_type = 25;
+  if (bytes.size() <= colour_type) return {};
+  const int type = bytes[colour_type];
+  return type == 0 ? "grey" : type == 4 || type == 6 ? "transparent" : "";
+}
+
+void read_nuclei(const std::filesystem::path& file, std::vector<colon_image>& images) {
+  const data::csv_table table = data::read_csv(file);
+  for (std::int64_t row = 0; row < table.size(); ++row) {
+    const auto found = std::find_if(images.begin(), images.end(), [&](const colon_image& each) {
+      return each.name == table.text(row, table.column("image"));
+    });
+    if (found == images.end()) continue;  // of an image that was skipped
+    found->nuclei.push_back({table.number(row, table.column("x")), table.number(row, table.column("y")),
+                             table.text(row, table.column("type")) == "epithelial"});
+  }
+}
+
+}  // namespace
+
+colon_images read_colon_images(const std::filesystem::path& folder) {
+  const data::csv_table labels = data::read_csv(folder / "labels.csv");
+  colon_images read;
+  std::vector<std::string> told, named;
+  for (std::int64_t row = 0; row < labels.size(); ++row) {
+    colon_image image;
+    image.name = labels.text(row, labels.column("image"));
+    image.label = labels.integer(row, labels.column("label"));
+    named.push_back(image.name);
+    if (image.label != 0 && image.label != 1) labels.fail(row, labels.column("label"), "is a label, expected 0 or 1");
+    try {
+      const std::string bytes = data::read_all(folder / image.name);
+      image.picture = data::decode_png(bytes, (folder / image.name).string());
+      const std::string kind = kind_of(bytes);
+      if (!kind.empty() && std::find(told.begin(), told.end(), kind) == told.end()) {
+        told.push_back(kind);
+        std::cerr << image.name << " is " << kind << (kind == "grey" ? "; its values stand for all three colours\n"
+                                                                     : "; it is laid over white\n");
+      }
+      read.images.push_back(std::move(image));
+    } catch (const std::exception& error) {
+      read.skipped.push_back(error.what());
+    }
+  }
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (entry.path().extension() == ".png" && std::find(named.begin(), named.end(), name) == named.end())
+      read.skipped.push_back(name + ": labels.csv has no label for it");
+  }
+  std::sort(read.skipped.begin(), read.skipped.end());
+  for (const std::int64_t label : {0, 1}) {
+    const auto count = std::count_if(read.images.begin(), read.images.end(), [&](const auto& each) { return each.label == label; });
+    if (count < 2)
+      throw io_error(message((folder / "labels.csv").string(), ": ", count, " images with label ", label,
+                             " can be used, expected at least 2"));
+  }
+  if (std::filesystem::exists(folder / "nuclei.csv")) read_nuclei(folder / "nuclei.csv", read.images);
+  return read;
+}
+
+void prepare_planes(const rgb_image& picture, double stain, const random_stream& random, std::vector<float>& planes) {
+  const std::int64_t side = std::max(picture.extent(0), picture.extent(1)), pixels = side * side;
+  planes.resize(static_cast<std::size_t>(3 * pixels));
+  data::cut_patch(picture, picture.extent(1) / 2, picture.extent(0) / 2, side,
+                  {.orientation = stain >= 0, .stain = std::max(stain, 0.0)}, random, 0, planes.data());
+  for (std::int64_t c = 0; c < 3; ++c) {
+    float* plane = planes.data() + c * pixels;
+    double sum = 0, square = 0;
+    for (std::int64_t i = 0; i < pixels; ++i) {
+      sum += static_cast<double>(plane[i]);
+      square += static_cast<double>(plane[i]) * static_cast<double>(plane[i]);
+    }
+    const double mean = sum / static_cast<double>(pixels);
+    const double deviation = std::sqrt(std::max(square / static_cast<double>(pixels) - mean * mean, 1e-4));
+    for (std::int64_t i = 0; i < pixels; ++i)
+      plane[i] = static_cast<float>((static_cast<double>(plane[i]) - mean) / deviation);
+  }
+}
+
+namespace {
+std::vector<double> ranks_of(const std::vector<double>& values) {
+  std::vector<std::size_t> order(values.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::sort(order.begin(), order.end(), [&](std::size_t i, std::size_t j) { return values[i] < values[j]; });
+  std::vector<double> ranks(values.size());
+  for (std::size_t first = 0, last; first < order.size(); first = last) {
+    for (last = first; last < order.size() && values[order[last]] == values[order[first]];) ++last;
+    for (std::size_t i = first; i < last; ++i) ranks[order[i]] = static_cast<double>(first + last - 1) / 2;
+  }
+  return ranks;
+}
+}  // namespace
+
+double spearman(const std::vector<double>& a, const std::vector<double>& b) {
+  const std::vector<double> x = ranks_of(a), y = ranks_of(b);
+  const double middle = (static_cast<double>(x.size()) - 1) / 2;
+  double xy = 0, xx = 0, yy = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    xy += (x[i] - middle) * (y[i] - middle);
+    xx += (x[i] - middle) * (x[i] - middle);
+    yy += (y[i] - middle) * (y[i] - middle);
+  }
+  return xx > 0 && yy > 0 ? xy / std::sqrt(xx * yy) : std::numeric_limits<double>::quiet_NaN();
+}
+
+}  // namespace example
