@@ -359,6 +359,10 @@ void write_report(const settings& s, const std::vector<cost>& costs, const std::
       tested.push_back(
           {each.method, text("%.3f", each.test.accuracy), text("%.3f", each.test.auroc), text("%.0f", each.seconds)});
     }
+    page.paragraph(message("One training each, seed ", s.seed, ", tested on ", s.test_images,
+                           " images. Not the networks measured above: smaller features, a layer norm before the "
+                           "classifier, colours around 0, ",
+                           s.training_draws, " sub-tiles a branch, tiles of 256 pixels."));
     page.table({"method", "accuracy", "AUC", "seconds"}, tested).svg(report::curves_svg(loss));
     std::vector<report::captioned_picture> row = {{&truth, "needles"}};
     const trained& two = networks.back();
