@@ -11,6 +11,7 @@
 #include "support/colon_images.hpp"
 #include "support/command_line.hpp"
 #include "support/cross_validation_report.hpp"
+#include "support/start_convolutions.hpp"
 
 using namespace milkit;
 
@@ -51,21 +52,6 @@ class image_dataset {
   std::vector<float> planes_;
 };
 
-// Convolutions before a relu start as He et al. have it: with PyTorch's default the four of the features let so little through that the
-// first thirty epochs learn nothing.
-template <class Layers>
-void start_convolutions(Layers& layers) {
-  std::apply(
-      [](auto&... each) {
-        const auto set = [](auto& layer) {
-          if constexpr (requires { layer.scheme; }) layer.scheme = init::kaiming_normal;
-          else if constexpr (requires { layer.layers; }) start_convolutions(layer.layers);
-        };
-        (set(each), ...);
-      },
-      layers);
-}
-
 template <class Network>
 Network network_of(const settings& s) {
   Network net;
@@ -76,10 +62,8 @@ Network network_of(const settings& s) {
   net.options.inference = models::looking::sampled;
   net.options.repeats = s.looks;
   if (s.official_gradient) net.cell_sampler.estimator = ops::draw_estimator::zoom_in_code;
-  start_convolutions(net.features.layers);
-  start_convolutions(net.cell_attention.layers);
   if constexpr (Network::one_stage) net.options.views.tile = {};
-  else start_convolutions(net.tile_attention.layers);
+  example::start_attention_and_features(net);
   return net;
 }
 

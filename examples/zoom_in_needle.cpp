@@ -19,6 +19,7 @@
 #include "support/command_line.hpp"
 #include "support/needle_picture.hpp"
 #include "support/resident_memory.hpp"
+#include "support/start_convolutions.hpp"
 #include "support/text.hpp"
 
 using namespace milkit;
@@ -60,26 +61,14 @@ struct cost {
   double seconds = std::nan("");
 };
 
-// Convolutions before a relu start as He et al. have it: PyTorch's default lets little through four of them.
-template <class Layers>
-void start_convolutions(Layers& layers) {
-  const auto start = [](auto& layer) {
-    if constexpr (requires { layer.scheme; }) layer.scheme = init::kaiming_normal;
-    else if constexpr (requires { layer.layers; }) start_convolutions(layer.layers);
-  };
-  std::apply([&](auto&... each) { (start(each), ...); }, layers);
-}
-
 template <class Network>
 Network network_of(const settings& s, std::int64_t tile) {
   Network net;
   net.options.draws = s.draws;
   net.options.contrastive_from = 0;
   net.options.views = {.tile = {tile, tile}, .tile_scale = 1.0 / 8, .cell_scale = 1.0 / 4, .subtile = {32, 32}};
-  start_convolutions(net.features.layers);
-  start_convolutions(net.cell_attention.layers);
   if constexpr (Network::one_stage) net.options.views.tile = {};
-  else start_convolutions(net.tile_attention.layers);
+  example::start_attention_and_features(net);
   return net;
 }
 
@@ -155,7 +144,7 @@ cost measure_sampling(const settings& s, std::string method, const std::filesyst
 
 cost measure_all_pixels(const settings& s, const std::filesystem::path& file, std::int64_t side) {
   whole_cnn net;
-  start_convolutions(net.layers);
+  example::start_convolutions(net.layers);
   cpu backend{.threads = s.threads};
   const auto weights = initial_parameters<float>(backend, net, {.seed = s.seed});
   auto gradient = weights.zeros();

@@ -89,29 +89,6 @@ inline std::vector<std::int64_t> integers(const golden_case& golden, const char*
   return golden.file().read<std::int64_t>(name).values;
 }
 
-/// max |a - b| <= relative max |b| + absolute.
-inline bool within(const golden_case& golden, const std::string& name, const auto& got, double relative, double absolute) {
-  const auto want = golden.file().read<double>(name, data::conversion::nearest).values;
-  const auto have = elements(got);
-  double most = 0;
-  for (const double each : want) most = std::max(most, std::abs(each));
-  if (have.size() != want.size()) return false;
-  for (std::size_t i = 0; i < want.size(); ++i)
-    if (!(std::abs(have[i] - want[i]) <= relative * most + absolute)) {
-      MESSAGE(name << "[" << i << "] is " << have[i] << ", expected " << want[i]);
-      return false;
-    }
-  return true;
-}
-template <class T>
-bool output_within(const golden_case& golden, const std::string& name, const auto& got) {
-  return within(golden, name, got, tolerance_of<T>(1e-10, 1e-5), tolerance_of<T>(1e-13, 1e-6));
-}
-template <class T>
-bool gradient_within(const golden_case& golden, const std::string& name, const auto& got) {
-  return within(golden, name, got, tolerance_of<T>(1e-10, 1e-4), tolerance_of<T>(1e-13, 1e-6));
-}
-
 template <class T, class Activation>
 void training_step(const char* name, ops::draw_rule rule) {
   CAPTURE(name);

@@ -78,29 +78,6 @@ estimate<T> estimate_of(one_row<T>& row, const ops::draw_rule& rule, bool comple
   return made;
 }
 
-template <class T>
-bool within(const golden_case& golden, const char* name, const auto& got, double relative, double absolute) {
-  const auto want = golden.file().read<double>(name, data::conversion::nearest).values;
-  const auto have = elements(got);
-  double most = 0;
-  for (const double each : want) most = std::max(most, std::abs(each));
-  if (have.size() != want.size()) return false;
-  for (std::size_t i = 0; i < want.size(); ++i)
-    if (!(std::abs(have[i] - want[i]) <= relative * most + absolute)) {
-      MESSAGE(name << "[" << i << "] is " << have[i] << ", expected " << want[i]);
-      return false;
-    }
-  return true;
-}
-template <class T>
-bool output_within(const golden_case& golden, const char* name, const auto& got) {
-  return within<T>(golden, name, got, tolerance_of<T>(1e-10, 1e-5), tolerance_of<T>(1e-13, 1e-6));
-}
-template <class T>
-bool gradient_within(const golden_case& golden, const char* name, const auto& got) {
-  return within<T>(golden, name, got, tolerance_of<T>(1e-10, 1e-4), tolerance_of<T>(1e-13, 1e-6));
-}
-
 TEST_CASE_TEMPLATE("draws without replacement agree with the golden tensors in every form", T, float, double) {
   for (const char* name :
        {"uniform", "last", "one", "all", "single_position", "peaked", "all_last", "underflow", "complement"}) {
@@ -120,10 +97,10 @@ TEST_CASE_TEMPLATE("draws without replacement agree with the golden tensors in e
     };
     const auto own = made(draw_estimator::ordered);
     CHECK(output_within<T>(golden, "attention", fetch(row.p)));
-    CHECK(within<T>(golden, "output", own.output, tolerance_of<T>(1e-10, 1e-5), tolerance_of<T>(slack, 1e-6)));
+    CHECK(golden.within("output", own.output, tolerance_of<T>(1e-10, 1e-5), tolerance_of<T>(slack, 1e-6)));
     CHECK(
-        within<T>(golden, "grad.features", own.dfeatures, tolerance_of<T>(1e-10, 1e-4), tolerance_of<T>(slack, 1e-6)));
-    CHECK(within<T>(golden, "grad.logits", own.dlogits, tolerance_of<T>(1e-10, 1e-4), tolerance_of<T>(slack, 1e-6)));
+        golden.within("grad.features", own.dfeatures, tolerance_of<T>(1e-10, 1e-4), tolerance_of<T>(slack, 1e-6)));
+    CHECK(golden.within("grad.logits", own.dlogits, tolerance_of<T>(1e-10, 1e-4), tolerance_of<T>(slack, 1e-6)));
     if (golden.has("grad_score.logits"))
       CHECK(gradient_within<T>(golden, "grad_score.logits", made(draw_estimator::score).dlogits));
     if (golden.has("grad_ats.logits"))

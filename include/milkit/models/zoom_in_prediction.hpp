@@ -25,6 +25,11 @@ struct zoom_in_prediction {
 };
 
 namespace detail {
+template <class Network>
+inline constexpr bool is_zoom_in = false;
+template <class... Parts>
+inline constexpr bool is_zoom_in<zoom_in<Parts...>> = true;
+
 template <class T, class Backend, class Values>
 tensor<T, 2> values_of(Backend& backend, Values values) {
   tensor<T, 2, typename Backend::space> own(values.shape());
@@ -34,21 +39,19 @@ tensor<T, 2> values_of(Backend& backend, Values values) {
 }
 }  // namespace detail
 
+template <class Network>
+concept zoom_in_network = detail::is_zoom_in<Network>;
+
 /// Looks at an image as `network.options.inference` says, once. `exact` has no sub-tiles to name: its attention is that of every
 /// tile. What draws, draws from `random`. Errors: as the network's.
-template <backend Backend, class TileAttention, class CellAttention, class Features, class Classifier, class TileSampler,
-          class CellSampler, class T, sampling::image_source Source>
+template <backend Backend, zoom_in_network Network, class T, sampling::image_source Source>
 zoom_in_prediction<T> predict(
-    Backend& backend,
-    const zoom_in<TileAttention, CellAttention, Features, Classifier, TileSampler, CellSampler>& network,
-    const parameters<zoom_in<TileAttention, CellAttention, Features, Classifier, TileSampler, CellSampler>, T,
-                     typename Backend::space>& weights,
+    Backend& backend, const Network& network, const parameters<Network, T, typename Backend::space>& weights,
     const Source& image, random_stream random = {}) {
-  using network_type = zoom_in<TileAttention, CellAttention, Features, Classifier, TileSampler, CellSampler>;
   using Space = typename Backend::space;
   zoom_in_prediction<T> said;
   const auto scope = backend.workspace.scope();
-  typename network_type::template saved<T, Backend> kept;
+  typename Network::template saved<T, Backend> kept;
   const auto logits = backend.workspace.template allocate<T>(network.output_shape(image));
   if (network.options.inference == looking::exact) {
     network.infer(backend, weights.flat(), image, logits);
@@ -82,18 +85,13 @@ zoom_in_prediction<T> predict(
 }
 
 /// Both attentions in full, of every cell of every tile; no logits and no sub-tiles.
-template <backend Backend, class TileAttention, class CellAttention, class Features, class Classifier, class TileSampler,
-          class CellSampler, class T, sampling::image_source Source>
+template <backend Backend, zoom_in_network Network, class T, sampling::image_source Source>
 zoom_in_prediction<T> attend(
-    Backend& backend,
-    const zoom_in<TileAttention, CellAttention, Features, Classifier, TileSampler, CellSampler>& network,
-    const parameters<zoom_in<TileAttention, CellAttention, Features, Classifier, TileSampler, CellSampler>, T,
-                     typename Backend::space>& weights,
+    Backend& backend, const Network& network, const parameters<Network, T, typename Backend::space>& weights,
     const Source& image) {
-  using network_type = zoom_in<TileAttention, CellAttention, Features, Classifier, TileSampler, CellSampler>;
   zoom_in_prediction<T> said;
   const auto scope = backend.workspace.scope();
-  typename network_type::template saved<T, Backend> kept;
+  typename Network::template saved<T, Backend> kept;
   network.attend(backend, weights.flat(), image, kept);
   said.grid = kept.grid;
   said.tiles.assign(kept.shown.data(), kept.shown.data() + kept.shown.extent(0));
@@ -104,12 +102,8 @@ zoom_in_prediction<T> attend(
 
 /// The memory of one training step with both branches on images of the source's size, counted without computing anything or reading
 /// a pixel. How many tiles are drawn is chance: as many as may be.
-template <backend Backend, class TileAttention, class CellAttention, class Features, class Classifier, class TileSampler,
-          class CellSampler, sampling::image_source Source, class Loss>
-memory_plan plan_training_step(
-    const Backend& backend,
-    const zoom_in<TileAttention, CellAttention, Features, Classifier, TileSampler, CellSampler>& network,
-    const Source& image, const Loss& loss) {
+template <backend Backend, zoom_in_network Network, sampling::image_source Source, class Loss>
+memory_plan plan_training_step(const Backend& backend, const Network& network, const Source& image, const Loss& loss) {
   using T = typename Source::value_type;
   Backend planner = backend.planner();
   workspace<typename Backend::space> others(true);

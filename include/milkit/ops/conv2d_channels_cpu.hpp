@@ -19,7 +19,7 @@ namespace milkit::ops::detail {
 /// its sums [pixels, channels], which are transposed when they are written. Terms come in blocks, whose weights stay in
 /// the first-level cache for all tiles. An output's bits depend on its window and the weights alone.
 template <class T>
-class channel_conv2d {
+class channel_conv2d : conv2d_extents {
   using packet = typename lanes_of<T>::packet;
   static constexpr int lanes = lanes_of<T>::count, vectors = 2, most_pixels = lanes_of<T>::many_registers ? 14 : 6;
   static constexpr std::int64_t patch_bytes = 128 << 10, sums_bytes = 96 << 10, block_bytes = 20 << 10, most_taps = 64;
@@ -27,19 +27,9 @@ class channel_conv2d {
 
  public:
   channel_conv2d(const shape<4>& x, const shape<4>& weight, const shape<4>& y, const conv2d_options& o)
-      : channels_(x[1]),
-        height_(x[2]),
-        width_(x[3]),
-        out_(weight[0]),
-        kernel_y_(weight[2]),
-        kernel_x_(weight[3]),
-        pad_y_(o.padding[0]),
-        pad_x_(o.padding[1]),
-        out_height_(y[2]),
-        out_width_(y[3]),
+      : conv2d_extents(x, weight, y, o),
         pitch_(y[3] + kernel_x_ - 1),
-        terms_(weight.row_size()),
-        stride_one_(o.stride[0] == 1 && o.stride[1] == 1) {
+        terms_(weight.row_size()) {
     pixels_ = chunk_count(out_width_, chunk_count(out_width_, most_pixels));
     const auto rows_of = [](std::int64_t bytes, std::int64_t row_size) {
       return bytes / (std::max)(row_size * std::int64_t{sizeof(T)}, std::int64_t{1});
@@ -53,7 +43,7 @@ class channel_conv2d {
 
   /// The share of the lanes that have something to compute, or 0 where this is not for such a convolution.
   double fill() const {
-    if (!stride_one_ || kernel_y_ * kernel_x_ > most_taps || terms_ == 0) return 0;
+    if (stride_y_ * stride_x_ != 1 || kernel_y_ * kernel_x_ > most_taps || terms_ == 0) return 0;
     const auto share = [](std::int64_t used, std::int64_t all) {
       return static_cast<double>(used) / static_cast<double>(all);
     };
@@ -186,10 +176,8 @@ class channel_conv2d {
     }
   }
 
-  std::int64_t channels_, height_, width_, out_, kernel_y_, kernel_x_, pad_y_, pad_x_;
-  std::int64_t out_height_, out_width_, pitch_, terms_;
+  std::int64_t pitch_, terms_;
   std::int64_t pixels_, rows_, sum_rows_, bands_;  ///< of a tile, of a band, of the sums at a time, of an image
-  bool stride_one_;
 };
 
 }  // namespace milkit::ops::detail

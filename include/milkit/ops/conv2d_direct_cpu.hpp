@@ -16,7 +16,7 @@ namespace milkit::ops::detail {
 /// ..., so that the pixels of a term lie side by side. Terms come in blocks of whole channels: a block's pixels stay near
 /// for all output channels, and no sum is one long chain. An output's bits depend on its window and the weights alone.
 template <class T>
-class direct_conv2d {
+class direct_conv2d : conv2d_extents {
   using packet = typename Eigen::internal::packet_traits<T>::type;
   static constexpr std::int64_t lanes = Eigen::internal::unpacket_traits<packet>::size;
   static constexpr int vectors = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS >= 32 ? 4 : 2, group = 6;
@@ -25,18 +25,7 @@ class direct_conv2d {
 
  public:
   direct_conv2d(const shape<4>& x, const shape<4>& weight, const shape<4>& y, const conv2d_options& o)
-      : channels_(x[1]),
-        height_(x[2]),
-        width_(x[3]),
-        out_(weight[0]),
-        kernel_y_(weight[2]),
-        kernel_x_(weight[3]),
-        stride_y_(o.stride[0]),
-        stride_x_(o.stride[1]),
-        pad_y_(o.padding[0]),
-        pad_x_(o.padding[1]),
-        out_height_(y[2]),
-        out_width_(y[3]),
+      : conv2d_extents(x, weight, y, o),
         plane_(y[2] * y[3]),
         pointwise_(kernel_y_ * kernel_x_ * stride_y_ * stride_x_ == 1 && pad_y_ + pad_x_ == 0) {
     if (pointwise_) {  // no windows to mind: the image is cut into rows that fill a tile
@@ -206,8 +195,7 @@ class direct_conv2d {
         [&](auto i) { pstoreu(sums[i / vectors] + i % vectors * lanes, sum[i / vectors][i % vectors]); });
   }
 
-  std::int64_t channels_, height_, width_, out_, kernel_y_, kernel_x_, stride_y_, stride_x_, pad_y_, pad_x_;
-  std::int64_t out_height_, out_width_, plane_;
+  std::int64_t plane_;
   std::int64_t phases_, pitch_, rows_, bands_, block_channels_;
   bool pointwise_;
 };

@@ -16,25 +16,14 @@ namespace milkit::ops::detail {
 /// a broadcast of x times vectors of dy: no sum runs across a vector. Terms are numbered through the input channels and
 /// taps, so that only the last group has too many. Where few channels leave lanes idle, it is still faster than products.
 template <class T>
-class channel_dweight {
+class channel_dweight : conv2d_extents {
   using packet = typename lanes_of<T>::packet;
   static constexpr int lanes = lanes_of<T>::count, vectors = 2, group = lanes_of<T>::many_registers ? 9 : 6;
   static constexpr std::int64_t patch_bytes = 256 << 10, dy_bytes = 48 << 10;
 
  public:
   channel_dweight(const shape<4>& x, const shape<4>& weight, const shape<4>& y, const conv2d_options& o)
-      : channels_(x[1]),
-        height_(x[2]),
-        width_(x[3]),
-        out_(weight[0]),
-        kernel_y_(weight[2]),
-        kernel_x_(weight[3]),
-        stride_y_(o.stride[0]),
-        stride_x_(o.stride[1]),
-        pad_y_(o.padding[0]),
-        pad_x_(o.padding[1]),
-        out_height_(y[2]),
-        out_width_(y[3]),
+      : conv2d_extents(x, weight, y, o),
         pitch_((y[3] - 1) * stride_x_ + kernel_x_),
         terms_(weight.row_size()) {
     const auto rows_of = [](std::int64_t bytes, std::int64_t row_size) {
@@ -134,8 +123,7 @@ class channel_dweight {
     });
   }
 
-  std::int64_t channels_, height_, width_, out_, kernel_y_, kernel_x_, stride_y_, stride_x_, pad_y_, pad_x_;
-  std::int64_t out_height_, out_width_, pitch_, terms_;
+  std::int64_t pitch_, terms_;
   std::int64_t rows_, bands_;
 };
 

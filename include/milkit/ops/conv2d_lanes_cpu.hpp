@@ -6,6 +6,7 @@
 #include <Eigen/Core>
 
 #include <milkit/core/parallel_for.hpp>
+#include <milkit/ops/conv2d.hpp>
 
 /// What convolutions on Eigen's vectors share.
 namespace milkit::ops::detail {
@@ -32,6 +33,26 @@ struct lanes_of {
   static constexpr bool many_registers = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS >= 32;
   /// Output channels, or pixels, padded to whole vectors.
   static std::int64_t padded(std::int64_t size) { return chunk_count(size, count) * count; }
+};
+
+/// The numbers of a convolution by their names.
+struct conv2d_extents {
+  conv2d_extents(const shape<4>& x, const shape<4>& weight, const shape<4>& y, const conv2d_options& o)
+      : channels_(x[1]),
+        height_(x[2]),
+        width_(x[3]),
+        out_(weight[0]),
+        kernel_y_(weight[2]),
+        kernel_x_(weight[3]),
+        stride_y_(o.stride[0]),
+        stride_x_(o.stride[1]),
+        pad_y_(o.padding[0]),
+        pad_x_(o.padding[1]),
+        out_height_(y[2]),
+        out_width_(y[3]) {}
+
+  std::int64_t channels_, height_, width_, out_, kernel_y_, kernel_x_, stride_y_, stride_x_, pad_y_, pad_x_;
+  std::int64_t out_height_, out_width_;
 };
 
 /// to[i to_step + j] = from[j from_step + i] for i < columns, j < rows, and 0 for the other j < lanes. rows and columns <=

@@ -61,13 +61,12 @@ struct planar_image {
       for (std::int64_t y = 0; y < extent.rows; ++y) {
         T* to = &out(0, c, y, 0);
         const std::int64_t row = origin.row + y;
-        if (row < 0 || row >= pixels.extent(1)) {
+        if (row < 0 || row >= pixels.extent(1) || left == right) {
           std::fill_n(to, extent.columns, T(0));
           continue;
         }
-        const T* from = pixels.row(c) + row * pixels.extent(2) + origin.column;
         std::fill_n(to, left, T(0));
-        std::copy(from + left, from + right, to + left);
+        std::copy_n(pixels.row(c) + row * pixels.extent(2) + origin.column + left, right - left, to + left);
         std::fill(to + right, to + extent.columns, T(0));
       }
   }
