@@ -43,7 +43,7 @@ struct zoom_in_options {
   looking inference = looking::deterministic;
   std::int64_t repeats = 1;              ///< of `sampled` and `official_code`
   std::int64_t view_bytes = 1 << 20;     ///< of the views that an attention works on at a time
-  std::int64_t kept_view_bytes = 32 << 20;  ///< tile views up to this size are kept for the backward pass, else read again
+  std::int64_t kept_view_bytes = 32 << 20;  ///< of each stage, views up to this size are kept for the backward pass, else read again
 };
 
 /// The Zoom-In network (Kong & Henao 2022; zoom_in.md): an image too large to look at is classified from few sub-tiles. Attention a over
@@ -100,7 +100,7 @@ struct zoom_in {
     using Space = typename Backend::space;
     using images = image_view<const T, Space>;
     sampling::view_grid grid;
-    images tile_views;                              ///< absent where they are too many to keep
+    images tile_views, cell_views;                  ///< absent where they are too many to keep
     matrix_view<T, Space> tile_logits, tile_attention;  ///< [1, C]
     vector_view<const std::int64_t> shown;          ///< [U] on the host: tiles whose cells were looked at
     matrix_view<T, Space> cell_logits, cell_attention;  ///< [U, P]
@@ -174,24 +174,27 @@ struct zoom_in {
     if (kept.contrasts) branch_backward(backend, kept, kept.contrast, dembedding.rows(1, 1), dfeatures, dtiles, dcells);
     features.backward(backend, stretch[2], kept.of_features, dfeatures, image_view<T, typename Backend::space>(), gradients[2],
                       pass.child(2));
-    const auto in_chunks = [&](const auto& layer, auto own, auto dvalues, auto own_gradient, area_of_view view, auto&& views) {
+    const auto in_chunks = [&](const auto& layer, auto own, auto dvalues, auto own_gradient, area_of_view view,
+                               milkit::pass of_stage, auto&& views) {
       each_chunk(dvalues.rows(), view, [&](row_range rows) {
         const auto chunk_scope = backend.workspace.scope();
         using layer_type = std::remove_cvref_t<decltype(layer)>;
         typename layer_type::template saved<images> of_layer;
         const images own_views = views(rows);
         const auto unused = backend.workspace.template allocate<T>(shape<2>{rows.count, dvalues.cols()});
-        layer.forward(backend, own, own_views, unused, of_layer, pass);
+        const auto again = of_stage.from_row(rows.first);  // what the forward pass drew
+        layer.forward(backend, own, own_views, unused, of_layer, again);
         layer.backward(backend, own, of_layer, dvalues.rows(rows.first, rows.count), image_view<T, typename Backend::space>(),
-                       own_gradient, pass);
+                       own_gradient, again);
       });
     };
-    in_chunks(cell_attention, stretch[1], dcells, gradients[1], cell_view(kept.grid),
+    in_chunks(cell_attention, stretch[1], dcells, gradients[1], cell_view(kept.grid), pass.child(1),
               [&](row_range rows) { return cell_views(backend, image, kept, rows); });
     if constexpr (!one_stage)
       in_chunks(tile_attention, stretch[0],
                 matrix_view<T, typename Backend::space>(dtiles.data(), {dtiles.cols(), 1}), gradients[0],
-                tile_view(kept.grid), [&](row_range rows) { return tile_views(backend, image, kept, rows); });
+                tile_view(kept.grid), pass.child(0),
+                [&](row_range rows) { return tile_views(backend, image, kept, rows); });
   }
 
   /// Both attentions in full, of every cell of every tile: fills the logits and attentions of `kept`.
@@ -362,6 +365,11 @@ struct zoom_in {
     return stretch;
   }
 
+  template <class T>
+  bool keeps(std::int64_t count, area_of_view view) const {
+    return count * view.size() * 3 * static_cast<std::int64_t>(sizeof(T)) <= options.kept_view_bytes;
+  }
+
   /// body(rows) for views in chunks of about `view_bytes`.
   template <class Body>
   void each_chunk(std::int64_t count, area_of_view view, Body&& body) const {
@@ -380,6 +388,7 @@ struct zoom_in {
   }
   template <class Backend, class Source, class Kept>
   auto cell_views(Backend& backend, const Source& image, const Kept& kept, row_range rows) const {
+    if (!kept.cell_views.absent()) return kept.cell_views.rows(rows.first, rows.count);
     const auto& grid = kept.grid;
     return sampling::read_views(
         backend, image, rows.count,
@@ -395,7 +404,7 @@ struct zoom_in {
       const auto scope = backend.workspace.scope();
       const auto own = views(rows);
       typename Layer::template saved<std::remove_cvref_t<decltype(own)>> unused;
-      layer.forward(backend, weights, own, logits.rows(rows.first, rows.count), unused, pass);
+      layer.forward(backend, weights, own, logits.rows(rows.first, rows.count), unused, pass.from_row(rows.first));
     });
   }
 
@@ -417,8 +426,7 @@ struct zoom_in {
     if constexpr (one_stage) {
       ops::fill(backend, kept.tile_logits, T(0));
     } else {
-      if (tiles * kept.grid.tile_view.size() * 3 * static_cast<std::int64_t>(sizeof(T)) <= options.kept_view_bytes)
-        kept.tile_views = tile_views(backend, image, kept, {0, tiles});
+      if (keeps<T>(tiles, tile_view(kept.grid))) kept.tile_views = tile_views(backend, image, kept, {0, tiles});
       logits_in_chunks(backend, tile_attention, weights, tile_view(kept.grid),
                        [&](row_range rows) { return tile_views(backend, image, kept, rows); },
                        matrix_view<T, Space>(kept.tile_logits.data(), {tiles, 1}), pass.child(0));
@@ -460,6 +468,8 @@ struct zoom_in {
     const shape<2> all{kept.shown.extent(0), kept.grid.cells.size()};
     kept.cell_logits = backend.workspace.template allocate<T>(all);
     kept.cell_attention = backend.workspace.template allocate<T>(all);
+    kept.cell_views = {};
+    if (keeps<T>(all[0], cell_view(kept.grid))) kept.cell_views = cell_views(backend, image, kept, {0, all[0]});
     logits_in_chunks(backend, cell_attention, weights, cell_view(kept.grid),
                      [&](row_range rows) { return cell_views(backend, image, kept, rows); }, kept.cell_logits,
                      pass.child(1));
