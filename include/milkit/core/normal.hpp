@@ -38,7 +38,9 @@ MILKIT_HD constexpr std::uint64_t nearest_bits(double x, int bits) {
 }
 
 /// From the far tail inwards, because that way the quantile's differential equation forgets errors. At compile time, so
-/// that no compiler's flags and no mathematics library have a say in the bits.
+/// that no compiler's flags and no mathematics library have a say in the bits. A template of what its
+/// caller is one of: compilers then evaluate it where it is used, not wherever they parse it.
+template <class>
 MILKIT_HD constexpr normal_table make_normal_table() {
   normal_table table{};
   double z = 6.230260137989043, width = 0x1p-37;  // the quantile at p = 2^-32
@@ -58,9 +60,9 @@ MILKIT_HD constexpr normal_table make_normal_table() {
 }  // namespace detail
 
 /// The table in memory that the caller, host or kernel, can read; made when a program first needs it.
-template <class = void>
+template <class Any = void>
 MILKIT_HD const normal_table& normal_quantiles() {
-  static constexpr normal_table table = detail::make_normal_table();
+  static constexpr normal_table table = detail::make_normal_table<Any>();
   return table;
 }
 

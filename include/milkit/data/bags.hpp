@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <map>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include <milkit/core/tensor.hpp>
@@ -50,7 +50,7 @@ struct bag_columns {
 inline bag_table group_bags(const csv_table& table, const bag_columns& columns) {
   if (table.size() == 0) throw io_error(message(table.file, ": holds no instances"));
   bag_table bags;
-  std::unordered_map<std::string, std::size_t> index;
+  std::map<std::string, std::size_t> index;
   std::vector<std::size_t> bag_of_row;
   for (std::int64_t row = 0; row < table.size(); ++row) {
     const std::string& name = table.text(row, columns.bag);

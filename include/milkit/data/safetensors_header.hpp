@@ -6,7 +6,6 @@
 #include <map>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -34,7 +33,7 @@ inline std::string to_string(const std::vector<std::int64_t>& shape) {
 struct safetensors_header {
   std::vector<tensor_info> tensors;
   std::map<std::string, std::string> metadata;
-  std::unordered_map<std::string, std::size_t> index;  ///< name to position in `tensors`
+  std::map<std::string, std::size_t> index;  ///< name to position in `tensors`
 };
 
 namespace detail {

@@ -97,11 +97,11 @@ template <class T>
 void official_inference_weights(vector_view<const T> p, vector_view<T> weights) {
   const std::int64_t items = p.extent(0);
   std::vector<double> values(p.data(), p.data() + items);
-  const auto [least, most] = std::minmax_element(values.begin(), values.end());
-  const double low = *least, high = *most;
-  for (double& each : values) each = (each - low) / high;
   std::vector<double> sorted = values;
   std::sort(sorted.begin(), sorted.end());
+  const double low = sorted.front(), high = sorted.back();
+  for (double& each : values) each = (each - low) / high;
+  for (double& each : sorted) each = (each - low) / high;
   const double at = 0.3 * static_cast<double>(items - 1);
   const auto below = static_cast<std::size_t>(at);
   const std::size_t above = (std::min)(below + 1, sorted.size() - 1);

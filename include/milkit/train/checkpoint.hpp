@@ -4,7 +4,6 @@
 #include <bit>
 #include <charconv>
 #include <filesystem>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -147,22 +146,28 @@ namespace detail {
 
 /// The columns `history.<place>.<name>` of a checkpoint.
 inline history read_history(const data::safetensors_reader& file, std::int64_t epochs) {
-  std::map<std::int64_t, std::pair<std::string, std::vector<double>>> columns;
-  for (const std::string& name : file.names()) {
+  struct column {
+    std::string name;
+    std::vector<double> values;
+  };
+  std::vector<column> columns;
+  const std::vector<std::string> names = file.names();
+  for (const std::string& name : names) {
     constexpr std::string_view prefix = "history.";
     if (!name.starts_with(prefix)) continue;
     std::int64_t place = -1;
     const auto parsed = std::from_chars(name.data() + prefix.size(), name.data() + name.size(), place);
     auto values = file.read<double>(name).values;
-    if (place < 0 || *parsed.ptr != '.' || static_cast<std::int64_t>(values.size()) != epochs)
+    if (place < 0 || place >= static_cast<std::int64_t>(names.size()) || *parsed.ptr != '.' || static_cast<std::int64_t>(values.size()) != epochs)
       throw io_error(message(file.name(), ": ", name, " has ", values.size(), " entries, expected ", epochs));
-    columns[place] = {std::string(parsed.ptr + 1), std::move(values)};
+    if (place >= static_cast<std::int64_t>(columns.size())) columns.resize(static_cast<std::size_t>(place) + 1);
+    columns[static_cast<std::size_t>(place)] = {std::string(parsed.ptr + 1), std::move(values)};
   }
   history all;
   for (std::int64_t epoch = 0; epoch < epochs && !columns.empty(); ++epoch) {
     std::vector<metric> figures;
-    for (const auto& [place, column] : columns)
-      figures.push_back({column.first, column.second[static_cast<std::size_t>(epoch)]});
+    for (const column& each : columns)
+      if (!each.values.empty()) figures.push_back({each.name, each.values[static_cast<std::size_t>(epoch)]});
     all.add(figures);
   }
   return all;

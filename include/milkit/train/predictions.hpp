@@ -37,7 +37,7 @@ inline std::size_t classes_of(const evaluation& result) {
 }
 
 inline std::vector<std::string> prediction_header(std::vector<std::string> first, std::size_t classes) {
-  first.insert(first.end(), {"bag", "label", "prediction"});
+  for (const char* each : {"bag", "label", "prediction"}) first.push_back(each);
   for (std::size_t c = 0; c < classes; ++c) first.push_back(message("probability_", c));
   return first;
 }

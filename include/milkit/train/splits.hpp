@@ -4,13 +4,10 @@
 #include <cmath>
 #include <cstdint>
 #include <initializer_list>
-#include <iterator>
 #include <limits>
 #include <map>
-#include <numeric>
 #include <span>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -64,7 +61,7 @@ inline std::vector<bag_group> grouped(std::string_view op, std::span<const std::
   std::sort(classes.begin(), classes.end());
   classes.erase(std::unique(classes.begin(), classes.end()), classes.end());
   std::vector<bag_group> all;
-  std::unordered_map<std::string, std::size_t> index;
+  std::map<std::string, std::size_t> index;
   const random_stream keys(seed, 0, 0x666F6C64);
   for (std::size_t i = 0; i < labels.size(); ++i) {
     const std::size_t g = groups.empty() ? i : index.try_emplace(groups[i], all.size()).first->second;
@@ -79,10 +76,10 @@ inline std::vector<bag_group> grouped(std::string_view op, std::span<const std::
   }
   for (bag_group& each : all)
     each.main_class = std::max_element(each.of_class.begin(), each.of_class.end()) - each.of_class.begin();
-  std::stable_sort(all.begin(), all.end(), [](const bag_group& a, const bag_group& b) {
+  std::sort(all.begin(), all.end(), [](const bag_group& a, const bag_group& b) {
     if (a.bags.size() != b.bags.size()) return a.bags.size() > b.bags.size();
     if (a.main_class != b.main_class) return a.main_class < b.main_class;
-    return a.order < b.order;
+    return a.order != b.order ? a.order < b.order : a.bags.front() < b.bags.front();
   });
   return all;
 }
@@ -147,10 +144,12 @@ inline std::vector<fold> stratified_k_fold(std::span<const std::int64_t> labels,
   auto parts = detail::dealt(all, shares);
   std::vector<fold> result(parts.size());
   for (std::size_t f = 0; f < parts.size(); ++f) {
-    std::vector<std::int64_t> every(labels.size());
-    std::iota(every.begin(), every.end(), std::int64_t{0});
-    std::set_difference(every.begin(), every.end(), parts[f].begin(), parts[f].end(),
-                        std::back_inserter(result[f].train));
+    auto tested = parts[f].begin();
+    for (std::int64_t bag = 0; bag < bags; ++bag)
+      if (tested != parts[f].end() && *tested == bag)
+        ++tested;
+      else
+        result[f].train.push_back(bag);
     result[f].test = std::move(parts[f]);
   }
   return result;
@@ -190,14 +189,15 @@ inline void check_no_leakage(std::int64_t bags, std::span<const std::string> gro
                              std::initializer_list<std::span<const std::int64_t>> parts) {
   constexpr auto op = "check_no_leakage";
   if (!groups.empty()) expect_extent(op, "groups.size()", static_cast<std::int64_t>(groups.size()), bags);
-  std::map<std::int64_t, std::size_t> part_of_bag;
-  std::unordered_map<std::string, std::size_t> part_of_group;
+  std::vector<std::size_t> part_of_bag(static_cast<std::size_t>(bags));  // 1 + the part, 0: none so far
+  std::map<std::string, std::size_t> part_of_group;
   std::size_t p = 0;
   for (const auto part : parts) {
     for (const std::int64_t bag : part) {
       expect_value(bag >= 0 && bag < bags, op, "part ", p, " holds bag ", bag, ", expected 0 to ", bags - 1);
-      const auto [same_bag, new_bag] = part_of_bag.try_emplace(bag, p);
-      expect_value(new_bag, op, "bag ", bag, " is in part ", same_bag->second, " and again in part ", p);
+      std::size_t& seen_in = part_of_bag[static_cast<std::size_t>(bag)];
+      expect_value(seen_in == 0, op, "bag ", bag, " is in part ", seen_in - 1, " and again in part ", p);
+      seen_in = p + 1;
       if (groups.empty()) continue;
       const std::string& group = groups[static_cast<std::size_t>(bag)];
       const auto seen = part_of_group.try_emplace(group, p).first;
