@@ -43,7 +43,7 @@ class image_dataset {
   const example::colon_image& at(std::int64_t i) const { return (*images_)[static_cast<std::size_t>(i)]; }
   sampling::planar_image<float> prepared(std::int64_t i, double stain, const random_stream& random) {
     const rgb_image& picture = at(i).picture;
-    const std::int64_t side = std::max(picture.extent(0), picture.extent(1));
+    const std::int64_t side = picture.extent(0);
     example::prepare_planes(picture, stain, random, planes_);
     return {view<const float, 3>(planes_.data(), {3, side, side})};
   }
@@ -144,7 +144,7 @@ void explain_fold(Backend& backend, Network net, const Weights& weights, image_d
                   const train::fold& fold, std::mutex& mutex, explained& said) {
   for (const std::int64_t i : fold.test) {
     const auto& image = images[static_cast<std::size_t>(i)];
-    if (image.label == 0 || image.picture.extent(0) != image.picture.extent(1)) continue;
+    if (image.label == 0) continue;
     const auto source = all.bag(i);
     const auto look = models::predict(backend, net, weights, source, random_stream(0, static_cast<std::uint64_t>(i), 0));
     const auto seen = models::attend(backend, net, weights, source);

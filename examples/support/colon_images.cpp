@@ -24,6 +24,18 @@ std::string kind_of(const std::string& bytes) {
   return type == 0 ? "grey" : type == 4 || type == 6 ? "transparent" : "";
 }
 
+void make_square(colon_image& image) {
+  const std::int64_t height = image.picture.extent(0), width = image.picture.extent(1), side = std::max(height, width);
+  if (height == width) return;
+  image.left = (side - width) / 2, image.top = (side - height) / 2;
+  rgb_image square({side, side, 3});
+  for (std::int64_t y = 0; y < side; ++y)
+    for (std::int64_t x = 0; x < side; ++x)
+      std::copy_n(pixel(image.picture, std::clamp(y - image.top, std::int64_t{0}, height - 1),
+                        std::clamp(x - image.left, std::int64_t{0}, width - 1)), 3, pixel(square, y, x));
+  image.picture = std::move(square);
+}
+
 void read_nuclei(const std::filesystem::path& file, std::vector<colon_image>& images) {
   const data::csv_table table = data::read_csv(file);
   for (std::int64_t row = 0; row < table.size(); ++row) {
@@ -31,7 +43,8 @@ void read_nuclei(const std::filesystem::path& file, std::vector<colon_image>& im
       return each.name == table.text(row, table.column("image"));
     });
     if (found == images.end()) continue;  // of an image that was skipped
-    found->nuclei.push_back({table.number(row, table.column("x")), table.number(row, table.column("y")),
+    found->nuclei.push_back({table.number(row, table.column("x")) + static_cast<double>(found->left),
+                             table.number(row, table.column("y")) + static_cast<double>(found->top),
                              table.text(row, table.column("type")) == "epithelial"});
   }
 }
@@ -57,6 +70,7 @@ colon_images read_colon_images(const std::filesystem::path& folder) {
         std::cerr << image.name << " is " << kind << (kind == "grey" ? "; its values stand for all three colours\n"
                                                                      : "; it is laid over white\n");
       }
+      make_square(image);
       read.images.push_back(std::move(image));
     } catch (const std::exception& error) {
       read.skipped.push_back(error.what());
@@ -79,7 +93,7 @@ colon_images read_colon_images(const std::filesystem::path& folder) {
 }
 
 void prepare_planes(const rgb_image& picture, double stain, const random_stream& random, std::vector<float>& planes) {
-  const std::int64_t side = std::max(picture.extent(0), picture.extent(1)), pixels = side * side;
+  const std::int64_t side = picture.extent(0), pixels = side * side;
   planes.resize(static_cast<std::size_t>(3 * pixels));
   data::cut_patch(picture, picture.extent(1) / 2, picture.extent(0) / 2, side,
                   {.orientation = stain >= 0, .stain = std::max(stain, 0.0)}, random, 0, planes.data());

@@ -44,12 +44,12 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
-def write_png(path, width, height, pixel):
-    """An RGB picture; pixel(x, y) -> (red, green, blue)."""
+def write_png(path, width, height, pixel, colour_type=2):
+    """pixel(x, y) -> (red, green, blue); (grey,) for colour type 0, (red, green, blue, alpha) for 6."""
     rows = b"".join(b"\0" + bytes(v for x in range(width) for v in pixel(x, y)) for y in range(height))
     def chunk(name, content):
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) +
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0)) +
                      chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
 
 
@@ -175,6 +175,69 @@ def colon_nuclei(folder):
         write_colon(folder / f"bad{i}", [line])
         done = run("colon_nuclei", folder / f"bad{i}", "--out", folder / "out", code=1)
         expect(done.stderr, "nuclei.csv, line 26", part)
+
+
+def write_whole_images(folder):
+    """Eight pictures of 120 x 130 pixels, four of them with dark spots."""
+    folder.mkdir()
+    lines = ["image,label"]
+    for i in range(8):
+        spot = lambda x, y: i % 2 and (x // 12 + y // 12) % 5 == 0
+        write_png(folder / f"img{i}.png", 130, 120, lambda x, y: (60, 30, 110) if spot(x, y) else (230, 180 + i, (7 * x + 3 * y) % 40 + 180))
+        lines.append(f"img{i}.png,{i % 2}")
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    (folder / "nuclei.csv").write_text("image,type,x,y\n" + "".join(f"img{i}.png,epithelial,{30 + i},40\n" for i in (1, 3, 5, 7)))
+
+
+def zoom_in_colon(folder):
+    """Both networks, both gradients: all files are written and every image is predicted once."""
+    write_whole_images(folder / "images")
+    for options in ([], ["--one-stage"], ["--official-gradient", "--no-contrast"]):
+        out = folder / "_".join(["out", *options])
+        done = run("zoom_in_colon", folder / "images", "--draws", 4, "--looks", 2, "--folds", 2, "--epochs", 2,
+                   "--contrastive-from", 2, *options, "--out", out, code=0)
+        stages = "one stage" if options == ["--one-stage"] else "two stages"
+        expect(done.stdout, stages + ": accuracy", "Spearman: ")
+        metrics = json.loads((out / "metrics.json").read_text())
+        assert len(metrics["folds"]) == 2, metrics
+        rows = rows_of(out / "predictions.csv")
+        assert sorted(r["bag"] for r in rows) == [f"img{i}.png" for i in range(8)], rows
+        for r in rows:
+            assert abs(float(r["probability_0"]) + float(r["probability_1"]) - 1) < 1e-5, r
+        assert (out / "attention_1.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n", out
+        expect((out / "report.html").read_text(), "<svg", "2 folds")
+
+
+def zoom_in_colon_bad_input(folder):
+    """What cannot be used is named, skipped and counted; grey and transparent images are told of once."""
+    images = folder / "images"
+    write_whole_images(images)
+    (images / "img0.png").write_bytes((images / "img0.png").read_bytes()[:200])
+    for name in ("img2.png", "img4.png"):
+        write_png(images / name, 120, 120, lambda x, y: ((x * y) % 250,), colour_type=0)
+    write_png(images / "img1.png", 120, 90, lambda x, y: (60, 30, 110, x), colour_type=6)
+    write_png(images / "unnamed.png", 60, 60, lambda x, y: (1, 2, 3))
+    with open(images / "labels.csv", "a") as file:
+        file.write("missing.png,1\n")
+    out = folder / "out"
+    done = run("zoom_in_colon", images, "--draws", 3, "--looks", 1, "--folds", 2, "--epochs", 1, "--out", out, code=0)
+    skipped = [line for line in done.stderr.splitlines() if line.startswith("skipped: ")]
+    assert len(skipped) == 3, done.stderr
+    for name in ("img0.png", "missing.png", "unnamed.png: labels.csv has no label for it"):
+        assert sum(name in line for line in skipped) == 1, skipped
+    assert done.stderr.count(" is grey") == 1 and done.stderr.count(" is transparent") == 1, done.stderr
+    assert json.loads((out / "metrics.json").read_text())["settings"]["skipped"] == "3", out
+    expect((out / "report.html").read_text(), "7 images, 3 skipped", "unnamed.png")
+
+    wrong = {"image,label\nimg1.png,2\n": "'2' is a label, expected 0 or 1",
+             "image,label\nimg1.png,1\nimg3.png,1\n": "0 images with label 0 can be used, expected at least 2",
+             "picture,label\nimg1.png,1\n": "image"}
+    for text, part in wrong.items():
+        (images / "labels.csv").write_text(text)
+        refused = run("zoom_in_colon", images, "--out", out, code=1)
+        expect(refused.stderr, "labels.csv", part)
+    for option in (["--no-such-option"], ["--draws", 0], ["--folds", 1], ["--stain", 2], ["--device", "tpu"]):
+        expect(run("zoom_in_colon", images, *option, "--out", out, code=2).stderr, option[0])
 
 
 def until(condition, seconds=60):
