@@ -9,6 +9,7 @@
 #include <milkit/pooling/gated_attention.hpp>
 #include <milkit/train/optimizer.hpp>
 
+#include <support/floats.hpp>
 #include <support/golden.hpp>
 #include <support/on_backend.hpp>
 #include <support/unoptimised.hpp>
@@ -180,14 +181,14 @@ void golden_adam(const char* name) {
   }
 }
 
-TEST_CASE_TEMPLATE("bag_classifier agrees with the golden tensors", T, float, double) {
+TEST_CASE_TEMPLATE("bag_classifier agrees with the golden tensors", T, MILKIT_FLOATS) {
   golden_step<T, golden_network>("bag_classifier");
   golden_step<T, golden_network>("bag_classifier_one");
   golden_step<T, golden_network>("bag_classifier_batch");
   golden_step<T, relu_network>("bag_classifier_abmil");
 }
 
-TEST_CASE_TEMPLATE("bag_classifier: the weights after golden steps of Adam", T, float, double) {
+TEST_CASE_TEMPLATE("bag_classifier: the weights after golden steps of Adam", T, MILKIT_FLOATS) {
   golden_adam<T>("bag_classifier_adam");
   golden_adam<T>("bag_classifier_adam_bags");
 }

@@ -26,6 +26,7 @@
 #include <milkit/ops/softmax_cpu.hpp>
 #include <milkit/pooling/mean.hpp>
 
+#include <support/floats.hpp>
 #include <support/sanitized.hpp>
 
 #include "bag_classifier_cases.hpp"
@@ -198,7 +199,7 @@ TEST_CASE("bag_classifier: predict and infer leave dropout out, a bag says the s
   CHECK(backend.workspace.bytes_in_use() == 0);
 }
 
-TEST_CASE_TEMPLATE("bag_classifier: predict gives one logit's probabilities of both classes", T, float, double) {
+TEST_CASE_TEMPLATE("bag_classifier: predict gives one logit's probabilities of both classes", T, MILKIT_FLOATS) {
   using one_logit = models::bag_classifier<nn::sequential<nn::linear<9, 7>, nn::relu>, pooling::gated_attention<7, 5>,
                                            nn::linear<7, 1>>;
   auto weights = initial_parameters<T>(one_logit{}, {.seed = 2});

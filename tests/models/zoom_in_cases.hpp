@@ -6,6 +6,7 @@
 #include <milkit/models/zoom_in_features.hpp>
 #include <milkit/nn/linear.hpp>
 
+#include <support/floats.hpp>
 #include <support/golden.hpp>
 #include <support/on_backend.hpp>
 #include <support/unoptimised.hpp>
@@ -138,7 +139,7 @@ void training_step(const char* name, ops::draw_rule rule) {
   if (contrast) CHECK(output_within<T>(golden, "contrast_logits", on_host(logits.rows(1, 1))));
 }
 
-TEST_CASE_TEMPLATE("zoom_in's training step agrees with the golden tensors", T, float, double) {
+TEST_CASE_TEMPLATE("zoom_in's training step agrees with the golden tensors", T, MILKIT_FLOATS) {
   using ops::draw_estimator;
   training_step<T, nn::relu>("zoom_in_two_stage", {draw_estimator::ordered});
   training_step<T, nn::tanh>("zoom_in_two_stage_negative", {draw_estimator::ordered, true});
@@ -147,7 +148,7 @@ TEST_CASE_TEMPLATE("zoom_in's training step agrees with the golden tensors", T, 
   training_step<T, nn::relu>("zoom_in_two_stage_official_gradient", {draw_estimator::zoom_in_code});
 }
 
-TEST_CASE_TEMPLATE("zoom_in in full and without chance agrees with the golden tensors", T, float, double) {
+TEST_CASE_TEMPLATE("zoom_in in full and without chance agrees with the golden tensors", T, MILKIT_FLOATS) {
   backend_type backend = make_backend();
   {
     const golden_case golden("zoom_in_two_stage_exact");

@@ -4,6 +4,7 @@
 #include <milkit/models/zoom_in_features.hpp>
 #include <milkit/ops/softmax.hpp>
 
+#include <support/floats.hpp>
 #include <support/golden.hpp>
 #include <support/layer_check.hpp>
 #include <support/unoptimised.hpp>
@@ -70,7 +71,7 @@ void features_agree(const char* name) {
   check_gradient<T, Network>(golden, got.gradient);
 }
 
-TEST_CASE_TEMPLATE("zoom-in: the feature networks agree with the golden tensors", T, float, double) {
+TEST_CASE_TEMPLATE("zoom-in: the feature networks agree with the golden tensors", T, MILKIT_FLOATS) {
   features_agree<T, models::lenet_features<8>>("zoom_in_lenet");
   features_agree<T, models::lenet_features<8>>("zoom_in_lenet_tiny");
   features_agree<T, models::lenet_features<>>("zoom_in_lenet_table5");
@@ -113,7 +114,7 @@ void attention_agrees(const char* name, bool cells) {
   check_gradient<T, Network>(golden, got.gradient);
 }
 
-TEST_CASE_TEMPLATE("zoom-in: the attention of both stages agrees with the golden tensors", T, float, double) {
+TEST_CASE_TEMPLATE("zoom-in: the attention of both stages agrees with the golden tensors", T, MILKIT_FLOATS) {
   using tanh_map = models::conv_attention_logits<nn::tanh>;
   using last_tanh_map = models::conv_attention_logits<nn::relu, nn::tanh>;
   attention_agrees<T, models::tile_attention<>>("zoom_in_attention_stage1", false);

@@ -171,9 +171,9 @@ TEST_CASE("zoom_in of small images, more draws than positions, and other sampler
     for (const double each : test::elements(gradient.flat())) finite = finite && std::isfinite(each);
     return finite;
   };
-  for (const auto& [height, width] : {std::pair(1, 1), std::pair(3, 2), std::pair(12, 10), std::pair(13, 11), std::pair(40, 3)}) {
-    CAPTURE(height);
-    const auto pixels = picture(height, width);
+  for (const std::pair<int, int> sides : {std::pair(1, 1), std::pair(3, 2), std::pair(12, 10), std::pair(13, 11), std::pair(40, 3)}) {
+    CAPTURE(sides.first);
+    const auto pixels = picture(sides.first, sides.second);
     auto net = small<drawing_network>();
     CHECK(finite_step(net, pixels));
     net.options.draws = 1000;
@@ -181,7 +181,7 @@ TEST_CASE("zoom_in of small images, more draws than positions, and other sampler
     CHECK(finite_step(small<small_network<sampling::without_replacement, sampling::top_n>>(), pixels));
     CHECK(finite_step(small<small_network<sampling::uniform, sampling::uniform>>(), pixels));
     CHECK(finite_step(small<small_network<sampling::exact, sampling::exact>>(), pixels));
-    if (height <= 12)  // one tile, all of whose cells are drawn: nothing is left to chance
+    if (sides.first <= 12)  // one tile, all of whose cells are drawn: nothing is left to chance
       CHECK(test::relative_error(logits_of(net, pixels, looking::sampled), logits_of(net, pixels, looking::exact)) <= 1e-12);
   }
   const auto pixels = picture(37, 29);

@@ -90,3 +90,53 @@ TEST_CASE("the plan of a step in two stages hardly grows with the image") {
   };
   CHECK(plan(48000) < plan(4800) + 1000 * 1000 * 100);  // at most 100 bytes a tile
 }
+
+namespace {
+
+/// Four pictures: the second and the fourth are positive.
+class pictures {
+ public:
+  pictures() : pixels_({4, 3, 96, 90}) {
+    const random_stream random(3, 0, 0);
+    for (std::int64_t i = 0; i < pixels_.size(); ++i)
+      pixels_.data()[i] = random.uniform<float>(static_cast<std::uint64_t>(i), 0) + (i / (3 * 96 * 90) % 2 == 1 ? 0.5f : 0.0f);
+  }
+  std::int64_t size() const { return 4; }
+  std::int64_t classes() const { return 2; }
+  std::int64_t label(std::int64_t i) const { return i % 2; }
+  auto bag(std::int64_t i) const {
+    return sampling::planar_image<float>{view<const float, 3>(pixels_.data() + i * 3 * 96 * 90, {3, 96, 90})};
+  }
+
+ private:
+  tensor<float, 4> pixels_;
+};
+
+struct trained {
+  std::vector<float> weights;
+  std::vector<double> losses;
+};
+trained train_on_pictures(bool contrastive, std::int64_t from, std::int64_t epochs, int threads = 1) {
+  auto net = network<two_stages>();
+  net.options.contrastive = contrastive;
+  net.options.contrastive_from = from;
+  cpu backend{.threads = threads};
+  auto weights = initial_parameters<float>(backend, net, {.seed = 2});
+  train::trainer trainer(backend, net, train::adam{.learning_rate = 1e-3}, loss::cross_entropy{});
+  pictures training;
+  const auto history = trainer.fit(weights, training, {.epochs = epochs, .seed = 7, .bags_per_step = 2});
+  const auto flat = weights.flat();
+  return {{flat.data(), flat.data() + flat.extent(0)}, history.column("loss")};
+}
+
+}  // namespace
+
+TEST_CASE("zoom_in in a training: the contrastive branch begins with its epoch; threads change no bit") {
+  const trained without = train_on_pictures(false, 0, 2);
+  CHECK(train_on_pictures(true, 2, 2).weights == without.weights);
+  const trained second = train_on_pictures(true, 1, 2);
+  CHECK(second.losses[0] == without.losses[0]);
+  CHECK(second.losses[1] > without.losses[1]);  // by the losses of two complements
+  CHECK(second.weights != without.weights);
+  CHECK(train_on_pictures(true, 1, 2, 2).weights == second.weights);
+}

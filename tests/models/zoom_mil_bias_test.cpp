@@ -1,3 +1,4 @@
+// labels: unsanitized
 #include <doctest/doctest.h>
 
 #include <milkit/loss/cross_entropy.hpp>

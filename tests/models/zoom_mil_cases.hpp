@@ -10,6 +10,7 @@
 #include <milkit/pooling/gated_attention.hpp>
 #include <milkit/topk/perturbed.hpp>
 
+#include <support/floats.hpp>
 #include <support/golden.hpp>
 #include <support/on_backend.hpp>
 #include <support/unoptimised.hpp>
@@ -312,7 +313,7 @@ TEST_CASE("zoom_mil: a slide in the host's memory trains and predicts with the b
   }
 }
 
-TEST_CASE_TEMPLATE("zoom_mil agrees with the golden inference", T, float, double) {
+TEST_CASE_TEMPLATE("zoom_mil agrees with the golden inference", T, MILKIT_FLOATS) {
   golden_inference<three_levels<T>, T>("zoommil_eval_3");
   golden_inference<three_levels<T>, T>("zoommil_eval_few");
   golden_inference<three_levels<T>, T>("zoommil_eval_one");
