@@ -7,6 +7,7 @@
 #include <milkit/core/random.hpp>
 
 #include <support/close.hpp>
+#include <support/floats.hpp>
 
 using namespace milkit;
 
@@ -68,7 +69,7 @@ TEST_CASE("uniform_of is exact and below 1") {
   CHECK(uniform_of<double>(0x80000000u, 0) == 0.5);
 }
 
-TEST_CASE_TEMPLATE("uniform numbers have the moments of their distribution", T, float, double) {
+TEST_CASE_TEMPLATE("uniform numbers have the moments of their distribution", T, MILKIT_FLOATS) {
   const moments m = moments_of(many, [](std::uint64_t i) { return stream.uniform<T>(i, 0); });
   CHECK(std::abs(m.mean - 0.5) < 4 / std::sqrt(12.0 * many));
   CHECK(test::close(m.variance, 1 / 12.0, {0, 0.01}));
@@ -81,7 +82,7 @@ TEST_CASE_TEMPLATE("uniform numbers have the moments of their distribution", T, 
   CHECK(chi2 < 63 + 4 * std::sqrt(2 * 63.0));
 }
 
-TEST_CASE_TEMPLATE("normal numbers have the moments of their distribution and are finite", T, float, double) {
+TEST_CASE_TEMPLATE("normal numbers have the moments of their distribution and are finite", T, MILKIT_FLOATS) {
   const moments m = moments_of(many, [](std::uint64_t i) { return stream.normal<T>(i, 1); });
   CHECK(std::abs(m.mean) < 4 / std::sqrt(1.0 * many));
   CHECK(test::close(m.variance, 1, {0, 0.015}));

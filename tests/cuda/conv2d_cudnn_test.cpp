@@ -7,6 +7,7 @@
 
 #include <support/close.hpp>
 #include <support/emulation.hpp>
+#include <support/floats.hpp>
 #include <support/normals.hpp>
 #include <support/on_card.hpp>
 
@@ -89,7 +90,7 @@ std::size_t products(extents image, extents filter, std::int64_t gap, bool libra
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("cuda: convolutions by cuDNN, by milkit and on the CPU, twice the same bits", T, float, double) {
+TEST_CASE_TEMPLATE("cuda: convolutions by cuDNN, by milkit and on the CPU, twice the same bits", T, MILKIT_FLOATS) {
   agree<T>({2, 3, 9, 11}, {5, 3, 4, 4}, {});
   agree<T>({2, 3, 9, 11}, {5, 3, 3, 3}, {.stride = {2, 2}, .padding = {1, 1}});
   agree<T>({2, 2, 8, 8}, {3, 2, 1, 1}, {});

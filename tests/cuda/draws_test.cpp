@@ -6,6 +6,7 @@
 #include <milkit/ops/softmax_cpu.hpp>
 
 #include <support/backends.hpp>
+#include <support/floats.hpp>
 
 #include <sampling/sampling_cases.hpp>
 
@@ -115,7 +116,7 @@ void same_on_both(const Sampler& by, const tensor<T, 2>& p, bool pick, drawing h
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("cuda: samplers draw as on the CPU, with weights and gradients", T, float, double) {
+TEST_CASE_TEMPLATE("cuda: samplers draw as on the CPU, with weights and gradients", T, MILKIT_FLOATS) {
   for (const std::int64_t items : {1, 31, 32, 33, 255, 257, 1000})
     for (const std::int64_t rows : {1, 3, 5}) {
       if (items > 100 && rows == 5) continue;
@@ -133,7 +134,7 @@ TEST_CASE_TEMPLATE("cuda: samplers draw as on the CPU, with weights and gradient
     }
 }
 
-TEST_CASE_TEMPLATE("cuda: every form of weights and gradients, and what is most likely", T, float, double) {
+TEST_CASE_TEMPLATE("cuda: every form of weights and gradients, and what is most likely", T, MILKIT_FLOATS) {
   using enum ops::draw_estimator;
   const auto p = probabilities<T>(3, 45, 2.0);
   for (const auto form : {unordered, ordered, score, ats_code, zoom_in_code, renormalised, mean})
@@ -145,7 +146,7 @@ TEST_CASE_TEMPLATE("cuda: every form of weights and gradients, and what is most 
   same_on_both<T>(sampling::with_replacement{}, p, true, drawing::most_likely);
 }
 
-TEST_CASE_TEMPLATE("cuda: equal, peaked and missing probabilities are drawn as on the CPU", T, float, double) {
+TEST_CASE_TEMPLATE("cuda: equal, peaked and missing probabilities are drawn as on the CPU", T, MILKIT_FLOATS) {
   tensor<T, 2> p(shape<2>{3, 64});
   for (std::int64_t i = 0; i < 64; ++i) {
     p.view()(0, i) = T(1) / T(64);
@@ -158,7 +159,7 @@ TEST_CASE_TEMPLATE("cuda: equal, peaked and missing probabilities are drawn as o
   }
 }
 
-TEST_CASE_TEMPLATE("cuda: NaN is drawn first, with the weight NaN", T, float, double) {
+TEST_CASE_TEMPLATE("cuda: NaN is drawn first, with the weight NaN", T, MILKIT_FLOATS) {
   const auto p = probabilities<T>(1, 300, 1.0);
   auto broken = p.clone();
   broken.data()[270] = std::numeric_limits<T>::quiet_NaN();

@@ -1,4 +1,4 @@
-// labels: emulated
+// labels: emulated unsanitized
 #include <milkit/milkit_cuda.cuh>
 
 #include <encoders/encoded_slide_cases.hpp>

@@ -1,4 +1,4 @@
-// labels: emulated
+// labels: emulated unsanitized
 #include <doctest/doctest.h>
 
 #include <fstream>

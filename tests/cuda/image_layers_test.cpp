@@ -1,4 +1,4 @@
-// labels: emulated cases
+// labels: emulated unsanitized
 #include <support/cases_on_card.hpp>
 
 #include <nn/avg_pool2d_cases.hpp>

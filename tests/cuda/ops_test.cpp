@@ -16,6 +16,7 @@
 #include <milkit/ops/reduce_cuda.cuh>
 
 #include <support/backends.hpp>
+#include <support/floats.hpp>
 
 using namespace milkit;
 using test::agree, test::normals;
@@ -36,7 +37,7 @@ TEST_CASE("cuda: fill and copy_rows") {
     agree(0, [=](auto& b, auto x, auto y) { ops::copy_rows(b, x.rows(first, 990), y.rows(4, 990)); }, normals<float>(shape{1000}, 1), normals<float>(shape{1000}, 2));
 }
 
-TEST_CASE_TEMPLATE("cuda: activations", T, float, double) {
+TEST_CASE_TEMPLATE("cuda: activations", T, MILKIT_FLOATS) {
   const auto each = [](auto f) {
     for (const std::int64_t n : sizes)
       agree(bound<T>, [f](auto& b, auto x, auto y, auto dy, auto dx) {
@@ -56,7 +57,7 @@ TEST_CASE("cuda: dropout makes the CPU's masks, bit for bit") {
     }, tensor<std::uint8_t, 2>(shape{n, 13}), normals<float>(shape{n, 13}, 2), normals<float>(shape{n, 13}, 3));
 }
 
-TEST_CASE_TEMPLATE("cuda: matrix products and linear layers", T, float, double) {
+TEST_CASE_TEMPLATE("cuda: matrix products and linear layers", T, MILKIT_FLOATS) {
   for (const std::int64_t n : sizes)
     agree(bound<T>, [](auto& b, auto x, auto w, auto bias, auto y, auto dx, auto dw, auto db) {
       ops::linear(b, x, w, bias, y);
@@ -157,7 +158,7 @@ TEST_CASE("cuda: TF32 and bfloat16 only where they are asked for") {
   CHECK(bf16 < 1e-2);
 }
 
-TEST_CASE_TEMPLATE("cuda: gates", T, float, double) {
+TEST_CASE_TEMPLATE("cuda: gates", T, MILKIT_FLOATS) {
   const auto each = [](auto f, int branches, int heads, bool dropout, std::int64_t n, std::int64_t width) {
     const ops::gate_shape gate{.width = width, .branches = branches, .heads = heads};
     tensor<std::uint8_t, 2> mask(dropout ? shape{n, gate.columns()} : shape{std::int64_t{0}, std::int64_t{0}});
@@ -176,7 +177,7 @@ TEST_CASE_TEMPLATE("cuda: gates", T, float, double) {
   each(ops::relu_function{}, 1, 2, false, 5, 1);
 }
 
-TEST_CASE_TEMPLATE("cuda: optimizer steps", T, float, double) {
+TEST_CASE_TEMPLATE("cuda: optimizer steps", T, MILKIT_FLOATS) {
   for (const std::int64_t n : {0, 1, 3, 4, 5, 1000, 65537}) {
     agree(bound<T>, [](auto& b, auto w, auto g, auto m, auto v, auto w2, auto w3) {
       using constant = view<const T, 1, typename std::remove_reference_t<decltype(b)>::space>;
@@ -194,7 +195,7 @@ TEST_CASE_TEMPLATE("cuda: optimizer steps", T, float, double) {
   }
 }
 
-TEST_CASE_TEMPLATE("cuda: norms and counts of what is not finite", T, float, double) {
+TEST_CASE_TEMPLATE("cuda: norms and counts of what is not finite", T, MILKIT_FLOATS) {
   for (const std::int64_t n : {0, 1, 33, 1000, 16384, 65537}) {
     auto x = normals<T>(shape{n}, 1);
     agree(1e-14, [](auto& b, auto v, auto norm) { ops::l2_norm(b, v, norm); }, x, tensor<double, 1>(shape{std::int64_t{1}}));
@@ -203,7 +204,7 @@ TEST_CASE_TEMPLATE("cuda: norms and counts of what is not finite", T, float, dou
   }
 }
 
-TEST_CASE_TEMPLATE("cuda: cross-entropies", T, float, double) {
+TEST_CASE_TEMPLATE("cuda: cross-entropies", T, MILKIT_FLOATS) {
   for (const std::int64_t n : {0, 1, 33, 257})
     for (const std::int64_t classes : {2, 3, 40}) {
       tensor<std::int64_t, 1> labels(shape{n});

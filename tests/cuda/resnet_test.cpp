@@ -1,4 +1,4 @@
-// labels: emulated
+// labels: emulated unsanitized
 #include <milkit/encoders/resnet.hpp>
 #include <milkit/ops/conv2d_cpu.hpp>
 #include <milkit/ops/conv2d_cuda.cuh>

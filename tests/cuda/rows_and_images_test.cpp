@@ -13,6 +13,7 @@
 #include <milkit/ops/softmax_cuda.cuh>
 
 #include <support/backends.hpp>
+#include <support/floats.hpp>
 
 using namespace milkit;
 using test::agree, test::normals;
@@ -24,7 +25,7 @@ constexpr double infinity = std::numeric_limits<double>::infinity(), nan_value =
 using extents = shape<4>;
 }  // namespace
 
-TEST_CASE_TEMPLATE("cuda: softmax of rows and segments", T, float, double) {
+TEST_CASE_TEMPLATE("cuda: softmax of rows and segments", T, MILKIT_FLOATS) {
   for (const std::int64_t n : {0, 1, 33})
     for (const std::int64_t m : {1, 31, 257, 1000})
       agree(bound<T>, [](auto& b, auto x, auto y, auto l, auto dy, auto dl, auto dx) {
@@ -76,7 +77,7 @@ TEST_CASE("cuda: softmax of rows without mass, with infinity, with NaN") {
   for (int i = 0; i < 4; ++i) CHECK(same(sums.data()[i], sums_of_segments.data()[i]));
 }
 
-TEST_CASE_TEMPLATE("cuda: layer norm", T, float, double) {
+TEST_CASE_TEMPLATE("cuda: layer norm", T, MILKIT_FLOATS) {
   for (const std::int64_t n : {0, 1, 33, 257, 1000})
     for (const std::int64_t d : {1, 32, 100})
       agree(5 * bound<T>, [](auto& b, auto x, auto w, auto bias, auto y, auto m, auto dy, auto dx, auto dw, auto db) {
@@ -87,7 +88,7 @@ TEST_CASE_TEMPLATE("cuda: layer norm", T, float, double) {
          normals<T>(shape{n, d}, 5), normals<T>(shape{n, d}, 6), normals<T>(shape{d}, 7), normals<T>(shape{d}, 8));
 }
 
-TEST_CASE_TEMPLATE("cuda: pooling of images", T, float, double) {
+TEST_CASE_TEMPLATE("cuda: pooling of images", T, MILKIT_FLOATS) {
   for (const ops::pool2d_options o : {ops::pool2d_options{2, 2, 0}, {3, 1, 1}, {3, 2, 0}, {2, 3, 1}})
     for (const extents x : {extents{2, 3, 8, 8}, {1, 2, 7, 9}, {0, 2, 8, 8}, {3, 1, 5, 33}}) {
       const extents y = ops::pool2d_shape(x, o);
@@ -112,7 +113,7 @@ auto kernels(Flat flat, const extents& w) {
   return view<typename Flat::element_type, 4, typename Flat::space>(flat.data(), w);
 }
 
-TEST_CASE_TEMPLATE("cuda: convolutions", T, float, double) {
+TEST_CASE_TEMPLATE("cuda: convolutions", T, MILKIT_FLOATS) {
   const auto check = [](extents x, extents w, ops::conv2d_options o) {
     const extents y = ops::conv2d_shape(x, w, o);
     const shape<1> flat{w.size()}, out{w[0]};
@@ -130,7 +131,7 @@ TEST_CASE_TEMPLATE("cuda: convolutions", T, float, double) {
   check({2, 2, 64, 64}, {2, 2, 3, 3}, {.padding = {1, 1}});  // dweight in parts
 }
 
-TEST_CASE_TEMPLATE("cuda: convolutions with a residual and a relu", T, float, double) {
+TEST_CASE_TEMPLATE("cuda: convolutions with a residual and a relu", T, MILKIT_FLOATS) {
   const extents x{2, 3, 9, 11}, w{5, 3, 3, 3};
   const ops::conv2d_options o{.stride = {2, 1}, .padding = {1, 1}};
   const extents y = ops::conv2d_shape(x, w, o);

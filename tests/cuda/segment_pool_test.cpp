@@ -5,6 +5,7 @@
 #include <milkit/ops/segment_pool_cuda.cuh>
 
 #include <support/backends.hpp>
+#include <support/floats.hpp>
 
 using namespace milkit;
 using test::agree, test::normals;
@@ -70,7 +71,7 @@ void softmax_agrees(const batch& bags, std::int64_t d, const tensor<T, 2>& logit
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("cuda: softmax pooling and its gradients", T, float, double) {
+TEST_CASE_TEMPLATE("cuda: softmax pooling and its gradients", T, MILKIT_FLOATS) {
   for (const batch& bags : batches)
     for (const std::int64_t d : {1, 5, 200}) softmax_agrees<T>(bags, d, normals<T>(shape{bags.rows(), one}, 2));
 }
@@ -82,7 +83,7 @@ TEST_CASE("cuda: logits of -infinity have no mass, in a tile of their own or not
   softmax_agrees<double>(bags, 3, logits);
 }
 
-TEST_CASE_TEMPLATE("cuda: mean pooling", T, float, double) {
+TEST_CASE_TEMPLATE("cuda: mean pooling", T, MILKIT_FLOATS) {
   for (const batch& bags : batches)
     for (const std::int64_t d : {1, 130}) {
       const std::int64_t n = bags.rows(), count = bags.bags();
@@ -102,7 +103,7 @@ TEST_CASE_TEMPLATE("cuda: mean pooling", T, float, double) {
     }
 }
 
-TEST_CASE_TEMPLATE("cuda: max pooling, with ties and NaN", T, float, double) {
+TEST_CASE_TEMPLATE("cuda: max pooling, with ties and NaN", T, MILKIT_FLOATS) {
   for (const batch& bags : batches)
     for (const std::int64_t d : {1, 130}) {
       const std::int64_t n = bags.rows(), count = bags.bags();

@@ -12,6 +12,7 @@
 #include <milkit/topk/zoom_chain.hpp>
 
 #include <support/backends.hpp>
+#include <support/floats.hpp>
 
 using namespace milkit;
 using test::agree, test::normals, test::relative_error;
@@ -97,7 +98,7 @@ tensor<T, 1> scores_of(std::int64_t n) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("cuda: perturbed top-K selects as the CPU does, in all three estimates", T, float, double) {
+TEST_CASE_TEMPLATE("cuda: perturbed top-K selects as the CPU does, in all three estimates", T, MILKIT_FLOATS) {
   struct sizes {
     std::int64_t n, k, samples;
   };
@@ -106,7 +107,7 @@ TEST_CASE_TEMPLATE("cuda: perturbed top-K selects as the CPU does, in all three 
       same_on_both<T>(topk::perturbed{.k = k, .samples = samples, .sigma = 1, .relative = true, .jacobian = jacobian}, scores_of<T>(n));
 }
 
-TEST_CASE_TEMPLATE("cuda: hard, straight-through and random top-K", T, float, double) {
+TEST_CASE_TEMPLATE("cuda: hard, straight-through and random top-K", T, MILKIT_FLOATS) {
   for (const std::int64_t n : {1, 33, 257, 1030, 3000})
     for (const std::int64_t k : {std::int64_t{1}, n / 3 + 1, n}) {
       same_on_both<T>(topk::hard{k}, scores_of<T>(n));
@@ -115,7 +116,7 @@ TEST_CASE_TEMPLATE("cuda: hard, straight-through and random top-K", T, float, do
     }
 }
 
-TEST_CASE_TEMPLATE("cuda: ties, NaN and infinities are ranked as on the CPU", T, float, double) {
+TEST_CASE_TEMPLATE("cuda: ties, NaN and infinities are ranked as on the CPU", T, MILKIT_FLOATS) {
   auto scores = scores_of<T>(1000);
   for (std::int64_t i = 0; i < 1000; ++i) scores.data()[i] = std::round(scores.data()[i] * 2000);
   same_on_both<T>(topk::hard{300}, scores);
@@ -136,7 +137,7 @@ TEST_CASE("cuda: draws that lie further apart than one window of counts") {
   same_on_both<float>(topk::perturbed{.k = 3, .samples = 40}, scores);
 }
 
-TEST_CASE_TEMPLATE("cuda: zoom, its gradients, and two in a row", T, float, double) {
+TEST_CASE_TEMPLATE("cuda: zoom, its gradients, and two in a row", T, MILKIT_FLOATS) {
   for (const bool ragged : {false, true})
     for (const std::int64_t d : {1, 5, 300}) {
       const std::int64_t n = 61, width = 4, k = 7, r2 = 2;

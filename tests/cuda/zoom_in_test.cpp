@@ -1,4 +1,4 @@
-// labels: emulated cases
+// labels: emulated unsanitized
 #include <support/cases_on_card.hpp>
 
 #include <models/zoom_in_cases.hpp>

@@ -4,6 +4,7 @@
 #include <milkit/ops/activation.hpp>
 
 #include <reference/cross_entropy.hpp>
+#include <support/floats.hpp>
 #include <support/golden.hpp>
 #include <support/loss_check.hpp>
 #include <support/unoptimised.hpp>
@@ -12,7 +13,7 @@ MILKIT_UNOPTIMISED_BEGIN
 
 namespace milkit::test::binary_cross_entropy_cases {
 
-TEST_CASE_TEMPLATE("binary_cross_entropy agrees with the oracle", T, float, double) {
+TEST_CASE_TEMPLATE("binary_cross_entropy agrees with the oracle", T, MILKIT_FLOATS) {
   for (const std::int64_t bags : row_counts) {
     CAPTURE(bags);
     const auto logits = normals<T>(shape<2>{bags, 1}, 1, 3);
@@ -41,7 +42,7 @@ TEST_CASE("binary_cross_entropy gradients agree with central differences") {
   CHECK(relative_error(run_loss(loss, logits, labels).gradient, central_differences(logits.view(), value)) <= 1e-8);
 }
 
-TEST_CASE_TEMPLATE("binary_cross_entropy of extreme logits and NaN", T, float, double) {
+TEST_CASE_TEMPLATE("binary_cross_entropy of extreme logits and NaN", T, MILKIT_FLOATS) {
   backend_type backend = make_backend(1);
   const auto outcome = [&](T z, std::int64_t label) {
     const auto logits = put(matrix_view<const T>(&z, {1, 1}));
@@ -63,7 +64,7 @@ TEST_CASE_TEMPLATE("binary_cross_entropy of extreme logits and NaN", T, float, d
   }
 }
 
-TEST_CASE_TEMPLATE("binary_cross_entropy agrees with the golden tensors", T, float, double) {
+TEST_CASE_TEMPLATE("binary_cross_entropy agrees with the golden tensors", T, MILKIT_FLOATS) {
   for (const std::string name :
        {"core_binary_logits", "core_binary_logits_one", "core_binary_logits_large", "core_binary_logits_weight"}) {
     CAPTURE(name);

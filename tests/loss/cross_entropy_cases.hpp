@@ -4,6 +4,7 @@
 #include <milkit/ops/softmax.hpp>
 
 #include <reference/cross_entropy.hpp>
+#include <support/floats.hpp>
 #include <support/golden.hpp>
 #include <support/loss_check.hpp>
 #include <support/unoptimised.hpp>
@@ -12,7 +13,7 @@ MILKIT_UNOPTIMISED_BEGIN
 
 namespace milkit::test::cross_entropy_cases {
 
-TEST_CASE_TEMPLATE("cross_entropy agrees with the oracle", T, float, double) {
+TEST_CASE_TEMPLATE("cross_entropy agrees with the oracle", T, MILKIT_FLOATS) {
   const auto check = [](std::int64_t bags, std::int64_t classes) {
     CAPTURE(bags);
     CAPTURE(classes);
@@ -50,7 +51,7 @@ TEST_CASE("cross_entropy gradients agree with central differences") {
   CHECK(relative_error(run_loss(loss, logits, labels).gradient, central_differences(logits.view(), value)) <= 1e-8);
 }
 
-TEST_CASE_TEMPLATE("cross_entropy of extreme logits", T, float, double) {
+TEST_CASE_TEMPLATE("cross_entropy of extreme logits", T, MILKIT_FLOATS) {
   const T infinity = std::numeric_limits<T>::infinity();
   const auto outcome = [&](const std::vector<T>& z, std::int64_t label) {
     tensor<T, 2> logits(shape<2>{1, static_cast<std::int64_t>(z.size())});
@@ -65,7 +66,7 @@ TEST_CASE_TEMPLATE("cross_entropy of extreme logits", T, float, double) {
   CHECK(outcome({5, -infinity}, 1) == std::pair(HUGE_VAL, values{1, -1}));
 }
 
-TEST_CASE_TEMPLATE("cross_entropy of NaN", T, float, double) {
+TEST_CASE_TEMPLATE("cross_entropy of NaN", T, MILKIT_FLOATS) {
   backend_type backend = make_backend(1);
   for (std::int64_t place = 0; place < 3; ++place)
     for (const std::int64_t label : {0, 1, 2}) {
@@ -80,7 +81,7 @@ TEST_CASE_TEMPLATE("cross_entropy of NaN", T, float, double) {
     }
 }
 
-TEST_CASE_TEMPLATE("cross_entropy agrees with the golden tensors", T, float, double) {
+TEST_CASE_TEMPLATE("cross_entropy agrees with the golden tensors", T, MILKIT_FLOATS) {
   for (const std::string name :
        {"core_cross_entropy", "core_cross_entropy_one", "core_cross_entropy_weights", "core_cross_entropy_large"}) {
     CAPTURE(name);

@@ -2,6 +2,7 @@
 
 #include <milkit/loss/entropy_regulariser.hpp>
 
+#include <support/floats.hpp>
 #include <support/regulariser_check.hpp>
 #include <support/unoptimised.hpp>
 
@@ -31,7 +32,7 @@ TEST_CASE("entropy_regulariser of attention without an entry, of equal and of si
   for (const double each : elements(official.dlogits)) CHECK(std::isfinite(each));
 }
 
-TEST_CASE_TEMPLATE("entropy_regulariser agrees with the golden tensors", T, float, double) {
+TEST_CASE_TEMPLATE("entropy_regulariser agrees with the golden tensors", T, MILKIT_FLOATS) {
   for (const char* name :
        {"zoom_in_entropy", "zoom_in_entropy_zeros", "zoom_in_entropy_single", "zoom_in_entropy_official"}) {
     CAPTURE(name);

@@ -2,6 +2,7 @@
 
 #include <milkit/loss/pixel_supervision.hpp>
 
+#include <support/floats.hpp>
 #include <support/regulariser_check.hpp>
 #include <support/unoptimised.hpp>
 
@@ -14,7 +15,7 @@ TEST_CASE("pixel_supervision keeps the contract of a regulariser") {
                     [](const auto& logits, const auto& mask) { return reference::pixel_supervision(logits, mask); });
 }
 
-TEST_CASE_TEMPLATE("pixel_supervision agrees with the golden tensors", T, float, double) {
+TEST_CASE_TEMPLATE("pixel_supervision agrees with the golden tensors", T, MILKIT_FLOATS) {
   const golden_case golden("zoom_in_pixel_supervision");
   backend_type backend = make_backend();
   const auto logits = golden.get<T, 1>("logits");

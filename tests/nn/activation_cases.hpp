@@ -2,6 +2,7 @@
 
 #include <milkit/nn/activation.hpp>
 
+#include <support/floats.hpp>
 #include <support/golden.hpp>
 #include <support/layer_check.hpp>
 #include <support/unoptimised.hpp>
@@ -65,7 +66,7 @@ TEST_CASE_TEMPLATE("activations agree with their formulas", Layer, nn::relu, nn:
   }
 }
 
-TEST_CASE_TEMPLATE("activations of extreme arguments and NaN", T, float, double) {
+TEST_CASE_TEMPLATE("activations of extreme arguments and NaN", T, MILKIT_FLOATS) {
   const T infinity = std::numeric_limits<T>::infinity(), nan = std::numeric_limits<T>::quiet_NaN();
   tensor<T, 2> x(shape<2>{1, 17}), dy(shape<2>{1, 17});  // more than a vector register, and a rest
   const auto outcome = [&](const auto& layer, T argument) {
@@ -95,7 +96,7 @@ TEST_CASE_TEMPLATE("activations of extreme arguments and NaN", T, float, double)
   }
 }
 
-TEST_CASE_TEMPLATE("activations agree with the golden tensors", T, float, double) {
+TEST_CASE_TEMPLATE("activations agree with the golden tensors", T, MILKIT_FLOATS) {
   const auto check = [&](const char* name, const auto& layer) {
     CAPTURE(name);
     const golden_case golden(name);

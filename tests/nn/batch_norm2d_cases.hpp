@@ -4,6 +4,7 @@
 #include <milkit/train/statistics.hpp>
 
 #include <reference/batch_norm.hpp>
+#include <support/floats.hpp>
 #include <support/golden.hpp>
 #include <support/images.hpp>
 #include <support/layer_check.hpp>
@@ -46,7 +47,7 @@ TEST_CASE("batch_norm2d keeps the contract of a layer") {
   inference.all();
 }
 
-TEST_CASE_TEMPLATE("batch_norm2d agrees with plain loops at odd sizes, far from zero too", T, float, double) {
+TEST_CASE_TEMPLATE("batch_norm2d agrees with plain loops at odd sizes, far from zero too", T, MILKIT_FLOATS) {
   constexpr std::int64_t channels = 3;
   const auto weights = some_weights<channels, T>();
   const auto scale = part<channels>(weights, "weight"), shift = part<channels>(weights, "bias");

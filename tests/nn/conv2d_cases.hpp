@@ -12,6 +12,7 @@
 #include <milkit/nn/parameters.hpp>
 #include <milkit/nn/sequential.hpp>
 
+#include <support/floats.hpp>
 #include <support/golden.hpp>
 #include <support/images.hpp>
 #include <support/layer_check.hpp>
@@ -32,7 +33,6 @@ inline const std::pair<const char*, const char*> names[] = {{"0.weight", "conv1.
                                                      {"3.weight", "conv2.weight"},  {"3.bias", "conv2.bias"},
                                                      {"7.weight", "linear.weight"}, {"7.bias", "linear.bias"}};
 
-
 template <class T>
 auto train(backend_type& backend, const conv_stack& network, const tensor<T, 1>& weights, const tensor<T, 4>& x,
            const tensor<T, 2>& dy) {
@@ -45,7 +45,7 @@ TEST_CASE("conv2d keeps the contract of a layer") {
   layer_check(nn::conv2d<dynamic_extent, 3, 1, 1>{.in = {2}}, shape<4>{2, 2, 3, 5}).all();
 }
 
-TEST_CASE_TEMPLATE("the convolution stack agrees with the golden case", T, float, double) {
+TEST_CASE_TEMPLATE("the convolution stack agrees with the golden case", T, MILKIT_FLOATS) {
   const golden_case golden("core_conv_stack");
   backend_type backend = make_backend();
   const conv_stack network = stack_for(golden.file().info("linear.weight").shape.at(1));
@@ -64,7 +64,7 @@ TEST_CASE_TEMPLATE("the convolution stack agrees with the golden case", T, float
     CHECK(golden.error(std::string("grad.") + theirs, gradient[ours]) <= golden_tolerance<T>);
 }
 
-TEST_CASE_TEMPLATE("the convolution stack gives the same bits in every way to run", T, float, double) {
+TEST_CASE_TEMPLATE("the convolution stack gives the same bits in every way to run", T, MILKIT_FLOATS) {
   const conv_stack network = stack_for(20);
   const auto weights = copied_to<host_space>(initial_parameters<T>(network, {.seed = 5}).flat());
   const auto x = normals<T>(shape<4>{37, 3, 15, 15}, 1);

@@ -2,6 +2,7 @@
 
 #include <milkit/nn/dropout.hpp>
 
+#include <support/floats.hpp>
 #include <support/golden.hpp>
 #include <support/layer_check.hpp>
 #include <support/unoptimised.hpp>
@@ -39,7 +40,7 @@ TEST_CASE("dropout is the identity in inference, and scales what it keeps in tra
   CHECK(kept < 64 * 33 / 3);
 }
 
-TEST_CASE_TEMPLATE("apply_mask agrees with the golden tensors", T, float, double) {
+TEST_CASE_TEMPLATE("apply_mask agrees with the golden tensors", T, MILKIT_FLOATS) {
   backend_type backend = make_backend();
   const golden_case golden("core_dropout");
   const auto x = golden.get<T, 2>("x"), dy = golden.get<T, 2>("grad_output");

@@ -2,6 +2,7 @@
 
 #include <milkit/nn/l2_normalise.hpp>
 
+#include <support/floats.hpp>
 #include <support/golden.hpp>
 #include <support/layer_check.hpp>
 #include <support/unoptimised.hpp>
@@ -21,7 +22,7 @@ TEST_CASE("l2_normalise keeps the contract of a layer") {
   layer_check(nn::l2_normalise{}, shape<2>{4, 33}).all();
 }
 
-TEST_CASE_TEMPLATE("l2_normalise agrees with the formula at odd sizes, and its rows have length 1", T, float, double) {
+TEST_CASE_TEMPLATE("l2_normalise agrees with the formula at odd sizes, and its rows have length 1", T, MILKIT_FLOATS) {
   for (const std::int64_t d : {1, 2, 31, 33, 257, 1000}) {
     CAPTURE(d);
     const auto x = normals<T>(shape<2>{3, d}, 1, 3), dy = normals<T>(shape<2>{3, d}, 2);
@@ -61,7 +62,7 @@ TEST_CASE("l2_normalise of rows that are nearly nothing, NaN, and beyond the ran
   CHECK(relative_error(normalised(large, large).output, std::vector<double>{0.6, 0.8, 0.6, 0.8}) <= 1e-6);
 }
 
-TEST_CASE_TEMPLATE("l2_normalise agrees with the golden tensors", T, float, double) {
+TEST_CASE_TEMPLATE("l2_normalise agrees with the golden tensors", T, MILKIT_FLOATS) {
   const golden_case golden("zoom_in_l2_normalize");
   const auto got = normalised(golden.get<T, 2>("input"), golden.get<T, 2>("grad_output"));
   CHECK(golden.error("output", got.output) <= golden_tolerance<T>);

@@ -2,6 +2,7 @@
 
 #include <milkit/nn/layer_norm.hpp>
 
+#include <support/floats.hpp>
 #include <support/golden.hpp>
 #include <support/layer_check.hpp>
 #include <support/unoptimised.hpp>
@@ -44,7 +45,7 @@ TEST_CASE("layer_norm keeps the contract of a layer") {
   layer_check(nn::layer_norm<dynamic_extent>{.features = {33}}, shape<2>{31, 33}).floats();
 }
 
-TEST_CASE_TEMPLATE("layer_norm agrees with the oracle at odd sizes, far from zero too", T, float, double) {
+TEST_CASE_TEMPLATE("layer_norm agrees with the oracle at odd sizes, far from zero too", T, MILKIT_FLOATS) {
   for (const std::int64_t d : {1, 2, 31, 32, 33, 255, 257, 1000}) {
     auto x = elements(normals<T>(shape<1>{d}, 1, 3));
     CHECK(relative_error(plain_norm(std::vector<T>(x.begin(), x.end()), 1e-5), normalised(x, 1e-5)) <=
@@ -62,7 +63,7 @@ TEST_CASE("layer_norm of constant rows, NaN and infinity") {
     for (const double each : plain_norm<double>({1, odd, 2}, 1e-5)) CHECK(std::isnan(each));
 }
 
-TEST_CASE_TEMPLATE("layer_norm agrees with the golden tensors", T, float, double) {
+TEST_CASE_TEMPLATE("layer_norm agrees with the golden tensors", T, MILKIT_FLOATS) {
   backend_type backend = make_backend();
   for (const char* name : {"core_layer_norm", "core_layer_norm_one", "core_layer_norm_constant"}) {
     CAPTURE(name);

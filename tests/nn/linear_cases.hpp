@@ -3,6 +3,7 @@
 #include <milkit/nn/linear.hpp>
 
 #include <reference/matmul.hpp>
+#include <support/floats.hpp>
 #include <support/golden.hpp>
 #include <support/layer_check.hpp>
 #include <support/unoptimised.hpp>
@@ -39,7 +40,7 @@ TEST_CASE("linear keeps the contract of a layer") {
   layer_check(nn::linear<dynamic_extent, 3>{.in = {2}}, shape<2>{33, 2}).all();
 }
 
-TEST_CASE_TEMPLATE("linear agrees with the oracle at odd sizes", T, float, double) {
+TEST_CASE_TEMPLATE("linear agrees with the oracle at odd sizes", T, MILKIT_FLOATS) {
   for (const auto& [n, d, m] : {std::tuple<std::int64_t, std::int64_t, std::int64_t>{1, 1, 1},
                                 {2, 31, 33},
                                 {33, 2, 31},
@@ -87,7 +88,7 @@ TEST_CASE("linear adds float column sums without losing small terms") {
   CHECK(close(sum(0), 100100000.0, {0, 1e-5}));
 }
 
-TEST_CASE_TEMPLATE("linear agrees with the golden tensors", T, float, double) {
+TEST_CASE_TEMPLATE("linear agrees with the golden tensors", T, MILKIT_FLOATS) {
   for (const std::string name : {"core_linear", "core_linear_one", "core_linear_no_bias"}) {
     CAPTURE(name);
     const golden_case golden(name);

@@ -2,6 +2,7 @@
 
 #include <milkit/nn/max_pool2d.hpp>
 
+#include <support/floats.hpp>
 #include <support/images.hpp>
 #include <support/layer_check.hpp>
 #include <support/unoptimised.hpp>
@@ -16,7 +17,7 @@ TEST_CASE("max_pool2d keeps the contract of a layer") {
   layer_check(nn::max_pool2d{.kernel = 2, .stride = 1, .padding = 0}, shape<4>{2, 3, 5, 4}).all();
 }
 
-TEST_CASE_TEMPLATE("max_pool2d as a layer: values and gradient", T, float, double) {
+TEST_CASE_TEMPLATE("max_pool2d as a layer: values and gradient", T, MILKIT_FLOATS) {
   backend_type backend = make_backend();
   const nn::max_pool2d layer{.kernel = 3, .stride = 2, .padding = 1};
   for (const std::int64_t images : {1, 3, 33}) {

@@ -6,6 +6,7 @@
 #include <milkit/ops/resample2d_cpu.hpp>
 
 #include <reference/area_average.hpp>
+#include <support/floats.hpp>
 #include <support/golden.hpp>
 #include <support/gradient_check.hpp>
 
@@ -35,7 +36,7 @@ const part parts[] = {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("area_average_rgb: the mean over each rectangle, zeros outside the image, at any thread count", T, float, double) {
+TEST_CASE_TEMPLATE("area_average_rgb: the mean over each rectangle, zeros outside the image, at any thread count", T, MILKIT_FLOATS) {
   const rgb_image image = picture(40, 30);
   const auto at = [&](std::int64_t x, std::int64_t y, std::int64_t c) {
     const bool inside = x >= 0 && y >= 0 && x < 30 && y < 40;

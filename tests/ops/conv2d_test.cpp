@@ -5,6 +5,7 @@
 
 #include <milkit/ops/conv2d_cpu.hpp>
 
+#include <support/floats.hpp>
 #include <support/golden.hpp>
 #include <support/images.hpp>
 
@@ -94,7 +95,7 @@ constexpr gemm_library plain_gemm{.single = plain_product<float>, .double_ = pla
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("conv2d and its gradients agree with plain loops", T, float, double) {
+TEST_CASE_TEMPLATE("conv2d and its gradients agree with plain loops", T, MILKIT_FLOATS) {
   cpu backend{.threads = 2};
   const double tolerance = sizeof(T) == 8 ? 1e-12 : 1e-5;
   for (const geometry& g : geometries) {
@@ -188,7 +189,7 @@ TEST_CASE("conv2d gradients agree with central differences") {
   CHECK(relative_error(got.dbias, differences(bias.data(), bias.size())) <= 1e-8);
 }
 
-TEST_CASE_TEMPLATE("conv2d agrees with the golden cases", T, float, double) {
+TEST_CASE_TEMPLATE("conv2d agrees with the golden cases", T, MILKIT_FLOATS) {
   cpu backend{.threads = 2};
   for (const char* name : {"core_conv2d", "core_conv2d_stride", "core_conv2d_mixed", "core_conv2d_valid",
                            "core_conv2d_pointwise", "core_conv2d_same_size"}) {
@@ -213,7 +214,7 @@ TEST_CASE_TEMPLATE("conv2d agrees with the golden cases", T, float, double) {
   }
 }
 
-TEST_CASE_TEMPLATE("conv2d gives the same bits with 1, 2 and 5 threads, and allocates once", T, float, double) {
+TEST_CASE_TEMPLATE("conv2d gives the same bits with 1, 2 and 5 threads, and allocates once", T, MILKIT_FLOATS) {
   for (const geometry& g : geometries) {
     CAPTURE(to_string(g.x));
     const auto x = test::normals<T>(g.x.with_rows(g.x[0] * 9), 1);

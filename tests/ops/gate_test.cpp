@@ -3,6 +3,7 @@
 #include <milkit/ops/gate_cpu.hpp>
 
 #include <reference/gate.hpp>
+#include <support/floats.hpp>
 #include <support/golden.hpp>
 #include <support/gradient_check.hpp>
 
@@ -84,7 +85,7 @@ void for_each_function(Body&& body) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("gate agrees with the oracle: branches, heads, masks, biases, functions", T, float, double) {
+TEST_CASE_TEMPLATE("gate agrees with the oracle: branches, heads, masks, biases, functions", T, MILKIT_FLOATS) {
   cpu backend{.threads = 2};
   for (const ops::gate_shape& gate : {ops::gate_shape{8, 2, 1}, {5, 1, 1}, {1, 2, 1}, {33, 2, 2}, {7, 1, 3}})
     for (const std::int64_t n : {0, 1, 2, 31, 65})
@@ -112,7 +113,7 @@ TEST_CASE("gate gradients agree with central differences") {
       });
 }
 
-TEST_CASE_TEMPLATE("gate gives the same bits at any thread count, and for rows in chunks", T, float, double) {
+TEST_CASE_TEMPLATE("gate gives the same bits at any thread count, and for rows in chunks", T, MILKIT_FLOATS) {
   cpu one{.threads = 1}, three{.threads = 3};
   const gate_case<T> example({33, 2, 2}, 801, true, true);
   const auto want = example.run(one, ops::tanh_function{}), got = example.run(three, ops::tanh_function{});
@@ -179,7 +180,7 @@ TEST_CASE("gate refuses biases, weights and gradients of other extents, and a bi
                        shape_error);
 }
 
-TEST_CASE_TEMPLATE("gate agrees with the golden tensors", T, float, double) {
+TEST_CASE_TEMPLATE("gate agrees with the golden tensors", T, MILKIT_FLOATS) {
   cpu backend{.threads = 2};
   const auto check = [&](const char* name, auto f) {
     CAPTURE(name);

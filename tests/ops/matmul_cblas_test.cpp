@@ -1,12 +1,13 @@
 #include <milkit/ops/matmul_cblas.hpp>
 
+#include <support/floats.hpp>
 #include <support/gemm_check.hpp>
 
 using namespace milkit;
 
-TEST_CASE_TEMPLATE("matmul by cblas agrees with the oracle", T, float, double) { test::gemm_agrees<T>(cblas_gemm); }
+TEST_CASE_TEMPLATE("matmul by cblas agrees with the oracle", T, MILKIT_FLOATS) { test::gemm_agrees<T>(cblas_gemm); }
 
-TEST_CASE_TEMPLATE("matmul by cblas refuses what its int cannot count", T, float, double) {
+TEST_CASE_TEMPLATE("matmul by cblas refuses what its int cannot count", T, MILKIT_FLOATS) {
   const T one = 1;
   T c = 0;
   const auto product = [&](std::int64_t m, std::int64_t lda) {

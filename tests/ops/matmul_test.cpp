@@ -3,6 +3,7 @@
 #include <milkit/ops/matmul_cpu.hpp>
 
 #include <reference/matmul.hpp>
+#include <support/floats.hpp>
 #include <support/gradient_check.hpp>
 
 using namespace milkit;
@@ -44,7 +45,7 @@ constexpr sizes all_sizes[] = {{0, 3, 4},     {3, 0, 4},      {3, 4, 0},    {1, 
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("matmul agrees with the oracle: odd sizes, transposes, accumulation, strides", T, float, double) {
+TEST_CASE_TEMPLATE("matmul agrees with the oracle: odd sizes, transposes, accumulation, strides", T, MILKIT_FLOATS) {
   cpu backend{.threads = 2};
   for (const sizes& s : all_sizes)
     for (const bool transpose_a : {false, true})
@@ -52,7 +53,7 @@ TEST_CASE_TEMPLATE("matmul agrees with the oracle: odd sizes, transposes, accumu
         for (const bool accumulate : {false, true}) check<T>(backend, s, {transpose_a, transpose_b, accumulate});
 }
 
-TEST_CASE_TEMPLATE("matmul gives the same bits at any thread count, and for rows alone", T, float, double) {
+TEST_CASE_TEMPLATE("matmul gives the same bits at any thread count, and for rows alone", T, MILKIT_FLOATS) {
   cpu one{.threads = 1}, three{.threads = 3};
   for (const std::int64_t n : {1, 2, 5, 13, 33, 64, 256, 257, 700})
     for (const std::int64_t k : {1, 31, 300, 1537}) {
@@ -73,7 +74,7 @@ TEST_CASE_TEMPLATE("matmul gives the same bits at any thread count, and for rows
 }
 
 TEST_CASE_TEMPLATE("matmul of few rows and many columns: the same bits at any thread count, a worker's to rounding", T,
-                   float, double) {
+                   MILKIT_FLOATS) {
   for (const std::int64_t rows : {1, 64, 512, 513})
     for (const std::int64_t n : {239, 240, 241, 900})
       for (const bool ta : {false, true})

@@ -7,6 +7,7 @@
 
 #include <reference/optimizer.hpp>
 #include <support/close.hpp>
+#include <support/floats.hpp>
 #include <support/normals.hpp>
 
 using namespace milkit;
@@ -23,7 +24,7 @@ constexpr double bound = sizeof(T) == 4 ? 1e-5 : 1e-10;
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("sgd_step agrees with plain loops", T, float, double) {
+TEST_CASE_TEMPLATE("sgd_step agrees with plain loops", T, MILKIT_FLOATS) {
   cpu backend{.threads = 2};
   for (const std::int64_t n : {0, 1, 2, 31, 33, 257, 1000, 1025, 16385, 40000})
     for (const double momentum : {0.0, 0.9}) {
@@ -41,7 +42,7 @@ TEST_CASE_TEMPLATE("sgd_step agrees with plain loops", T, float, double) {
     }
 }
 
-TEST_CASE_TEMPLATE("adam_step agrees with plain loops", T, float, double) {
+TEST_CASE_TEMPLATE("adam_step agrees with plain loops", T, MILKIT_FLOATS) {
   cpu backend{.threads = 2};
   for (const std::int64_t n : {0, 1, 2, 31, 33, 257, 1000, 1025, 16385, 40000})
     for (const bool decoupled : {false, true}) {
@@ -68,7 +69,7 @@ TEST_CASE_TEMPLATE("adam_step agrees with plain loops", T, float, double) {
     }
 }
 
-TEST_CASE_TEMPLATE("optimizer steps give the same bits at any thread count", T, float, double) {
+TEST_CASE_TEMPLATE("optimizer steps give the same bits at any thread count", T, MILKIT_FLOATS) {
   constexpr std::int64_t n = 100003;
   const tensor<T, 1> gradient = test::normals<T>(shape<1>{n}, 2);
   const auto run = [&](int threads) {

@@ -5,6 +5,7 @@
 
 #include <milkit/ops/pool2d_cpu.hpp>
 
+#include <support/floats.hpp>
 #include <support/golden.hpp>
 #include <support/images.hpp>
 
@@ -55,7 +56,7 @@ pooled<T> max_pooled(cpu& backend, const tensor<T, 4>& x, const tensor<T, 4>& dy
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("max_pool2d agrees with plain loops, ties to the first, at any thread count", T, float, double) {
+TEST_CASE_TEMPLATE("max_pool2d agrees with plain loops, ties to the first, at any thread count", T, MILKIT_FLOATS) {
   for (const pooling& pool : cases)
     for (const bool ties : {false, true})
       for (const int threads : {1, 3}) {
@@ -75,7 +76,7 @@ TEST_CASE_TEMPLATE("max_pool2d agrees with plain loops, ties to the first, at an
       }
 }
 
-TEST_CASE_TEMPLATE("avg_pool2d agrees with plain loops at any thread count", T, float, double) {
+TEST_CASE_TEMPLATE("avg_pool2d agrees with plain loops at any thread count", T, MILKIT_FLOATS) {
   for (const pooling& pool : cases)
     for (const int threads : {1, 3}) {
       CAPTURE(to_string(pool.size));
@@ -95,7 +96,7 @@ TEST_CASE_TEMPLATE("avg_pool2d agrees with plain loops at any thread count", T, 
     }
 }
 
-TEST_CASE_TEMPLATE("pooling agrees with the golden cases", T, float, double) {
+TEST_CASE_TEMPLATE("pooling agrees with the golden cases", T, MILKIT_FLOATS) {
   cpu backend{.threads = 2};
   for (const char* name : {"core_max_pool2d", "core_max_pool2d_overlap", "core_max_pool2d_ties", "core_avg_pool2d"}) {
     CAPTURE(name);
@@ -137,7 +138,7 @@ TEST_CASE_TEMPLATE("pooling agrees with the golden cases", T, float, double) {
 }
 
 TEST_CASE_TEMPLATE("max_pool2d: NaN propagates, infinities are ordered, a plane of -infinity takes its first element",
-                   T, float, double) {
+                   T, MILKIT_FLOATS) {
   cpu backend{.threads = 1};
   const T nan = std::numeric_limits<T>::quiet_NaN(), infinity = std::numeric_limits<T>::infinity();
   for (const ops::pool2d_options options :

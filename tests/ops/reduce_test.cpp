@@ -6,6 +6,7 @@
 #include <milkit/ops/reduce_cpu.hpp>
 
 #include <support/close.hpp>
+#include <support/floats.hpp>
 #include <support/normals.hpp>
 
 using namespace milkit;
@@ -28,7 +29,7 @@ std::int64_t nonfinite_of(cpu& backend, const tensor<T, 1>& x) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("l2_norm agrees with a plain loop at odd sizes", T, float, double) {
+TEST_CASE_TEMPLATE("l2_norm agrees with a plain loop at odd sizes", T, MILKIT_FLOATS) {
   cpu backend{.threads = 2};
   for (const std::int64_t n : {0, 1, 2, 31, 33, 257, 1000, 16383, 16384, 16385, 65537}) {
     const tensor<T, 1> x = test::normals<T>(shape<1>{n}, 7);
@@ -49,7 +50,7 @@ TEST_CASE("l2_norm sums floats in double") {
   CHECK(test::close(norm_of(backend, many), std::sqrt(1e8 + 39999), {0, 1e-14}));
 }
 
-TEST_CASE_TEMPLATE("reductions give the same bits at any thread count", T, float, double) {
+TEST_CASE_TEMPLATE("reductions give the same bits at any thread count", T, MILKIT_FLOATS) {
   const tensor<T, 1> x = test::normals<T>(shape<1>{200003}, 7);
   cpu one{.threads = 1}, three{.threads = 3}, eight{.threads = 8};
   const auto want = std::bit_cast<std::uint64_t>(norm_of(one, x));
@@ -58,7 +59,7 @@ TEST_CASE_TEMPLATE("reductions give the same bits at any thread count", T, float
   CHECK(one.workspace.bytes_in_use() == 0);
 }
 
-TEST_CASE_TEMPLATE("count_nonfinite counts NaN and both infinities, and no large or small number", T, float, double) {
+TEST_CASE_TEMPLATE("count_nonfinite counts NaN and both infinities, and no large or small number", T, MILKIT_FLOATS) {
   using limits = std::numeric_limits<T>;
   cpu backend{.threads = 2};
   CHECK(nonfinite_of(backend, tensor<T, 1>()) == 0);

@@ -3,6 +3,7 @@
 #include <milkit/ops/resample2d.hpp>
 
 #include <reference/resample2d.hpp>
+#include <support/floats.hpp>
 #include <support/golden.hpp>
 #include <support/images.hpp>
 #include <support/on_backend.hpp>
@@ -43,7 +44,7 @@ inline const sizes cases[] = {
 };
 
 TEST_CASE_TEMPLATE("area average and bilinear sampling agree with plain loops, their gradients with the weights", T,
-                   float, double) {
+                   MILKIT_FLOATS) {
   for (const sizes& each : cases)
     for (const way how : {way::area, way::linear}) {
       CAPTURE(to_string(each.x));
@@ -139,7 +140,7 @@ TEST_CASE("area average and bilinear sampling: NaN reaches the pixels that it ha
   CHECK(hit == 0);  // factor 3: the centres alone
 }
 
-TEST_CASE_TEMPLATE("area average and bilinear sampling agree with the golden tensors", T, float, double) {
+TEST_CASE_TEMPLATE("area average and bilinear sampling agree with the golden tensors", T, MILKIT_FLOATS) {
   backend_type backend = make_backend();
   for (const char* name : {"zoom_in_downscale_integer", "zoom_in_downscale_fractional", "zoom_in_downscale_bilinear"}) {
     CAPTURE(name);

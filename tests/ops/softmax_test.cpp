@@ -3,6 +3,7 @@
 #include <milkit/ops/softmax_cpu.hpp>
 
 #include <reference/softmax.hpp>
+#include <support/floats.hpp>
 #include <support/golden.hpp>
 #include <support/gradient_check.hpp>
 
@@ -58,7 +59,7 @@ std::vector<double> softmax_of(std::vector<T> x, T* lse = nullptr) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("softmax of rows agrees with the oracle at odd sizes", T, float, double) {
+TEST_CASE_TEMPLATE("softmax of rows agrees with the oracle at odd sizes", T, MILKIT_FLOATS) {
   cpu backend{.threads = 2};
   for (const shape<2> s : {shape<2>{0, 3}, {1, 1}, {2, 31}, {33, 2}, {3, 257}, {257, 1}, {2, 1000}, {1, 65537}}) {
     const auto x = test::normals<T>(s, 1, 4), dy = test::normals<T>(s, 2);
@@ -77,7 +78,7 @@ TEST_CASE_TEMPLATE("softmax of rows agrees with the oracle at odd sizes", T, flo
   }
 }
 
-TEST_CASE_TEMPLATE("softmax of segments is softmax of each, for any split and stride", T, float, double) {
+TEST_CASE_TEMPLATE("softmax of segments is softmax of each, for any split and stride", T, MILKIT_FLOATS) {
   cpu backend{.threads = 3};
   const std::vector<std::int64_t> offsets{0, 0, 1, 3, 34, 34, 67, 324, 324};
   const auto table = test::normals<T>(shape<2>{324, 3}, 5, 3);
@@ -132,7 +133,7 @@ TEST_CASE("softmax leaves out what is absent and works in place") {
     for (std::int64_t j = 0; j < 7; ++j) CHECK(dx.view()(i, j) == doctest::Approx(lse.view()(i) * x.view()(i, j)));
 }
 
-TEST_CASE_TEMPLATE("softmax of rows without mass, of infinities and of NaN", T, float, double) {
+TEST_CASE_TEMPLATE("softmax of rows without mass, of infinities and of NaN", T, MILKIT_FLOATS) {
   constexpr T minus = -std::numeric_limits<T>::infinity();
   for (const std::size_t n : {2u, 9u, 300u}) {  // scalar and vector code, one block and two
     T lse = 0;
@@ -199,7 +200,7 @@ TEST_CASE("softmax refuses what does not fit") {
   refuse({0, 4}, "milkit::ops::segment_softmax: offsets[1] is 4, expected 3, the number of rows");
 }
 
-TEST_CASE_TEMPLATE("softmax agrees with the golden tensors", T, float, double) {
+TEST_CASE_TEMPLATE("softmax agrees with the golden tensors", T, MILKIT_FLOATS) {
   cpu backend{.threads = 2};
   for (const std::string name : {"core_softmax", "core_softmax_one", "core_softmax_large", "core_softmax_ragged"}) {
     CAPTURE(name);

@@ -4,6 +4,7 @@
 #include <milkit/pooling/gated_attention.hpp>
 
 #include <support/attention_check.hpp>
+#include <support/floats.hpp>
 #include <support/unoptimised.hpp>
 
 MILKIT_UNOPTIMISED_BEGIN
@@ -12,7 +13,7 @@ namespace milkit::test::dual_gated_attention_cases {
 
 using pooling::dual_gated_attention;
 
-TEST_CASE_TEMPLATE("dual_gated_attention agrees with the oracle", T, float, double) {
+TEST_CASE_TEMPLATE("dual_gated_attention agrees with the oracle", T, MILKIT_FLOATS) {
   attention_agrees<T>(dual_gated_attention<7, 5>{}, reference::tanh_branch);
 }
 
@@ -21,18 +22,18 @@ TEST_CASE("dual_gated_attention: central differences") {
   attention_gradients(dual_gated_attention<5, 3, ops::gelu_function, false>{});
 }
 
-TEST_CASE_TEMPLATE("dual_gated_attention: invariants", T, float, double) {
+TEST_CASE_TEMPLATE("dual_gated_attention: invariants", T, MILKIT_FLOATS) {
   pooling_check<dual_gated_attention<7, 5>, T>(dual_gated_attention<7, 5>{.dropout = 0.25}, 7)
       .same_bits_however_it_runs();
   pooling_check<dual_gated_attention<7, 5>, T>(dual_gated_attention<7, 5>{}, 7).all();
   attention_feels_no_shift<T>(dual_gated_attention<7, 5>{});
 }
 
-TEST_CASE_TEMPLATE("dual_gated_attention: bag of one, equal and far apart logits, NaN and infinity", T, float, double) {
+TEST_CASE_TEMPLATE("dual_gated_attention: bag of one, equal and far apart logits, NaN and infinity", T, MILKIT_FLOATS) {
   attention_extremes<T>(dual_gated_attention<7, 5>{});
 }
 
-TEST_CASE_TEMPLATE("dual_gated_attention agrees with the golden tensors", T, float, double) {
+TEST_CASE_TEMPLATE("dual_gated_attention agrees with the golden tensors", T, MILKIT_FLOATS) {
   for (const char* name : {"pooling_dual_gated", "pooling_dual_gated_one", "pooling_ragged_dual"})
     attention_golden<T>(name, dual_gated_attention<16, 8>{});
 }

@@ -4,6 +4,7 @@
 #include <milkit/pooling/gated_attention.hpp>
 
 #include <support/attention_check.hpp>
+#include <support/floats.hpp>
 #include <support/unoptimised.hpp>
 
 MILKIT_UNOPTIMISED_BEGIN
@@ -12,7 +13,7 @@ namespace milkit::test::gated_attention_cases {
 
 using pooling::gated_attention;
 
-TEST_CASE_TEMPLATE("gated_attention agrees with the oracle", T, float, double) {
+TEST_CASE_TEMPLATE("gated_attention agrees with the oracle", T, MILKIT_FLOATS) {
   attention_agrees<T>(gated_attention<7, 5>{}, reference::tanh_branch);
   attention_agrees<T>(gated_attention<9, 1, ops::relu_function>{}, reference::relu_branch);
   attention_agrees<T>(gated_attention<1, 33, ops::gelu_function>{}, reference::gelu_branch);
@@ -35,18 +36,18 @@ TEST_CASE("gated_attention: central differences") {
   attention_gradients(gated_attention<5, 3, ops::gelu_function>{.dropout = 0.3});
 }
 
-TEST_CASE_TEMPLATE("gated_attention: invariants", T, float, double) {
+TEST_CASE_TEMPLATE("gated_attention: invariants", T, MILKIT_FLOATS) {
   pooling_check<gated_attention<7, 5>, T>(gated_attention<7, 5>{.dropout = 0.25}, 7).same_bits_however_it_runs();
   pooling_check<gated_attention<7, 5>, T>(gated_attention<7, 5>{.dropout = 0.25}, 7).chunks_anywhere();
   pooling_check<gated_attention<7, 5>, T>(gated_attention<7, 5>{}, 7).all();
   attention_feels_no_shift<T>(gated_attention<7, 5>{});
 }
 
-TEST_CASE_TEMPLATE("gated_attention: bag of one, equal and far apart logits, NaN and infinity", T, float, double) {
+TEST_CASE_TEMPLATE("gated_attention: bag of one, equal and far apart logits, NaN and infinity", T, MILKIT_FLOATS) {
   attention_extremes<T>(gated_attention<7, 5>{});
 }
 
-TEST_CASE_TEMPLATE("gated_attention agrees with the golden tensors", T, float, double) {
+TEST_CASE_TEMPLATE("gated_attention agrees with the golden tensors", T, MILKIT_FLOATS) {
   for (const char* name :
        {"pooling_gated_one", "pooling_gated_small", "pooling_gated", "pooling_gated_upstream", "pooling_ragged_gated"})
     attention_golden<T>(name, gated_attention<16, 8>{});
@@ -62,7 +63,7 @@ TEST_CASE_TEMPLATE("gated_attention agrees with the golden tensors", T, float, d
                       tolerance_of<T>(1e-10, 1e-3));
 }
 
-TEST_CASE_TEMPLATE("gated_attention: scores with the golden dropout masks", T, float, double) {
+TEST_CASE_TEMPLATE("gated_attention: scores with the golden dropout masks", T, MILKIT_FLOATS) {
   const golden_case golden("pooling_gated_dropout");
   constexpr std::int64_t d = 16, width = 8;
   const auto features = golden.get<T, 2>("x");

@@ -2,6 +2,7 @@
 
 #include <milkit/pooling/max.hpp>
 
+#include <support/floats.hpp>
 #include <support/pooling_check.hpp>
 #include <support/unoptimised.hpp>
 
@@ -33,15 +34,15 @@ void agrees(std::int64_t d, const std::vector<std::vector<std::int64_t>>& bags_o
   }
 }
 
-TEST_CASE_TEMPLATE("max agrees with the oracle", T, float, double) { agrees<T>(7, bag_sizes); }
+TEST_CASE_TEMPLATE("max agrees with the oracle", T, MILKIT_FLOATS) { agrees<T>(7, bag_sizes); }
 
-TEST_CASE_TEMPLATE("max over 65537 instances", T, float, double) { agrees<T>(2, many_instances); }
+TEST_CASE_TEMPLATE("max over 65537 instances", T, MILKIT_FLOATS) { agrees<T>(2, many_instances); }
 
 TEST_CASE("max: central differences") { check_pooling_gradients(pooling::max{}, 5, 0, {.chunk_rows = 4}); }
 
-TEST_CASE_TEMPLATE("max: invariants", T, float, double) { pooling_check<pooling::max, T>({}, 7).all(); }
+TEST_CASE_TEMPLATE("max: invariants", T, MILKIT_FLOATS) { pooling_check<pooling::max, T>({}, 7).all(); }
 
-TEST_CASE_TEMPLATE("max agrees with the golden tensors", T, float, double) {
+TEST_CASE_TEMPLATE("max agrees with the golden tensors", T, MILKIT_FLOATS) {
   for (const char* name : {"pooling_max", "pooling_max_ties", "pooling_ragged_max"}) {
     CAPTURE(name);
     const golden_case golden(name);

@@ -2,6 +2,7 @@
 
 #include <milkit/pooling/mean.hpp>
 
+#include <support/floats.hpp>
 #include <support/pooling_check.hpp>
 #include <support/unoptimised.hpp>
 
@@ -32,15 +33,15 @@ void agrees(std::int64_t d, const std::vector<std::vector<std::int64_t>>& bags_o
   }
 }
 
-TEST_CASE_TEMPLATE("mean agrees with the oracle", T, float, double) { agrees<T>(7, bag_sizes); }
+TEST_CASE_TEMPLATE("mean agrees with the oracle", T, MILKIT_FLOATS) { agrees<T>(7, bag_sizes); }
 
-TEST_CASE_TEMPLATE("mean over 65537 instances", T, float, double) { agrees<T>(2, many_instances); }
+TEST_CASE_TEMPLATE("mean over 65537 instances", T, MILKIT_FLOATS) { agrees<T>(2, many_instances); }
 
 TEST_CASE("mean: central differences") { check_pooling_gradients(pooling::mean{}, 5, 0, {.chunk_rows = 4}); }
 
-TEST_CASE_TEMPLATE("mean: invariants", T, float, double) { pooling_check<pooling::mean, T>({}, 7).all(); }
+TEST_CASE_TEMPLATE("mean: invariants", T, MILKIT_FLOATS) { pooling_check<pooling::mean, T>({}, 7).all(); }
 
-TEST_CASE_TEMPLATE("mean agrees with the golden tensors", T, float, double) {
+TEST_CASE_TEMPLATE("mean agrees with the golden tensors", T, MILKIT_FLOATS) {
   for (const char* name : {"pooling_mean", "pooling_mean_one", "pooling_ragged_mean"}) {
     CAPTURE(name);
     const golden_case golden(name);

@@ -1,3 +1,4 @@
+// labels: unsanitized
 #include <doctest/doctest.h>
 
 #include <milkit/sampling/with_replacement.hpp>

@@ -1,3 +1,4 @@
+// labels: unsanitized
 #include <doctest/doctest.h>
 
 #include <map>

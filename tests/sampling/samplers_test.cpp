@@ -12,6 +12,7 @@
 #include <milkit/sampling/with_replacement.hpp>
 #include <milkit/sampling/without_replacement.hpp>
 
+#include <support/floats.hpp>
 #include <support/golden.hpp>
 #include <support/gradient_check.hpp>
 #include <support/on_backend.hpp>
@@ -128,7 +129,7 @@ TEST_CASE("sampling: float and double of the same values draw the same") {
   check(sampling::uniform{});
 }
 
-TEST_CASE_TEMPLATE("sampling: what most likely and uniform draws weigh", T, float, double) {
+TEST_CASE_TEMPLATE("sampling: what most likely and uniform draws weigh", T, MILKIT_FLOATS) {
   const auto p = row_of<T>({0.1, 0.4, 0.05, 0.25, 0.2});
   const auto top = draw_one(sampling::top_n{}, p, 2);
   CHECK(top.items == std::vector<double>{1, 3});
@@ -142,7 +143,7 @@ TEST_CASE_TEMPLATE("sampling: what most likely and uniform draws weigh", T, floa
   for (std::size_t k = 0; k < 5; ++k) CHECK(all.weights[k] == p.data()[static_cast<std::int64_t>(all.items[k])]);
 }
 
-TEST_CASE_TEMPLATE("sampling: what has no probability is drawn when nothing else is left", T, float, double) {
+TEST_CASE_TEMPLATE("sampling: what has no probability is drawn when nothing else is left", T, MILKIT_FLOATS) {
   const auto p = row_of<T>({0, 0.5, 0, 0.25, 0.25, 0});
   for (const std::int64_t n : {1, 2, 3})
     for (const double item : draw_one(sampling::without_replacement{}, p, n).items)
@@ -160,7 +161,7 @@ TEST_CASE_TEMPLATE("sampling: what has no probability is drawn when nothing else
   CHECK(draw_one(sampling::without_replacement{}, certain, 2).items == std::vector<double>{2, 0});
 }
 
-TEST_CASE_TEMPLATE("sampling: one item, one draw, no rows, no draws", T, float, double) {
+TEST_CASE_TEMPLATE("sampling: one item, one draw, no rows, no draws", T, MILKIT_FLOATS) {
   const auto alone = row_of<T>({1});
   const auto check = [&](const auto& by) {
     const auto made = draw_one(by, alone, 1);
@@ -180,7 +181,7 @@ TEST_CASE_TEMPLATE("sampling: one item, one draw, no rows, no draws", T, float, 
   CHECK(draw_one(sampling::with_replacement{}, alone, 5).counts == std::vector<double>{5});
 }
 
-TEST_CASE_TEMPLATE("sampling: NaN gives valid draws and the weight NaN", T, float, double) {
+TEST_CASE_TEMPLATE("sampling: NaN gives valid draws and the weight NaN", T, MILKIT_FLOATS) {
   const auto p = row_of<T>({0.3, 0.2, NAN, 0.5, NAN});
   for (const auto how : {drawing::random, drawing::most_likely}) {
     const auto made = draw_one(sampling::without_replacement{}, p, 4, how);
@@ -228,7 +229,7 @@ TEST_CASE("sampling: what is no distribution is refused, with a sentence") {
                   shape_error);
 }
 
-TEST_CASE_TEMPLATE("sampling: complements sum to 1 and are those of the golden files", T, float, double) {
+TEST_CASE_TEMPLATE("sampling: complements sum to 1 and are those of the golden files", T, MILKIT_FLOATS) {
   for (const char* name : {"sampling_complement", "sampling_complement_two"}) {
     const test::golden_case golden(name);
     const auto logits = golden.get<T, 1>("logits");

@@ -8,6 +8,7 @@
 #include <milkit/sampling/with_replacement.hpp>
 #include <milkit/sampling/without_replacement.hpp>
 
+#include <support/floats.hpp>
 #include <support/golden.hpp>
 #include <support/on_backend.hpp>
 #include <support/unoptimised.hpp>
@@ -78,7 +79,7 @@ estimate<T> estimate_of(one_row<T>& row, const ops::draw_rule& rule, bool comple
   return made;
 }
 
-TEST_CASE_TEMPLATE("draws without replacement agree with the golden tensors in every form", T, float, double) {
+TEST_CASE_TEMPLATE("draws without replacement agree with the golden tensors in every form", T, MILKIT_FLOATS) {
   for (const char* name :
        {"uniform", "last", "one", "all", "single_position", "peaked", "all_last", "underflow", "complement"}) {
     CAPTURE(name);
@@ -115,7 +116,7 @@ TEST_CASE_TEMPLATE("draws without replacement agree with the golden tensors in e
 }
 
 /// Counts as draws of distinct items and their weights, as a sampler with replacement makes them.
-TEST_CASE_TEMPLATE("draws with replacement agree with the golden tensors", T, float, double) {
+TEST_CASE_TEMPLATE("draws with replacement agree with the golden tensors", T, MILKIT_FLOATS) {
   for (const char* name : {"uniform", "few", "single_category", "complement"}) {
     CAPTURE(name);
     const golden_case golden("sampling_with_replacement_" + std::string(name));
@@ -170,7 +171,7 @@ tensor<std::int64_t, 1> items_of(backend_type& backend, std::int64_t n, Body&& f
   return wide;
 }
 
-TEST_CASE_TEMPLATE("draws from given uniforms agree with the golden tensors", T, float, double) {
+TEST_CASE_TEMPLATE("draws from given uniforms agree with the golden tensors", T, MILKIT_FLOATS) {
   backend_type backend = make_backend();
   for (const char* name :
        {"sampling_gumbel_topk", "sampling_gumbel_topk_one", "sampling_gumbel_topk_all", "sampling_gumbel_topk_single",

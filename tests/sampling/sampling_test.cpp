@@ -2,11 +2,13 @@
 #include <milkit/ops/fill_cpu.hpp>
 #include <milkit/ops/softmax_cpu.hpp>
 
+#include <support/floats.hpp>
+
 #include "sampling_cases.hpp"
 
 using namespace milkit;
 
-TEST_CASE_TEMPLATE("largest remainder agrees with the golden tensors", T, float, double) {
+TEST_CASE_TEMPLATE("largest remainder agrees with the golden tensors", T, MILKIT_FLOATS) {
   for (const char* name : {"", "_few", "_single", "_ties", "_clamped"}) {
     CAPTURE(name);
     const test::golden_case golden("sampling_largest_remainder" + std::string(name));

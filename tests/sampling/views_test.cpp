@@ -2,6 +2,7 @@
 #include <milkit/sampling/counts.hpp>
 #include <milkit/sampling/image_views.hpp>
 
+#include <support/floats.hpp>
 #include <support/golden.hpp>
 #include <support/normals.hpp>
 
@@ -80,7 +81,7 @@ TEST_CASE("coordinates of tiles and sub-tiles agree with the golden tensors") {
   }
 }
 
-TEST_CASE_TEMPLATE("tiles, sub-tiles and stage views agree with the golden tensors", T, float, double) {
+TEST_CASE_TEMPLATE("tiles, sub-tiles and stage views agree with the golden tensors", T, MILKIT_FLOATS) {
   const double bound = test::tolerance_of<T>(1e-10, 1e-5);
   {
     const test::golden_case golden("zoom_in_tiles");
@@ -176,7 +177,7 @@ TEST_CASE("a geometry fits images of any size, and says what it cannot do") {
                        "milkit::sampling::view_geometry: a sub-tile has 0 x 3 pixels, expected at least one", value_error);
 }
 
-TEST_CASE_TEMPLATE("the tile weights of the public code's inference agree with the golden tensor", T, float, double) {
+TEST_CASE_TEMPLATE("the tile weights of the public code's inference agree with the golden tensor", T, MILKIT_FLOATS) {
   const test::golden_case golden("zoom_in_official_inference_weights");
   const auto attention = golden.get<T, 1>("attention");
   tensor<T, 1> weights(attention.shape());

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <support/floats.hpp>
 #include <support/topk_check.hpp>
 
 using namespace milkit;
@@ -29,7 +30,7 @@ reference::indices hard(const std::vector<T>& scores, std::int64_t k) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("hard agrees with the oracle at odd sizes, with ties", T, float, double) {
+TEST_CASE_TEMPLATE("hard agrees with the oracle at odd sizes, with ties", T, MILKIT_FLOATS) {
   for (const std::int64_t n : {1, 2, 31, 33, 257, 1000, 20001})
     for (const double grid : {0.0, 1.0, 8.0}) {
       auto scores = test::elements(test::normals<T>(shape<1>{n}, static_cast<std::uint64_t>(n)));
@@ -44,7 +45,7 @@ TEST_CASE("hard tells doubles apart that are one float") {
   CHECK(hard(std::vector<double>{0.5, 0.5 + 1e-12, 0.5 - 1e-12, 0.5 + 2e-12}, 2) == reference::indices{1, 3});
 }
 
-TEST_CASE_TEMPLATE("hard agrees with the golden tensors", T, float, double) {
+TEST_CASE_TEMPLATE("hard agrees with the golden tensors", T, MILKIT_FLOATS) {
   for (const std::string name : {"topk_hard", "topk_hard_ties", "topk_hard_equal", "topk_hard_all", "topk_hard_one"}) {
     CAPTURE(name);
     const test::golden_case golden(name);
@@ -53,7 +54,7 @@ TEST_CASE_TEMPLATE("hard agrees with the golden tensors", T, float, double) {
   }
 }
 
-TEST_CASE_TEMPLATE("hard: zeros of both signs are equal, infinities and NaN have their place", T, float, double) {
+TEST_CASE_TEMPLATE("hard: zeros of both signs are equal, infinities and NaN have their place", T, MILKIT_FLOATS) {
   constexpr T infinity = std::numeric_limits<T>::infinity(), nan = std::numeric_limits<T>::quiet_NaN();
   CHECK(hard(std::vector<T>{T(-0.0), T(0.0), T(-0.0)}, 2) == reference::indices{0, 1});
   CHECK(hard(std::vector<T>{1, -infinity, nan, infinity, -nan, 2}, 3) == reference::indices{2, 3, 4});

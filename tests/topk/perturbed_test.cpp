@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <support/floats.hpp>
 #include <support/topk_check.hpp>
 
 using namespace milkit;
@@ -99,7 +100,7 @@ TEST_CASE("perturbed in float selects as the stated arithmetic says") {
   }
 }
 
-TEST_CASE_TEMPLATE("perturbed agrees with the golden tensors", T, float, double) {
+TEST_CASE_TEMPLATE("perturbed agrees with the golden tensors", T, MILKIT_FLOATS) {
   for (const std::string name : {"", "_paper", "_wide", "_large", "_k1", "_pair", "_all_but_one", "_k_equals_n",
                                  "_k_exceeds_n", "_one_instance", "_two_draws", "_one_draw", "_ties"}) {
     CAPTURE(name);
@@ -128,7 +129,7 @@ TEST_CASE_TEMPLATE("perturbed agrees with the golden tensors", T, float, double)
   }
 }
 
-TEST_CASE_TEMPLATE("perturbed of a softmax agrees with the golden tensors", T, float, double) {
+TEST_CASE_TEMPLATE("perturbed of a softmax agrees with the golden tensors", T, MILKIT_FLOATS) {
   const test::golden_case golden("topk_perturbed_softmax");
   const auto a = golden.file().read<double>("scores").values;
   const auto noise = golden.get<T, 2>("noise");
@@ -182,7 +183,8 @@ bool within(double errors, const estimate& e, const std::vector<double>& exact) 
 }  // namespace
 
 TEST_CASE(
-    "perturbed: the full estimates have no bias against exact enumeration, the diagonal has; the baseline helps") {
+    "perturbed: the full estimates have no bias against exact enumeration, the diagonal has; the baseline helps" *
+    doctest::test_suite("unsanitized")) {
   struct setting {
     std::int64_t n, k;
     double sigma;
@@ -211,7 +213,8 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("perturbed: the mean of many draws is the golden law, and the estimates its golden gradients") {
+TEST_CASE("perturbed: the mean of many draws is the golden law, and the estimates its golden gradients" *
+          doctest::test_suite("unsanitized")) {
   for (const std::string name : {"topk_expected", "topk_expected_pair", "topk_expected_k1"}) {
     CAPTURE(name);
     const test::golden_case golden(name);
@@ -276,7 +279,7 @@ TEST_CASE("perturbed: a gradient that is the same along each row of T moves noth
   for (const double each : got.dscores) CHECK(each == 0);
 }
 
-TEST_CASE_TEMPLATE("perturbed: the same bits at any thread count, in any memory", T, float, double) {
+TEST_CASE_TEMPLATE("perturbed: the same bits at any thread count, in any memory", T, MILKIT_FLOATS) {
   const std::int64_t n = 3001, k = 100;
   const auto scores = test::rounded<T>(attention(n, 2));
   const auto g = upstream(100, 3001, 4);
@@ -339,7 +342,7 @@ TEST_CASE("perturbed: no allocation after the first step, and memory far below S
   CHECK(backend.peak_bytes() <= std::size_t{1} << 20);
 }
 
-TEST_CASE_TEMPLATE("perturbed: NaN, infinities and equal scores", T, float, double) {
+TEST_CASE_TEMPLATE("perturbed: NaN, infinities and equal scores", T, MILKIT_FLOATS) {
   constexpr T infinity = std::numeric_limits<T>::infinity(), nan = std::numeric_limits<T>::quiet_NaN();
   std::vector<T> scores(40, T(0.25));
   const auto g = upstream(4, 40, 4);

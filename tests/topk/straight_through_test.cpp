@@ -4,12 +4,13 @@
 #include <milkit/topk/straight_through.hpp>
 #include <milkit/topk/zoom.hpp>
 
+#include <support/floats.hpp>
 #include <support/topk_check.hpp>
 
 using namespace milkit;
 using test::relative_error, test::run_topk;
 
-TEST_CASE_TEMPLATE("straight-through selects as hard does and passes the gradient of the selected", T, float, double) {
+TEST_CASE_TEMPLATE("straight-through selects as hard does and passes the gradient of the selected", T, MILKIT_FLOATS) {
   for (const std::int64_t n : {1, 2, 33, 1000})
     for (const std::int64_t k : {std::int64_t{1}, n / 2 + 1, n, n + 3}) {
       const auto scores = test::rounded<T>(test::elements(test::normals<double>(shape<1>{n}, 3)));

@@ -5,6 +5,7 @@
 #include <milkit/topk/straight_through.hpp>
 #include <milkit/topk/zoom_chain.hpp>
 
+#include <support/floats.hpp>
 #include <support/topk_check.hpp>
 
 using namespace milkit;
@@ -130,7 +131,7 @@ void check(const reference::matrix& t, const Children& index, std::int64_t rows,
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("zoom agrees with the oracle, dense and ragged", T, float, double) {
+TEST_CASE_TEMPLATE("zoom agrees with the oracle, dense and ragged", T, MILKIT_FLOATS) {
   for (const std::int64_t d : {1, 31, 300, 1030})
     for (const auto& [k, n] : {std::pair<std::size_t, std::size_t>{1, 1}, {3, 9}, {12, 62}, {33, 100}}) {
       const auto t = random_selection(k, n, 0.2, 5);
@@ -143,7 +144,7 @@ TEST_CASE_TEMPLATE("zoom agrees with the oracle, dense and ragged", T, float, do
     }
 }
 
-TEST_CASE_TEMPLATE("zoom agrees with the golden tensors", T, float, double) {
+TEST_CASE_TEMPLATE("zoom agrees with the golden tensors", T, MILKIT_FLOATS) {
   for (const std::string name : {"topk_zoom", "topk_zoom_16", "topk_zoom_one", "topk_zoom_ragged"}) {
     CAPTURE(name);
     const test::golden_case golden(name);
@@ -173,7 +174,7 @@ TEST_CASE_TEMPLATE("zoom agrees with the golden tensors", T, float, double) {
   }
 }
 
-TEST_CASE_TEMPLATE("zoom of a hard selection agrees with the golden tensors", T, float, double) {
+TEST_CASE_TEMPLATE("zoom of a hard selection agrees with the golden tensors", T, MILKIT_FLOATS) {
   for (const std::string name : {"topk_zoom_hard", "topk_zoom_hard_ragged"}) {
     CAPTURE(name);
     const test::golden_case golden(name);
@@ -220,7 +221,7 @@ TEST_CASE_TEMPLATE("zoom of a hard selection agrees with the golden tensors", T,
   }
 }
 
-TEST_CASE_TEMPLATE("perturbed top-K and zoom together agree with the golden tensors", T, float, double) {
+TEST_CASE_TEMPLATE("perturbed top-K and zoom together agree with the golden tensors", T, MILKIT_FLOATS) {
   const test::golden_case golden("topk_zoom_perturbed");
   const auto scores = test::rounded<T>(golden.file().read<double>("scores").values);
   const auto noise = golden.get<T, 2>("noise"), h = golden.get<T, 2>("children"),
@@ -335,7 +336,7 @@ TEST_CASE("zoom: central differences, in the weights and through the rows, of on
 }
 
 TEST_CASE_TEMPLATE("a chain of zooms agrees with the oracle's zooms, also where it selects from the rows that exist", T,
-                   float, double) {
+                   MILKIT_FLOATS) {
   const ragged c0(9, 3), c1(c0.count(), 2), c2(c1.count(), 3);
   const std::int64_t d = 37;
   const auto h = test::normals<T>(shape<2>{c2.count(), d}, 3);

@@ -7,6 +7,7 @@
 #include <milkit/train/checkpoint.hpp>
 
 #include <data/full_disk.hpp>
+#include <support/floats.hpp>
 #include <support/gradient_check.hpp>
 #include <support/paths.hpp>
 
@@ -46,7 +47,7 @@ void write(const std::filesystem::path& path, const std::string& text) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("checkpoint: what was saved comes back bit by bit", T, float, double) {
+TEST_CASE_TEMPLATE("checkpoint: what was saved comes back bit by bit", T, MILKIT_FLOATS) {
   const test::temporary_directory folder;
   const auto path = folder.path() / "run.safetensors";
   const auto weights = initial_parameters<T>(network{}, {.seed = 1});

@@ -2,6 +2,7 @@
 
 #include <milkit/train/optimizer.hpp>
 
+#include <support/floats.hpp>
 #include <support/golden.hpp>
 #include <support/on_backend.hpp>
 #include <support/unoptimised.hpp>
@@ -55,12 +56,12 @@ inline train::sgd sgd_of(const golden_case& golden) {
           .weight_decay = option(golden, "weight_decay")};
 }
 
-TEST_CASE_TEMPLATE("golden trajectories of SGD", T, float, double) {
+TEST_CASE_TEMPLATE("golden trajectories of SGD", T, MILKIT_FLOATS) {
   for (const char* name : {"core_sgd", "core_sgd_momentum"})
     CHECK(trajectory_error<T>(name, &sgd_of) <= golden_tolerance<T>);
 }
 
-TEST_CASE_TEMPLATE("golden trajectories of Adam and AdamW", T, float, double) {
+TEST_CASE_TEMPLATE("golden trajectories of Adam and AdamW", T, MILKIT_FLOATS) {
   for (const char* name : {"core_adam", "core_adam_l2", "mhim_adam"})
     CHECK(trajectory_error<T>(name, &adam_of<train::adam>) <= golden_tolerance<T>);
   for (const char* name : {"core_adamw", "local_adamw"})
