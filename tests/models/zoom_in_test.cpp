@@ -171,7 +171,7 @@ TEST_CASE("zoom_in of small images, more draws than positions, and other sampler
     for (const double each : test::elements(gradient.flat())) finite = finite && std::isfinite(each);
     return finite;
   };
-  for (const std::pair<int, int> sides : {std::pair(1, 1), std::pair(3, 2), std::pair(12, 10), std::pair(13, 11), std::pair(40, 3)}) {
+  for (const auto& sides : {std::pair(1, 1), std::pair(3, 2), std::pair(12, 10), std::pair(13, 11), std::pair(40, 3)}) {
     CAPTURE(sides.first);
     const auto pixels = picture(sides.first, sides.second);
     auto net = small<drawing_network>();
