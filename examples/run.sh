@@ -29,9 +29,10 @@ run $bin/slide_overview --out out/slide_overview examples/data/CMU-1-Small-Regio
 run $bin/zoom_in_needle --out out/zoom_in_needle
 if [ -d "$data/colon" ]; then
   run $bin/colon_nuclei --folds 10 --only-fold 1 --epochs 20 --out out/colon_nuclei "$data/colon"
-  reports="$reports colon_nuclei"
+  run $bin/zoom_in_colon --folds 10 --only-fold 1 --epochs 20 --out out/zoom_in_colon "$data/colon"
+  reports="$reports colon_nuclei zoom_in_colon"
 else
-  say "No colon images: colon_nuclei is left out (set MILKIT_DATA_DIR to a folder that holds colon/)"
+  say "No colon images: colon_nuclei and zoom_in_colon are left out (set MILKIT_DATA_DIR to a folder that holds colon/)"
 fi
 
 say "Done. Open these in a browser:"

@@ -30,7 +30,7 @@ struct io_error : std::runtime_error {
 class message_part {
  public:
   template <class Part>
-  message_part(const Part& part) {
+  explicit message_part(const Part& part) {
     if constexpr (std::is_floating_point_v<Part>) number(part);
     else if constexpr (std::is_integral_v<Part> && std::is_signed_v<Part>) number(static_cast<std::int64_t>(part));
     else if constexpr (std::is_integral_v<Part>) number(static_cast<std::uint64_t>(part));
