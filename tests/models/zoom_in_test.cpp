@@ -66,7 +66,8 @@ struct difference {
 
 }  // namespace
 
-TEST_CASE("zoom_in's gradient in full is that of central differences, complement, entropy and all") {
+TEST_CASE("zoom_in's gradient in full is that of central differences, complement, entropy and all" *
+          doctest::test_suite("unsanitized")) {
   for (const std::int64_t label : {0, 1})
     for (const bool official : {false, true}) {
       CAPTURE(label);
@@ -95,7 +96,7 @@ TEST_CASE("zoom_in's gradient in full is that of central differences, complement
     }
 }
 
-TEST_CASE("zoom_in's drawn gradient has the full one as its mean") {
+TEST_CASE("zoom_in's drawn gradient has the full one as its mean" * doctest::test_suite("unsanitized")) {
   const auto pixels = picture(20, 13);
   const auto gradient_of = [&](auto net, cpu& backend, std::uint64_t draw) {
     auto weights = initial_parameters<double>(net, {.seed = 5});
