@@ -18,9 +18,9 @@ struct nucleus {
 struct colon_image {
   std::string name;
   std::int64_t label = 0;
-  milkit::rgb_image picture;  // square: the border of one that is not goes on
+  milkit::rgb_image picture;       // square: the border of one that is not goes on
   std::int64_t left = 0, top = 0;  // where the picture of the file lies in it
-  std::vector<nucleus> nuclei;  // where nuclei.csv is there; training never sees them
+  std::vector<nucleus> nuclei;     // where nuclei.csv is there; training never sees them
 };
 struct colon_images {
   std::vector<colon_image> images;
@@ -32,7 +32,8 @@ struct colon_images {
 // Errors: io_error for tables that cannot be read, a label other than 0 or 1, fewer than two images of either label.
 colon_images read_colon_images(const std::filesystem::path& folder);
 
-// Planes [3, side, side] of a square picture, each colour with mean 0 and deviation 1 over the picture. With `stain` >= 0 turned at random and its stains multiplied by up to 1 +- stain.
+// Planes [3, side, side] of a square picture, each colour with mean 0 and deviation 1 over the picture.
+// With `stain` >= 0 turned at random and its stains multiplied by up to 1 +- stain.
 void prepare_planes(const milkit::rgb_image& picture, double stain, const milkit::random_stream& random, std::vector<float>& planes);
 
 // The rank correlation of two lists (Spearman); equal values share their mean rank. NaN where a list is constant.

@@ -38,8 +38,8 @@ MILKIT_HD constexpr std::uint64_t nearest_bits(double x, int bits) {
 }
 
 /// From the far tail inwards, because that way the quantile's differential equation forgets errors. At compile time, so
-/// that no compiler's flags and no mathematics library have a say in the bits. A template of what its
-/// caller is one of: compilers then evaluate it where it is used, not wherever they parse it.
+/// that no compiler's flags and no mathematics library have a say in the bits. A template of what its caller is
+/// one of: compilers then evaluate it where it is used, not wherever they parse it.
 template <class>
 MILKIT_HD constexpr normal_table make_normal_table() {
   normal_table table{};

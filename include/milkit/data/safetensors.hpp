@@ -227,9 +227,10 @@ class safetensors_writer {
 
   void write(const std::filesystem::path& path) const {
     std::vector<const entry*> order;
-    for (const std::int64_t size : {8, 4, 2, 1})  // large elements first: all are aligned
-      for (const auto& each : entries_)
-        if (traits_of(each.info.type).bytes == size) order.push_back(&each);
+    for (const auto& each : entries_) order.push_back(&each);
+    std::stable_sort(order.begin(), order.end(), [](const entry* a, const entry* b) {
+      return traits_of(a->info.type).bytes > traits_of(b->info.type).bytes;
+    });
     std::string header = "{";
     if (!metadata_.empty()) {
       header += "\"__metadata__\":{";

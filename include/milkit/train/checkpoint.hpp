@@ -158,7 +158,8 @@ inline history read_history(const data::safetensors_reader& file, std::int64_t e
     std::int64_t place = -1;
     const auto parsed = std::from_chars(name.data() + prefix.size(), name.data() + name.size(), place);
     auto values = file.read<double>(name).values;
-    if (place < 0 || place >= static_cast<std::int64_t>(names.size()) || *parsed.ptr != '.' || static_cast<std::int64_t>(values.size()) != epochs)
+    if (place < 0 || place >= static_cast<std::int64_t>(names.size()) || *parsed.ptr != '.' ||
+        static_cast<std::int64_t>(values.size()) != epochs)
       throw io_error(message(file.name(), ": ", name, " has ", values.size(), " entries, expected ", epochs));
     if (place >= static_cast<std::int64_t>(columns.size())) columns.resize(static_cast<std::size_t>(place) + 1);
     columns[static_cast<std::size_t>(place)] = {std::string(parsed.ptr + 1), std::move(values)};
