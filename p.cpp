@@ -1,1 +1,0 @@
-#include <milkit/milkit.hpp>
