@@ -136,6 +136,52 @@ TEST_CASE("zoom_in's drawn gradient has the full one as its mean" * doctest::tes
   CHECK(worst_error(official, 1500) > 8);
 }
 
+TEST_CASE("zoom_in with the public code's contrast weighs what it draws from the complement by the attention itself") {
+  cpu backend{.threads = 2};
+  const auto pixels = picture(20, 13);
+  const auto step_of = [&](bool contrastive, bool official, std::int64_t label) {
+    auto net = small<small_network<sampling::exact, sampling::exact, models::whole_image>>();
+    net.options.views.tile = {};
+    net.options.entropy = 0;
+    net.options.contrastive = contrastive;
+    net.options.official_contrast = official;
+    auto weights = initial_parameters<double>(net, {.seed = 5});
+    for (double& each : std::span(weights.flat().data(), static_cast<std::size_t>(weights.flat().extent(0)))) each *= 3;
+    auto gradient = weights.zeros();
+    std::vector<double> both = {step(backend, net, weights, pixels, label, gradient)};
+    for (const double each : test::elements(gradient.flat())) both.push_back(each);
+    return both;
+  };
+  // With every cell drawn, its complement is the image itself: the loss is that of both labels.
+  std::vector<double> want = step_of(false, false, 1);
+  const std::vector<double> other = step_of(false, false, 0);
+  for (std::size_t i = 0; i < want.size(); ++i) want[i] += other[i];
+  CHECK(test::relative_error(step_of(true, true, 1), want) <= 1e-12);
+  CHECK(test::relative_error(step_of(true, false, 1), want) > 1e-3);
+}
+
+TEST_CASE("zoom_in's lambda goes from its first value to its last, by the same factor each epoch") {
+  auto net = small<drawing_network>();
+  net.options.first_entropy = 0.5;
+  net.options.entropy_epochs = 4;
+  net.options.entropy = 0.5 / 16;
+  for (const auto& [epoch, lambda] : {std::pair(0, 0.5), std::pair(1, 0.25), std::pair(3, 0.0625), std::pair(4, 0.03125), std::pair(9, 0.03125)})
+    CHECK(net.options.entropy_at(epoch) == doctest::Approx(lambda).epsilon(1e-14));
+  cpu backend{.threads = 2};
+  const auto pixels = picture(20, 13);
+  const auto weights = initial_parameters<double>(net, {.seed = 5});
+  auto falling = weights.zeros(), constant = weights.zeros();
+  const double loss = step(backend, net, weights, pixels, 1, falling, {.training = true, .epoch = 2});
+  net.options.entropy = net.options.entropy_at(2);
+  net.options.entropy_epochs = 0;
+  CHECK(step(backend, net, weights, pixels, 1, constant, {.training = true, .epoch = 2}) == loss);
+  CHECK(test::same_bits(test::elements(falling.flat()), test::elements(constant.flat())));
+  net.options.entropy = 0;
+  net.options.entropy_epochs = 4;
+  CHECK_THROWS_WITH_AS(step(backend, net, weights, pixels, 1, constant), "milkit::models::zoom_in: the entropy's lambda goes from 0.5 to "
+                       "0, expected numbers above 0", value_error);
+}
+
 TEST_CASE("zoom_in gives the same bits at any thread count, and the same values in any chunks of views, kept or read again") {
   const auto pixels = picture(50, 47);
   const auto run = [&](drawing_network net, int threads) {

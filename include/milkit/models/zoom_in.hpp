@@ -4,6 +4,7 @@
 #include <array>
 
 #include <milkit/loss/entropy_regulariser.hpp>
+#include <milkit/models/zoom_in_options.hpp>
 #include <milkit/nn/parameters.hpp>
 #include <milkit/ops/fill.hpp>
 #include <milkit/ops/matmul.hpp>
@@ -20,30 +21,6 @@ namespace milkit::models {
 struct whole_image {
   template <class Visitor>
   constexpr void describe(Visitor&) const {}
-};
-
-/// How a trained network looks at an image (zoom_in.md 5).
-enum class looking {
-  deterministic,  ///< tiles by largest remainder, the most attended cells: the same every time
-  exact,          ///< every cell of every tile
-  sampled,        ///< drawn as in training, the mean of the logits of `repeats` times
-  official_code   ///< tile weights (a - min) / max, those below their 30 % quantile 0; tiles are drawn, cells the most attended
-};
-
-/// What is not part of the network's type.
-struct zoom_in_options {
-  sampling::view_geometry views = {};
-  std::int64_t draws = 10;               ///< sub-tiles an image, in each branch
-  double entropy = 1e-5;                 ///< lambda of the entropy regulariser
-  bool contrastive = true;               ///< ask that what positive images are not attended to look negative
-  std::int64_t contrastive_from = 9;     ///< from that epoch on, counted from 0
-  bool official_contrast = false;        ///< the public code's: drawn from the complements, weighted by the attention itself
-  bool official_weights = false;         ///< the public code's: weights of the losses by the share of positives in the step
-  bool official_entropy = false;         ///< the public code's: log(p + 1e-6), divided by the number of entries
-  looking inference = looking::deterministic;
-  std::int64_t repeats = 1;              ///< of `sampled` and `official_code`
-  std::int64_t view_bytes = 1 << 20;     ///< of the views that an attention works on at a time
-  std::int64_t kept_view_bytes = 32 << 20;  ///< of each stage, views up to this size are kept for the backward pass, else read again
 };
 
 /// The Zoom-In network (Kong & Henao 2022; zoom_in.md): an image too large to look at is classified from few sub-tiles. Attention a over
@@ -235,7 +212,7 @@ struct zoom_in {
                dcells = backend.workspace.template allocate<T>(kept.cell_logits.shape());
     ops::fill(backend, dtiles, T(0));
     ops::fill(backend, dcells, T(0));
-    const double entropy = regularise(backend, kept, scale, dtiles, dcells);
+    const double entropy = regularise(backend, kept, options.entropy_at(pass.epoch), scale, dtiles, dcells);
     backward(backend, weights, image, kept, dlogits, dtiles, dcells, gradient, pass);
     const auto values = to_host(backend, vector_view<const double, Space>(losses));
     if (backend.workspace.planning()) return 0;
@@ -283,12 +260,12 @@ struct zoom_in {
   /// The entropy regulariser of the tiles' attention and of the cells' in the tiles drawn: its value, and `scale` times its gradient
   /// to those of the logits.
   template <class Backend, class Kept, class Matrix>
-  double regularise(Backend& backend, const Kept& kept, double scale, Matrix dtiles, Matrix dcells) const {
+  double regularise(Backend& backend, const Kept& kept, double lambda, double scale, Matrix dtiles, Matrix dcells) const {
     using T = typename Matrix::value_type;
     using Space = typename Backend::space;
-    if (options.entropy == 0) return 0;
+    if (lambda == 0) return 0;
     const auto scope = backend.workspace.scope();
-    const loss::entropy_regulariser by{options.entropy, options.official_entropy};
+    const loss::entropy_regulariser by{lambda, options.official_entropy};
     const std::int64_t drawn = kept.attended.tiles.items.extent(0);
     const auto values = backend.workspace.template allocate<double>(1 + drawn);
     const auto add = [&](auto p, auto gradient, auto into) {
