@@ -22,33 +22,35 @@ using one_stage =
 
 struct settings {
   std::filesystem::path folder, out = "out/zoom_in_colon";
-  std::int64_t draws = 10, epochs = 100, contrastive_from = 10, looks = 10;
+  std::int64_t draws = 10, epochs = 100, even_epochs = -1, looks = 10;
   bool one_stage = false, official_gradient = false, no_contrast = false;
-  double learning_rate = 3e-3, weight_decay = 1e-5, entropy = 0.05, stain = 0.1;
+  double learning_rate = 3e-3, weight_decay = 1e-5, first_entropy = 0.05, entropy = 0.001;
+  example::image_augmentation augmentation = {.turned = true, .stain = 0.1, .zoom = 0.3};
   train::cross_validation_options folds = {.seed = 1};
   example::device device;
 };
 
-// Images as the network takes them; training sees them turned and stained otherwise.
+// Images as the network takes them; training sees them turned, stained otherwise, nearer or farther.
 class image_dataset {
  public:
-  image_dataset(const std::vector<example::colon_image>& images, double stain) : images_(&images), stain_(stain) {}
+  image_dataset(const std::vector<example::colon_image>& images, const example::image_augmentation& augmentation)
+      : images_(&images), augmentation_(augmentation) {}
   std::int64_t size() const { return static_cast<std::int64_t>(images_->size()); }
   std::int64_t classes() const { return 2; }
   std::int64_t label(std::int64_t i) const { return at(i).label; }
-  auto bag(std::int64_t i) { return prepared(i, -1, {}); }
-  auto bag(std::int64_t i, const random_stream& random) { return prepared(i, stain_, random); }
+  auto bag(std::int64_t i) { return prepared(i, {}, {}); }
+  auto bag(std::int64_t i, const random_stream& random) { return prepared(i, augmentation_, random); }
 
  private:
   const example::colon_image& at(std::int64_t i) const { return (*images_)[static_cast<std::size_t>(i)]; }
-  sampling::planar_image<float> prepared(std::int64_t i, double stain, const random_stream& random) {
+  sampling::planar_image<float> prepared(std::int64_t i, const example::image_augmentation& how, const random_stream& random) {
     const rgb_image& picture = at(i).picture;
     const std::int64_t side = picture.extent(0);
-    example::prepare_planes(picture, stain, random, planes_);
+    example::prepare_planes(picture, how, random, planes_);
     return {view<const float, 3>(planes_.data(), {3, side, side})};
   }
   const std::vector<example::colon_image>* images_;
-  double stain_;
+  example::image_augmentation augmentation_;
   std::vector<float> planes_;
 };
 
@@ -56,15 +58,17 @@ template <class Network>
 Network network_of(const settings& s) {
   Network net;
   net.options.draws = s.draws;
+  net.options.first_entropy = s.first_entropy;
   net.options.entropy = s.entropy;
+  net.options.entropy_epochs = s.even_epochs;
   net.options.contrastive = !s.no_contrast;
-  net.options.contrastive_from = s.contrastive_from - 1;
+  net.options.contrastive_from = s.even_epochs;
   net.options.inference = models::looking::sampled;
   net.options.repeats = s.looks;
   if (s.official_gradient) net.cell_sampler.estimator = ops::draw_estimator::zoom_in_code;
   if constexpr (Network::one_stage) net.options.views.tile = {};
-  // The attention starts even (PyTorch's default) and is kept from peaking before the features say something: with He's start and the
-  // paper's lambda of 1e-5 it settles on a few cells of some lumen within the first epochs.
+  // The attention starts even (PyTorch's default) and is kept so until the features say something; what it then leaves is asked to look
+  // negative. With the paper's lambda of 1e-5 from the start it settles on a few cells of some lumen within the first epochs.
   example::start_convolutions(net.features.layers);
   return net;
 }
@@ -169,16 +173,18 @@ void run(Backend& device, const example::colon_images& read, const settings& s) 
   explained said;
   const auto result =
       train::cross_validate(device, labels, {}, s.folds, [&](Backend& backend, const train::fold& fold, std::uint64_t seed) {
-        image_dataset all(images, s.stain);
+        image_dataset all(images, s.augmentation);
         train::subset training(all, fold.train), test(all, fold.test);
         auto weights = initial_parameters<float>(backend, net, {.seed = seed});
-        train::trainer trainer(backend, net, train::adam{.learning_rate = s.learning_rate, .weight_decay = s.weight_decay},
-                               loss::cross_entropy{}, train::cosine_schedule{.epochs = s.epochs});
+        const train::adam adam{.learning_rate = s.learning_rate, .weight_decay = s.weight_decay};
+        Network glancing = net;  // one look is enough for the curves
+        glancing.options.repeats = 1;
+        train::trainer trainer(backend, glancing, adam, loss::cross_entropy{}, train::cosine_schedule{.epochs = s.epochs});
         train::fit_options fit{.epochs = s.epochs, .seed = seed, .bags_per_step = 5, .restore_best = false};
         if (s.folds.only_fold > 0) fit.progress = s.folds.progress;
         const auto history = trainer.fit(weights, training, test, fit);
         explain_fold(backend, net, weights, all, images, fold, mutex, said);
-        return std::pair(trainer.evaluate(weights, test), history);
+        return std::pair(train::trainer(backend, net, adam).evaluate(weights, test), history);
       });
   std::sort(said.pictures.begin(), said.pictures.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   const auto correlation = train::mean_of(said.correlations);
@@ -195,13 +201,16 @@ void run(Backend& device, const example::colon_images& read, const settings& s) 
       {{"stages", Network::one_stage ? "1" : "2"},
        {"draws", message(s.draws)},
        {"estimator", s.official_gradient ? "official" : "unordered"},
-       {"contrastive", s.no_contrast ? "no" : message("from epoch ", s.contrastive_from)},
+       {"contrastive", s.no_contrast ? "no" : "yes"},
+       {"first_entropy", message(s.first_entropy)},
        {"entropy", message(s.entropy)},
+       {"even_epochs", message(s.even_epochs)},
        {"looks", message(s.looks)},
        {"epochs", message(s.epochs)},
        {"learning_rate", message(s.learning_rate)},
        {"weight_decay", message(s.weight_decay)},
-       {"stain", message(s.stain)},
+       {"stain", message(s.augmentation.stain)},
+       {"zoom", message(s.augmentation.zoom)},
        {"seed", message(s.folds.seed)},
        {"images", message(images.size())},
        {"skipped", message(read.skipped.size())},
@@ -228,8 +237,9 @@ int main(int argc, char** argv) {
   line.flag("--one-stage", s.one_stage, "attention over the cells of the whole image (ATS) instead of over tiles and their cells");
   line.flag("--official-gradient", s.official_gradient, "the public code's gradient, which is biased, instead of the unbiased one");
   line.flag("--no-contrast", s.no_contrast, "without the contrastive branch");
-  line.option("--contrastive-from", s.contrastive_from, "the epoch from which on it is there", 1);
-  line.option("--entropy", s.entropy, "lambda of the entropy regulariser");
+  line.option("--first-entropy", s.first_entropy, "lambda of the entropy regulariser in the first epoch, falling to --entropy");
+  line.option("--entropy", s.entropy, "lambda after --even-epochs");
+  line.option("--even-epochs", s.even_epochs, "epochs in which lambda falls; the contrastive branch comes after them; -1: three fifths of all", -1);
   line.option("--looks", s.looks, "looks at a test image, whose logits are averaged", 1);
   line.option("--folds", s.folds.folds, "folds", 2);
   line.option("--repeats", s.folds.repeats, "repetitions with other folds and weights", 1);
@@ -238,11 +248,13 @@ int main(int argc, char** argv) {
   line.option("--epochs", s.epochs, "passes over the training images", 1);
   line.option("--learning-rate", s.learning_rate, "of Adam, falling to 0 along a cosine");
   line.option("--weight-decay", s.weight_decay, "L2 on the weights");
-  line.option("--stain", s.stain, "stains of training images are multiplied by up to 1 plus or minus this", 0, 1);
+  line.option("--stain", s.augmentation.stain, "stains of training images are multiplied by up to 1 plus or minus this", 0, 1);
+  line.option("--zoom", s.augmentation.zoom, "training images are shown up to 1 plus this times as large, or as small", 0, 1);
   line.option(s.device);
   line.option("--out", s.out, "folder for report.html, metrics.json, predictions.csv, attention_1.png, ...");
   return example::run("zoom_in_colon", line, argc, argv, [&] {
     s.folds.progress = train::progress_to_stderr();
+    if (s.even_epochs < 0) s.even_epochs = 3 * s.epochs / 5;
     std::filesystem::create_directories(s.out);
     const auto read = example::read_colon_images(s.folder);
     for (const std::string& each : read.skipped) std::cerr << "skipped: " << each << "\n";

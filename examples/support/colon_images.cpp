@@ -92,22 +92,26 @@ colon_images read_colon_images(const std::filesystem::path& folder) {
   return read;
 }
 
-void prepare_planes(const rgb_image& picture, double stain, const random_stream& random, std::vector<float>& planes) {
+void prepare_planes(const rgb_image& picture, const image_augmentation& how, const random_stream& random, std::vector<float>& planes) {
   const std::int64_t side = picture.extent(0), pixels = side * side;
   planes.resize(static_cast<std::size_t>(3 * pixels));
-  data::cut_patch(picture, picture.extent(1) / 2, picture.extent(0) / 2, side,
-                  {.orientation = stain >= 0, .stain = std::max(stain, 0.0)}, random, 0, planes.data());
+  data::cut_densities(picture, side / 2, side / 2, side, {.orientation = how.turned, .stain = how.stain}, random, 0, planes.data());
+  if (how.zoom > 0) {
+    const std::vector<float> whole = planes;
+    data::zoom_planes(view<const float, 3>(whole.data(), {3, side, side}), how.zoom, random, 0, view<float, 3>(planes.data(), {3, side, side}));
+  }
+  const auto plane = [&](std::int64_t c) { return planes.data() + c * pixels; };
+  double sum[3] = {0, 0, 0};
+  std::int64_t tissue = 0;
+  for (std::int64_t i = 0; i < pixels; ++i) {
+    if (plane(0)[i] + plane(1)[i] + plane(2)[i] <= 0.45f) continue;  // what is lit through is no tissue
+    ++tissue;
+    for (std::int64_t c = 0; c < 3; ++c) sum[c] += static_cast<double>(plane(c)[i]);
+  }
   for (std::int64_t c = 0; c < 3; ++c) {
-    float* plane = planes.data() + c * pixels;
-    double sum = 0, square = 0;
-    for (std::int64_t i = 0; i < pixels; ++i) {
-      sum += static_cast<double>(plane[i]);
-      square += static_cast<double>(plane[i]) * static_cast<double>(plane[i]);
-    }
-    const double mean = sum / static_cast<double>(pixels);
-    const double deviation = std::sqrt(std::max(square / static_cast<double>(pixels) - mean * mean, 1e-4));
-    for (std::int64_t i = 0; i < pixels; ++i)
-      plane[i] = static_cast<float>((static_cast<double>(plane[i]) - mean) / deviation);
+    const double mean = tissue > 0 ? sum[c] / static_cast<double>(tissue) : 0.4;
+    const float unit = static_cast<float>(std::max(mean, 0.05));
+    for (std::int64_t i = 0; i < pixels; ++i) plane(c)[i] = 1 - std::min(plane(c)[i] / unit, 4.0f);
   }
 }
 

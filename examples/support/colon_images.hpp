@@ -32,9 +32,18 @@ struct colon_images {
 // Errors: io_error for tables that cannot be read, a label other than 0 or 1, fewer than two images of either label.
 colon_images read_colon_images(const std::filesystem::path& folder);
 
-// Planes [3, side, side] of a square picture, each colour with mean 0 and deviation 1 over the picture.
-// With `stain` >= 0 turned at random and its stains multiplied by up to 1 +- stain.
-void prepare_planes(const milkit::rgb_image& picture, double stain, const milkit::random_stream& random, std::vector<float>& planes);
+// What happens to the picture first: turned and reflected, both stains multiplied by up to 1 +- stain, a field of 1 / (1 + zoom) to
+// 1 + zoom times its side.
+struct image_augmentation {
+  bool turned = false;
+  double stain = 0, zoom = 0;
+};
+
+// Planes [3, side, side] of a square picture: of each colour 1 - d / m, d its optical density -ln((v + 1) / 256) up to 4 m, m the mean of d
+// over the picture's tissue, which is where the three densities add up to more than 0.45. White is 1, and a picture that is more bluish or
+// pinker than others looks as they do.
+void prepare_planes(const milkit::rgb_image& picture, const image_augmentation& how, const milkit::random_stream& random,
+                    std::vector<float>& planes);
 
 // The rank correlation of two lists (Spearman); equal values share their mean rank. NaN where a list is constant.
 double spearman(const std::vector<double>& a, const std::vector<double>& b);

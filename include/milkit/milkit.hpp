@@ -146,6 +146,7 @@
 #include <milkit/models/zoom_in.hpp>
 #include <milkit/models/zoom_in_attention.hpp>
 #include <milkit/models/zoom_in_features.hpp>
+#include <milkit/models/zoom_in_options.hpp>
 #include <milkit/models/zoom_in_prediction.hpp>
 #include <milkit/models/zoom_mil.hpp>
 #include <milkit/models/zoom_prediction.hpp>

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <map>
 #include <set>
 #include <vector>
 
+#include <milkit/core/tensor.hpp>
 #include <milkit/data/augmentation.hpp>
 
 #include <support/close.hpp>
@@ -136,4 +138,79 @@ TEST_CASE("draws are a function of stream and instance alone") {
   CHECK(cut(image, 20, 20, 27, {}, random_stream(1, 2, 3), 6) != first);
   CHECK(cut(image, 20, 20, 27, {}, random_stream(1, 2, 4), 5) != first);
   CHECK(cut(image, 20, 20, 27, {}, random_stream(2, 2, 3), 5) != first);
+}
+
+TEST_CASE("optical densities of a patch are those of its values") {
+  const rgb_image image = picture(9, 12);
+  for (const double stain : {0.0, 0.3})
+    for (std::uint64_t i = 0; i < 20; ++i) {
+      const augmentation how{.stain = stain};
+      const auto values = cut(image, 5, 4, 13, how, random_stream(1, 2, 3), i);
+      std::vector<float> densities(values.size(), -1.0f);
+      data::cut_densities(image, 5, 4, 13, how, random_stream(1, 2, 3), i, densities.data());
+      bool right = true;
+      for (std::size_t k = 0; k < values.size(); ++k) {
+        const double value = 255 * static_cast<double>(values[k]);
+        right = right && std::abs(static_cast<double>(densities[k]) + std::log((value + 1) / 256)) <= 1e-4;
+      }
+      CHECK(right);
+    }
+}
+
+namespace {
+
+/// What a field of planes shows at a point of the picture: bilinear between the centres of pixels, mirrored beyond the border.
+double colour_at(const tensor<float, 3>& planes, std::int64_t c, double y, double x) {
+  const auto mirrored = [](std::int64_t i, std::int64_t size) { return i < 0 ? -i - 1 : i >= size ? 2 * size - i - 1 : i; };
+  const std::int64_t height = planes.extent(1), width = planes.extent(2);
+  double sum = 0;
+  for (std::int64_t dy = 0; dy < 2; ++dy)
+    for (std::int64_t dx = 0; dx < 2; ++dx) {
+      const double row = std::floor(y) + static_cast<double>(dy), column = std::floor(x) + static_cast<double>(dx);
+      const std::int64_t i = mirrored(static_cast<std::int64_t>(row), height), j = mirrored(static_cast<std::int64_t>(column), width);
+      sum += (1 - std::abs(y - row)) * (1 - std::abs(x - column)) * static_cast<double>(planes.data()[(c * height + i) * width + j]);
+    }
+  return sum;
+}
+
+}  // namespace
+
+TEST_CASE("a zoomed field is a scaled one of the planes: inside where smaller, around the middle and mirrored where larger") {
+  tensor<float, 3> planes({2, 11, 14}), field({2, 11, 14});
+  for (std::int64_t i = 0; i < planes.size(); ++i) planes.data()[i] = static_cast<float>(i * 37 % 101) / 101;
+  const random_stream random(4, 5, 6);
+  int larger = 0;
+  for (std::uint64_t i = 0; i < 40; ++i) {
+    data::zoom_planes(std::as_const(planes).view(), 0.5, random, i, field.view());
+    const double z = std::pow(1.5, 2 * random.uniform<double>(i, 1) - 1);
+    larger += z > 1;
+    const auto first = [&](double size, std::uint64_t draw) { return (1 - z) * size * (z < 1 ? random.uniform<double>(i, draw) : 0.5); };
+    double off = 0;
+    for (std::int64_t c = 0; c < 2; ++c)
+      for (std::int64_t y = 0; y < 11; ++y)
+        for (std::int64_t x = 0; x < 14; ++x) {
+          const double want = colour_at(planes, c, first(11, 2) + (static_cast<double>(y) + 0.5) * z - 0.5,
+                                        first(14, 3) + (static_cast<double>(x) + 0.5) * z - 0.5);
+          off = std::max(off, std::abs(want - static_cast<double>(field.data()[(c * 11 + y) * 14 + x])));
+        }
+    CHECK(off <= 1e-6);
+  }
+  CHECK(larger > 10);
+  CHECK(larger < 30);
+}
+
+TEST_CASE("a field that is not zoomed is the planes themselves, down to one pixel; what cannot be is refused") {
+  for (const std::int64_t side : {1, 2, 9}) {
+    tensor<float, 3> planes({1, side, side}), field({1, side, side});
+    for (std::int64_t i = 0; i < planes.size(); ++i) planes.data()[i] = static_cast<float>(i);
+    data::zoom_planes(std::as_const(planes).view(), 0, random_stream(1, 2, 3), 7, field.view());
+    CHECK(std::equal(field.data(), field.data() + field.size(), planes.data()));
+    data::zoom_planes(std::as_const(planes).view(), 1, random_stream(1, 2, 3), 7, field.view());  // reads nothing beyond them
+  }
+  const tensor<float, 3> planes({1, 4, 4});
+  tensor<float, 3> field({1, 4, 4}), other({1, 4, 5});
+  CHECK_THROWS_WITH_AS(data::zoom_planes(planes.view(), 1.5, {}, 0, field.view()),
+                       "milkit::data::zoom_planes: zoom is 1.5, expected 0 to 1", value_error);
+  CHECK_THROWS_WITH_AS(data::zoom_planes(planes.view(), 0.5, {}, 0, other.view()),
+                       "milkit::data::zoom_planes: field is [1, 4, 5], expected [1, 4, 4]", shape_error);
 }

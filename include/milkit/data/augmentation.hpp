@@ -4,7 +4,9 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <vector>
 
+#include <milkit/core/error.hpp>
 #include <milkit/core/image.hpp>
 #include <milkit/core/random.hpp>
 
@@ -71,6 +73,40 @@ inline const std::array<float, 256>& optical_density() {
   return table;
 }
 
+/// What a patch's draws are, and f(k, rgb) for its k-th pixel, which is `rgb` of the picture.
+struct patch_cutter {
+  std::uint32_t turn;
+  bool stained;
+  std::array<std::array<float, 3>, 3> mix;
+
+  patch_cutter(const augmentation& how, const random_stream& random, std::uint64_t i) {
+    const philox_block draw = random.bits(i, 0);
+    const auto factor = [&](std::uint32_t word) { return 1 + how.stain * (2 * static_cast<double>(word) * 0x1p-32 - 1); };
+    turn = how.orientation ? draw.word[0] & 7u : 0u;
+    stained = how.stain > 0;
+    mix = stain_mix(stained ? factor(draw.word[1]) : 1, stained ? factor(draw.word[2]) : 1);
+  }
+
+  template <class Pixel>
+  void each(const rgb_image& image, std::int64_t x, std::int64_t y, std::int64_t side, Pixel&& f) const {
+    const std::int64_t height = image.extent(0), width = image.extent(1);
+    for (std::int64_t r = 0; r < side; ++r)
+      for (std::int64_t c = 0; c < side; ++c) {
+        std::int64_t dy = r, dx = c;
+        if (turn & 1u) dy = side - 1 - dy;
+        if (turn & 2u) dx = side - 1 - dx;
+        if (turn & 4u) std::swap(dy, dx);
+        f(r * side + c, pixel(image, std::clamp(y - side / 2 + dy, std::int64_t{0}, height - 1),
+                              std::clamp(x - side / 2 + dx, std::int64_t{0}, width - 1)));
+      }
+  }
+
+  float density(const std::uint8_t* rgb, std::size_t k) const {
+    const auto& of = optical_density();
+    return of[rgb[0]] * mix[0][k] + of[rgb[1]] * mix[1][k] + of[rgb[2]] * mix[2][k];
+  }
+};
+
 }  // namespace detail
 
 /// The `side` x `side` patch whose centre is the pixel (x, y), as planes [3, side, side] of value / 255, augmented with
@@ -79,31 +115,63 @@ inline const std::array<float, 256>& optical_density() {
 /// mixed again. Without stain and orientation the pixels come as they are.
 inline void cut_patch(const rgb_image& image, std::int64_t x, std::int64_t y, std::int64_t side,
                       const augmentation& how, const random_stream& random, std::uint64_t i, float* planes) {
-  const philox_block draw = random.bits(i, 0);
-  const std::uint32_t turn = how.orientation ? draw.word[0] & 7u : 0u;
-  const auto factor = [&](std::uint32_t word) { return 1 + how.stain * (2 * static_cast<double>(word) * 0x1p-32 - 1); };
-  const bool stained = how.stain > 0;
-  const auto mix = detail::stain_mix(stained ? factor(draw.word[1]) : 1, stained ? factor(draw.word[2]) : 1);
-  const auto& density = detail::optical_density();
-  const std::int64_t height = image.extent(0), width = image.extent(1), area = side * side;
-  for (std::int64_t r = 0; r < side; ++r)
-    for (std::int64_t c = 0; c < side; ++c) {
-      std::int64_t dy = r, dx = c;
-      if (turn & 1u) dy = side - 1 - dy;
-      if (turn & 2u) dx = side - 1 - dx;
-      if (turn & 4u) std::swap(dy, dx);
-      const std::int64_t from_y = std::clamp(y - side / 2 + dy, std::int64_t{0}, height - 1);
-      const std::int64_t from_x = std::clamp(x - side / 2 + dx, std::int64_t{0}, width - 1);
-      const std::uint8_t* rgb = pixel(image, from_y, from_x);
-      float* out = planes + r * side + c;
-      if (!stained) {
-        for (std::int64_t k = 0; k < 3; ++k) out[k * area] = static_cast<float>(rgb[k]) / 255.0f;
-        continue;
-      }
-      for (std::size_t k = 0; k < 3; ++k) {
-        const float d = density[rgb[0]] * mix[0][k] + density[rgb[1]] * mix[1][k] + density[rgb[2]] * mix[2][k];
-        out[static_cast<std::int64_t>(k) * area] = std::clamp((256.0f * std::exp(-d) - 1.0f) / 255.0f, 0.0f, 1.0f);
-      }
+  const detail::patch_cutter cutter(how, random, i);
+  const std::int64_t area = side * side;
+  cutter.each(image, x, y, side, [&](std::int64_t at, const std::uint8_t* rgb) {
+    for (std::size_t k = 0; k < 3; ++k)
+      planes[static_cast<std::int64_t>(k) * area + at] =
+          cutter.stained ? std::clamp((256.0f * std::exp(-cutter.density(rgb, k)) - 1.0f) / 255.0f, 0.0f, 1.0f)
+                         : static_cast<float>(rgb[k]) / 255.0f;
+  });
+}
+
+/// The same patch as optical densities: -ln((v + 1) / 256) of its values v from 0 to 255.
+inline void cut_densities(const rgb_image& image, std::int64_t x, std::int64_t y, std::int64_t side,
+                          const augmentation& how, const random_stream& random, std::uint64_t i, float* planes) {
+  const detail::patch_cutter cutter(how, random, i);
+  const auto& of = detail::optical_density();
+  const std::int64_t area = side * side;
+  cutter.each(image, x, y, side, [&](std::int64_t at, const std::uint8_t* rgb) {
+    for (std::size_t k = 0; k < 3; ++k)
+      planes[static_cast<std::int64_t>(k) * area + at] =
+          cutter.stained ? std::clamp(cutter.density(rgb, k), 0.0f, of[0]) : of[rgb[k]];
+  });
+}
+
+/// A field of planes [channels, height, width] in their size, for whole images: its sides are z times theirs, z drawn from 1 / (1 + zoom)
+/// to 1 + zoom uniformly in its logarithm. A smaller field lies anywhere inside; a larger one around the middle, and what lies beyond
+/// the border is its mirror image. Bilinear between the centres of pixels. The draws are those of instance `i` of `random`.
+/// Errors: shape_error unless `field` is as large as `planes`; value_error for a zoom below 0 or above 1.
+inline void zoom_planes(view<const float, 3> planes, double zoom, const random_stream& random, std::uint64_t i, view<float, 3> field) {
+  constexpr const char* op = "milkit::data::zoom_planes";
+  expect_shape(op, "field", field, planes.shape());
+  expect_value(zoom >= 0 && zoom <= 1, op, "zoom is ", zoom, ", expected 0 to 1");
+  const double z = std::pow(1 + zoom, 2 * random.uniform<double>(i, 1) - 1);
+  struct sample {
+    std::int64_t first, second;
+    float share;  // of the second
+  };
+  const auto samples_of = [&](std::int64_t size, double where) {
+    const double free = static_cast<double>(size) * (1 - z), begin = free * (free > 0 ? where : 0.5);
+    const auto inside = [&](std::int64_t k) { return k < 0 ? -1 - k : k >= size ? 2 * size - 1 - k : k; };
+    std::vector<sample> samples;
+    for (std::int64_t k = 0; k < size; ++k) {
+      const double at = begin + (static_cast<double>(k) + 0.5) * z - 0.5, below = std::floor(at);
+      const auto first = static_cast<std::int64_t>(below);
+      samples.push_back({inside(first), inside(first + 1), static_cast<float>(at - below)});
+    }
+    return samples;
+  };
+  const auto of_rows = samples_of(planes.extent(1), random.uniform<double>(i, 2)),
+             of_columns = samples_of(planes.extent(2), random.uniform<double>(i, 3));
+  for (std::int64_t c = 0; c < planes.extent(0); ++c)
+    for (std::int64_t y = 0; y < planes.extent(1); ++y) {
+      const sample& row = of_rows[static_cast<std::size_t>(y)];
+      const float *above = planes.row(c) + row.first * planes.extent(2), *below = planes.row(c) + row.second * planes.extent(2);
+      float* out = field.row(c) + y * field.extent(2);
+      for (const sample& column : of_columns)
+        *out++ = (1 - row.share) * ((1 - column.share) * above[column.first] + column.share * above[column.second]) +
+                 row.share * ((1 - column.share) * below[column.first] + column.share * below[column.second]);
     }
 }
 
