@@ -28,7 +28,7 @@ struct file_draws {
   const std::vector<std::int64_t>& take() { return values.at(next++); }
 };
 struct given_tiles {
-  static constexpr bool unbiased = true, repeats = true;
+  static constexpr bool repeats = true;
   file_draws* draws = nullptr;
   ops::draw_rule rule() const { return {}; }
   template <class Backend, class T, class Space>
@@ -40,7 +40,7 @@ struct given_tiles {
   }
 };
 struct given_cells {
-  static constexpr bool unbiased = true, repeats = false;
+  static constexpr bool repeats = false;
   file_draws* draws = nullptr;
   ops::draw_rule how = {};
   ops::draw_rule rule() const { return how; }

@@ -4,7 +4,7 @@
 
 using namespace milkit;
 struct only_a_rule {
-  static constexpr bool unbiased = true, repeats = true;
+  static constexpr bool repeats = true;
   ops::draw_rule rule() const { return {}; }
 };
 #if defined(MILKIT_REJECTION_CONTROL)

@@ -15,7 +15,7 @@ namespace milkit::test {
 struct given_draws {
   ops::draw_rule how;
   std::vector<std::int64_t> all;
-  static constexpr bool unbiased = true, repeats = true;
+  static constexpr bool repeats = true;
   ops::draw_rule rule() const { return how; }
 
   template <class Backend, class T, class Space>
@@ -30,7 +30,7 @@ struct given_draws {
 /// And for one with replacement.
 struct given_counts {
   tensor<std::int64_t, 2> counts;
-  static constexpr bool unbiased = true, repeats = true;
+  static constexpr bool repeats = true;
   ops::draw_rule rule() const { return {}; }
 
   template <class Backend, class T, class Space>

@@ -224,8 +224,7 @@ struct zoom_in {
   void infer(Backend& backend, Weights weights, const Source& image, Logits logits, random_stream random = {}) const {
     using T = typename Source::value_type;
     if (options.inference == looking::exact) return infer_exact(backend, weights, image, logits);
-    const bool draws = options.inference != looking::deterministic || !CellSampler::unbiased;
-    const std::int64_t repeats = draws ? options.repeats : 1;
+    const std::int64_t repeats = options.repeats;
     expect_value(repeats >= 1, "milkit::models::zoom_in", "repeats is ", repeats, ", expected at least 1");
     const auto scope = backend.workspace.scope();
     const auto share = backend.workspace.template allocate<T>(shape<2>{1, 1});

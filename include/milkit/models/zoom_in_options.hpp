@@ -28,7 +28,7 @@ struct zoom_in_options {
   bool official_weights = false;         ///< the public code's: weights of the losses by the share of positives in the step
   bool official_entropy = false;         ///< the public code's: log(p + 1e-6), divided by the number of entries
   looking inference = looking::deterministic;
-  std::int64_t repeats = 1;              ///< of `sampled` and `official_code`
+  std::int64_t repeats = 1;              ///< looks whose logits are averaged; without chance, they are all the same
   std::int64_t view_bytes = 1 << 20;     ///< of the views that an attention works on at a time
   std::int64_t kept_view_bytes = 32 << 20;  ///< of each stage, views up to this size are kept for the backward pass, else read again
 

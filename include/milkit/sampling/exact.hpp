@@ -7,7 +7,7 @@ namespace milkit::sampling {
 /// Every item with its probability: F = Phi, with the exact gradient, whatever number of draws is asked for. For small
 /// images, and what the others are held against.
 struct exact {
-  static constexpr bool unbiased = true, repeats = true;
+  static constexpr bool repeats = true;
   ops::draw_rule rule() const { return {}; }
 
   template <class Backend, class T, class Space>

@@ -14,7 +14,7 @@
 ///
 ///     auto draw(backend, distributions, draws, drawing, random) const;   // drawn<T, Space>
 ///     ops::draw_rule rule() const;                              // how weights and gradient follow from the draws
-///     static constexpr bool unbiased, repeats;                  // repeats: any number of draws; else at most the items
+///     static constexpr bool repeats;                            // any number of draws; else at most the items
 ///
 /// `draws` [S] on the host says how many draws each row of the distributions gets. F = sum_k weights_k f_{I_k} over a
 /// row's draws (`ops::expectation`); of an unbiased sampler E F = Phi, and `add_logit_gradient` has the gradient of the
@@ -53,7 +53,6 @@ struct drawn {
 template <class S>
 concept sampler = requires(const S s, cpu& backend, const distributions<double>& of,
                            vector_view<const std::int64_t> draws) {
-  { S::unbiased } -> std::convertible_to<bool>;
   { S::repeats } -> std::convertible_to<bool>;
   { s.rule() } -> std::same_as<ops::draw_rule>;
   { s.draw(backend, of, draws, drawing::random, random_stream()) } -> std::same_as<drawn<double>>;

@@ -7,7 +7,7 @@ namespace milkit::sampling {
 /// The n most likely items, by decreasing p, weighted by p over their sum; the gradient is the exact one of that sum
 /// for this choice. An ablation: no chance, and biased.
 struct top_n {
-  static constexpr bool unbiased = false, repeats = false;
+  static constexpr bool repeats = false;
   ops::draw_rule rule() const { return {ops::draw_estimator::renormalised}; }
 
   template <class Backend, class T, class Space>

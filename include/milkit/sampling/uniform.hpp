@@ -8,7 +8,7 @@ namespace milkit::sampling {
 /// n distinct items, all equally likely whatever p is, and their mean: the ablation without attention. No gradient
 /// reaches p. In inference it draws too.
 struct uniform {
-  static constexpr bool unbiased = false, repeats = false;
+  static constexpr bool repeats = false;
   ops::draw_rule rule() const { return {ops::draw_estimator::mean}; }
 
   template <class Backend, class T, class Space>

@@ -11,7 +11,7 @@ namespace milkit::sampling {
 /// what was drawn. Most likely: largest remainder. Cost: O(items + n log items) a row; the counts come to the host.
 template <bool Stratified>
 struct basic_with_replacement {
-  static constexpr bool unbiased = true, repeats = true;
+  static constexpr bool repeats = true;
   ops::draw_rule rule() const { return {}; }
 
   template <class Backend, class T, class Space>

@@ -14,7 +14,7 @@ struct without_replacement {
   bool last = false;  ///< with `ordered` and `score`: all weight on the last draw
   ops::draw_law law = ops::draw_law::p;
 
-  static constexpr bool unbiased = true, repeats = false;
+  static constexpr bool repeats = false;
   ops::draw_rule rule() const { return {estimator, last}; }
 
   template <class Backend, class T, class Space>
