@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds milkit's benchmarks, sets up PyTorch, and measures both in turns, in one run; prints Markdown tables. The whole of
-# it takes an hour; --cases runs a part: sh benchmarks/run.sh --cases colon 'matmul:*'
+# it takes some hours; --cases runs a part: sh benchmarks/run.sh --cases colon 'matmul:*'
 #   sh benchmarks/run.sh [RESULTS.json] [OPTION of benchmarks/peers/run.py...]
 # PyTorch comes by pip into build/torch, unless MILKIT_TORCH_PYTHON names a Python that has it.
 set -u

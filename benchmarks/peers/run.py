@@ -3,7 +3,8 @@
     python run.py BUILD_FOLDER [--out results.json] [--rounds 7] [--cases training_step:10000 'matmul:*' colon slide ...]
 
 Cases: training_step:N and inference:N (gated attention, N instances), matmul:PRODUCT:ROWS, softmax:DIRECTION:ROWSxCOLS,
-colon (the colon network, by colon_network.py) and slide (tiles, beside plain OpenSlide). --cases takes patterns too.
+colon, conv2d, resnet, sampling, topk, zoom_in and zoom_mil (each by a script of its own beside this one) and slide (tiles,
+beside plain OpenSlide). --cases takes patterns too.
 
 In each round every contender has its turn, in an order that is reversed from round to round. Ratios are PyTorch's time
 divided by milkit's, by the medians and by the minima of all steps; PyTorch is the fastest of its variants by that
@@ -31,10 +32,12 @@ from turns import Served, Work, in_turns, least, median
 
 HERE = pathlib.Path(__file__).resolve().parent
 PRODUCTS = ["project", "branches", "dbranch_weights", "dproject_weights", "dh"]
+SCRIPTS = {"colon": "colon_network.py", "conv2d": "conv2d.py", "resnet": "resnet.py", "sampling": "sampling.py", "topk": "topk.py",
+           "zoom_in": "zoom_in.py", "zoom_mil": "zoom_mil.py"}
 CASES = ["training_step:1000", "training_step:10000", "training_step:100000", "inference:1000", "inference:10000",
          "inference:100000", *(f"matmul:{product}:10000" for product in PRODUCTS),
          *(f"softmax:{way}:{size}" for way in ("forward", "backward")
-           for size in ("10000x256", "1000x1000", "10x10000", "1x100000")), "colon", "slide"]
+           for size in ("10000x256", "1000x1000", "10x10000", "1x100000")), *SCRIPTS, "slide"]
 UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
 STEPS = {"1000": 20, "10000": 5, "100000": 1}
 
@@ -170,16 +173,16 @@ def table(text: str, found: dict, peak: float) -> str:
     return "\n".join(lines) + "\n"
 
 
-def colon(args: argparse.Namespace) -> str:
-    """The colon network, by the script that measures it in turns."""
-    command = [sys.executable, str(HERE / "colon_network.py"), str(args.build / "benchmarks/colon_bench"), "--rounds",
-               str(args.rounds), "--threads", str(args.threads)] + (["--compile"] if "compiled" in args.variants else [])
+def script(case: str, args: argparse.Namespace) -> str:
+    """A case by the script that measures it in turns."""
+    command = [sys.executable, str(HERE / SCRIPTS[case]), str(args.build / f"benchmarks/{case}_bench"), "--rounds", str(args.rounds),
+               "--threads", str(args.threads)] + (["--compile"] if case == "colon" and "compiled" in args.variants else [])
     environment = {**os.environ, "OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": str(args.threads),
                    "CUDA_VISIBLE_DEVICES": ""}
     run = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
     if run.returncode:
         raise SystemExit(f"{' '.join(command)} ended with status {run.returncode}")
-    return "### colon network, 200 patches\n\n" + run.stdout
+    return f"### {case}\n\n" + run.stdout
 
 
 def slide(args: argparse.Namespace) -> str:
@@ -213,8 +216,10 @@ def main() -> None:
     cases = [name for text in args.cases for name in fnmatch.filter(CASES, text) or [text]]
     results, texts = {}, {}
     for text in cases:
-        if text in ("colon", "slide"):
-            texts[text] = {"colon": colon, "slide": slide}[text](args)
+        if text in SCRIPTS:
+            texts[text] = script(text, args)
+        elif text == "slide":
+            texts[text] = slide(args)
         else:
             results[text] = measure(text, args)
         found = [each for result in results.values() for each in result.values()]
