@@ -6,7 +6,7 @@
 #include <benchmark/benchmark.h>
 
 #include <milkit/loss/cross_entropy.hpp>
-#include <milkit/models/bag_classifier.hpp>
+#include <milkit/models/bag_classifier/bag_classifier.hpp>
 #include <milkit/nn/activation.hpp>
 #include <milkit/nn/conv2d.hpp>
 #include <milkit/nn/flatten.hpp>
@@ -14,18 +14,18 @@
 #include <milkit/nn/max_pool2d.hpp>
 #include <milkit/nn/parameters.hpp>
 #include <milkit/nn/sequential.hpp>
-#include <milkit/ops/activation_cpu.hpp>
-#include <milkit/ops/conv2d_cpu.hpp>
-#include <milkit/ops/cross_entropy_cpu.hpp>
-#include <milkit/ops/dropout_cpu.hpp>
-#include <milkit/ops/fill_cpu.hpp>
-#include <milkit/ops/gate_cpu.hpp>
-#include <milkit/ops/linear_cpu.hpp>
-#include <milkit/ops/matmul_onednn.hpp>
-#include <milkit/ops/optimizer_step_cpu.hpp>
-#include <milkit/ops/pool2d_cpu.hpp>
-#include <milkit/ops/segment_pool_cpu.hpp>
-#include <milkit/ops/softmax_cpu.hpp>
+#include <milkit/ops/bags/gate_cpu.hpp>
+#include <milkit/ops/bags/segment_pool_cpu.hpp>
+#include <milkit/ops/images/conv2d_cpu.hpp>
+#include <milkit/ops/images/pool2d_cpu.hpp>
+#include <milkit/ops/products/linear_cpu.hpp>
+#include <milkit/ops/products/matmul_onednn.hpp>
+#include <milkit/ops/rows/activation_cpu.hpp>
+#include <milkit/ops/rows/dropout_cpu.hpp>
+#include <milkit/ops/rows/fill_cpu.hpp>
+#include <milkit/ops/rows/softmax_cpu.hpp>
+#include <milkit/ops/training/cross_entropy_cpu.hpp>
+#include <milkit/ops/training/optimizer_step_cpu.hpp>
 #include <milkit/pooling/gated_attention.hpp>
 #include <milkit/train/optimizer.hpp>
 

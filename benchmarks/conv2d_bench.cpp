@@ -7,10 +7,10 @@
 #include <milkit/nn/conv2d.hpp>
 #include <milkit/nn/parameters.hpp>
 #include <milkit/nn/sequential.hpp>
-#include <milkit/ops/activation_cpu.hpp>
-#include <milkit/ops/conv2d_cpu.hpp>
-#include <milkit/ops/fill_cpu.hpp>
-#include <milkit/ops/linear_cpu.hpp>
+#include <milkit/ops/images/conv2d_cpu.hpp>
+#include <milkit/ops/products/linear_cpu.hpp>
+#include <milkit/ops/rows/activation_cpu.hpp>
+#include <milkit/ops/rows/fill_cpu.hpp>
 
 #include <reference/images.hpp>
 #include <support/images.hpp>

@@ -2,7 +2,7 @@
 // one thread, 10,000 rows a whole bag on two.
 #include <string>
 
-#include <milkit/ops/matmul_cpu.hpp>
+#include <milkit/ops/products/matmul_cpu.hpp>
 
 #include "measure.hpp"
 

@@ -11,8 +11,8 @@
 #include <benchmark/benchmark.h>
 
 #include <milkit/core/parallel_for.hpp>
-#include <milkit/ops/matmul_cblas.hpp>
-#include <milkit/ops/matmul_onednn.hpp>
+#include <milkit/ops/products/matmul_cblas.hpp>
+#include <milkit/ops/products/matmul_onednn.hpp>
 
 #include <support/close.hpp>
 
@@ -42,8 +42,8 @@ inline constexpr int lanes = 8;
   each(0) each(1) each(2) each(3) each(4) each(5) each(6) each(7) each(8) each(9) each(10) each(11)
 inline void multiply_add(std::int64_t turns) {
   const float factor = 1e-3f;
-  __asm__ volatile("vbroadcastss %1, %%" MILKIT_REGISTER "12\n" MILKIT_COPY(13) MILKIT_TWELVE(MILKIT_COPY)
-                   ".p2align 5\n1:\n" MILKIT_TWELVE(MILKIT_MULTIPLY_ADD) "dec %0\n jnz 1b\n"
+  __asm__ volatile("vbroadcastss %1, %%" MILKIT_REGISTER "12\n" MILKIT_COPY(13) MILKIT_TWELVE(
+                       MILKIT_COPY) ".p2align 5\n1:\n" MILKIT_TWELVE(MILKIT_MULTIPLY_ADD) "dec %0\n jnz 1b\n"
                    : "+r"(turns)
                    : "m"(factor)
                    : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",

@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include <milkit/encoders/resnet.hpp>
-#include <milkit/ops/conv2d_cpu.hpp>
-#include <milkit/ops/normalise_colours_cpu.hpp>
-#include <milkit/ops/pool2d_cpu.hpp>
+#include <milkit/ops/images/conv2d_cpu.hpp>
+#include <milkit/ops/images/normalise_colours_cpu.hpp>
+#include <milkit/ops/images/pool2d_cpu.hpp>
 
 #include <support/resnet.hpp>
 

@@ -1,7 +1,7 @@
 // Samplers: a step of one stage of attention sampling, which draws, weighs, sums 32 features a draw, and takes the
 // gradient back to the logits. One row of tiles with replacement, rows of positions without.
-#include <milkit/ops/draws_cpu.hpp>
-#include <milkit/ops/fill_cpu.hpp>
+#include <milkit/ops/rows/fill_cpu.hpp>
+#include <milkit/ops/selection/draws_cpu.hpp>
 #include <milkit/sampling/with_replacement.hpp>
 #include <milkit/sampling/without_replacement.hpp>
 

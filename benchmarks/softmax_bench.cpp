@@ -1,5 +1,5 @@
 // Softmax of rows, and of the bags in one long column of scores, forward and backward.
-#include <milkit/ops/softmax_cpu.hpp>
+#include <milkit/ops/rows/softmax_cpu.hpp>
 
 #include <reference/softmax.hpp>
 

@@ -1,6 +1,6 @@
 // Perturbed top-K: the selection, its gradient, and both, at the sizes of the paper and beyond, from 100 draws.
-#include <milkit/ops/fill_cpu.hpp>
-#include <milkit/ops/topk_cpu.hpp>
+#include <milkit/ops/rows/fill_cpu.hpp>
+#include <milkit/ops/selection/topk_cpu.hpp>
 #include <milkit/topk/perturbed.hpp>
 
 #include <reference/topk.hpp>

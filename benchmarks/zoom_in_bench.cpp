@@ -1,23 +1,23 @@
 // The Zoom-In network at the setting for colon tissue: a training step on five images of 500 x 500 pixels in memory, three of them
 // positive with a contrastive branch, N = 10 sub-tiles of 27 x 27 a branch; forward, all gradients, Adam.
 #include <milkit/loss/cross_entropy.hpp>
-#include <milkit/models/zoom_in.hpp>
-#include <milkit/models/zoom_in_attention.hpp>
-#include <milkit/models/zoom_in_features.hpp>
+#include <milkit/models/zoom_in/attention.hpp>
+#include <milkit/models/zoom_in/features.hpp>
+#include <milkit/models/zoom_in/zoom_in.hpp>
 #include <milkit/nn/linear.hpp>
-#include <milkit/ops/activation_cpu.hpp>
-#include <milkit/ops/conv2d_cpu.hpp>
-#include <milkit/ops/cross_entropy_cpu.hpp>
-#include <milkit/ops/batch_norm2d_cpu.hpp>
-#include <milkit/ops/distribution_loss_cpu.hpp>
-#include <milkit/ops/draws_cpu.hpp>
-#include <milkit/ops/fill_cpu.hpp>
-#include <milkit/ops/linear_cpu.hpp>
-#include <milkit/ops/matmul_cpu.hpp>
-#include <milkit/ops/optimizer_step_cpu.hpp>
-#include <milkit/ops/pool2d_cpu.hpp>
-#include <milkit/ops/resample2d_cpu.hpp>
-#include <milkit/ops/softmax_cpu.hpp>
+#include <milkit/ops/images/batch_norm2d_cpu.hpp>
+#include <milkit/ops/images/conv2d_cpu.hpp>
+#include <milkit/ops/images/pool2d_cpu.hpp>
+#include <milkit/ops/images/resample2d_cpu.hpp>
+#include <milkit/ops/products/linear_cpu.hpp>
+#include <milkit/ops/products/matmul_cpu.hpp>
+#include <milkit/ops/rows/activation_cpu.hpp>
+#include <milkit/ops/rows/fill_cpu.hpp>
+#include <milkit/ops/rows/softmax_cpu.hpp>
+#include <milkit/ops/selection/draws_cpu.hpp>
+#include <milkit/ops/training/cross_entropy_cpu.hpp>
+#include <milkit/ops/training/distribution_loss_cpu.hpp>
+#include <milkit/ops/training/optimizer_step_cpu.hpp>
 #include <milkit/train/optimizer.hpp>
 
 #include "measure.hpp"
@@ -52,9 +52,10 @@ struct training {
     for (std::int64_t i = 0; i < images; ++i) {
       const std::int64_t label = (i + 1) % 2;
       const sampling::planar_image<T> image{{pixels.view().row(i), {3, side, side}}};
-      loss += model.train_bags(backend, std::as_const(weights).flat(), image, vector_view<const std::int64_t>(&label, {1}),
-                               loss::cross_entropy{}, 1.0 / images, gradient.flat(),
-                               {.training = true, .random = random_stream(1, static_cast<std::uint64_t>(images * steps + i), 0)});
+      loss += model.train_bags(
+          backend, std::as_const(weights).flat(), image, vector_view<const std::int64_t>(&label, {1}),
+          loss::cross_entropy{}, 1.0 / images, gradient.flat(),
+          {.training = true, .random = random_stream(1, static_cast<std::uint64_t>(images * steps + i), 0)});
     }
     train::adam{}.step(backend, weights.flat(), std::as_const(gradient).flat(), {first.flat(), second.flat()},
                        {.step = ++steps, .learning_rate = 1e-3});
@@ -67,7 +68,8 @@ bool checked() {
   static const bool right = [] {
     training<float> own;
     training<double> other;
-    for (std::int64_t i = 0; i < own.pixels.size(); ++i) other.pixels.data()[i] = static_cast<double>(own.pixels.data()[i]);
+    for (std::int64_t i = 0; i < own.pixels.size(); ++i)
+      other.pixels.data()[i] = static_cast<double>(own.pixels.data()[i]);
     for (std::int64_t i = 0; i < own.weights.flat().extent(0); ++i)
       other.weights.flat()(i) = static_cast<double>(std::as_const(own.weights).flat()(i));
     const double got = own.step(), want = other.step();
@@ -86,7 +88,8 @@ double flops() {
 void training_step(benchmark::State& state) {
   if (!checked()) return state.SkipWithError("differs from the same step in double");
   training<float> c;
-  bench::measure(state, c.backend.threads, flops(), static_cast<double>(c.pixels.size()) * sizeof(float), [&] { c.step(); });
+  bench::measure(state, c.backend.threads, flops(), static_cast<double>(c.pixels.size()) * sizeof(float),
+                 [&] { c.step(); });
   state.counters["workspace MB"] = static_cast<double>(c.backend.peak_bytes()) * 1e-6;
 }
 

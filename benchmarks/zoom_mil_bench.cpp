@@ -3,22 +3,22 @@
 #include <string>
 
 #include <milkit/loss/cross_entropy.hpp>
-#include <milkit/models/zoom_mil.hpp>
+#include <milkit/models/zoom_mil/zoom_mil.hpp>
 #include <milkit/nn/activation.hpp>
 #include <milkit/nn/dropout.hpp>
 #include <milkit/nn/linear.hpp>
 #include <milkit/nn/sequential.hpp>
-#include <milkit/ops/activation_cpu.hpp>
-#include <milkit/ops/cross_entropy_cpu.hpp>
-#include <milkit/ops/dropout_cpu.hpp>
-#include <milkit/ops/fill_cpu.hpp>
-#include <milkit/ops/gate_cpu.hpp>
-#include <milkit/ops/linear_cpu.hpp>
-#include <milkit/ops/optimizer_step_cpu.hpp>
-#include <milkit/ops/segment_pool_cpu.hpp>
-#include <milkit/ops/softmax_cpu.hpp>
-#include <milkit/ops/topk_cpu.hpp>
-#include <milkit/ops/zoom_cpu.hpp>
+#include <milkit/ops/bags/gate_cpu.hpp>
+#include <milkit/ops/bags/segment_pool_cpu.hpp>
+#include <milkit/ops/products/linear_cpu.hpp>
+#include <milkit/ops/rows/activation_cpu.hpp>
+#include <milkit/ops/rows/dropout_cpu.hpp>
+#include <milkit/ops/rows/fill_cpu.hpp>
+#include <milkit/ops/rows/softmax_cpu.hpp>
+#include <milkit/ops/selection/topk_cpu.hpp>
+#include <milkit/ops/selection/zoom_cpu.hpp>
+#include <milkit/ops/training/cross_entropy_cpu.hpp>
+#include <milkit/ops/training/optimizer_step_cpu.hpp>
 #include <milkit/pooling/dual_gated_attention.hpp>
 #include <milkit/pooling/gated_attention.hpp>
 #include <milkit/topk/perturbed.hpp>
@@ -36,8 +36,8 @@ constexpr double dropout = 0.25;
 template <std::int64_t D, std::int64_t Width, std::int64_t Hidden>
 struct layers {
   using projection = nn::sequential<nn::linear<D, Width>, nn::relu, nn::dropout>;
-  using low = models::magnification<projection, pooling::dual_gated_attention<Width, Hidden>, topk::perturbed>;
-  using high = models::magnification<projection, pooling::gated_attention<Width, Hidden>>;
+  using low = models::zoom_level<projection, pooling::dual_gated_attention<Width, Hidden>, topk::perturbed>;
+  using high = models::zoom_level<projection, pooling::gated_attention<Width, Hidden>>;
   using classifier = nn::linear<Width, 3>;
   using two = models::zoom_mil<classifier, low, high>;
   using three = models::zoom_mil<classifier, low, low, high>;

@@ -70,8 +70,7 @@ int main(int argc, char** argv) {
   line.option("--learning-rate", s.learning_rate, "of Adam, falling to 0 along a cosine");
   line.option("--weight-decay", s.weight_decay, "L2 on the weights");
   line.option("--dropout", s.dropout, "rate after each layer", 0, 1);
-  line.option("--drop", s.augmentation.drop, "share of a training bag's instances that are left out at random",
-              0, 1);
+  line.option("--drop", s.augmentation.drop, "share of a training bag's instances that are left out at random", 0, 1);
   line.option("--noise", s.augmentation.noise, "deviation of the noise on training features");
   line.option(s.device);
   line.option("--out", s.out, "folder for report.html, metrics.json, predictions.csv");

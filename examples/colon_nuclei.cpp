@@ -147,8 +147,8 @@ void run(Backend& device, const std::vector<tissue_image>& images, const setting
   std::mutex mutex;
   std::int64_t explained = -1;  // the lowest positive test image, so that the picture does not depend on timing
   rgb_image picture;
-  const auto result =
-      train::cross_validate(device, labels, {}, s.folds, [&](Backend& backend, const train::fold& fold, std::uint64_t seed) {
+  const auto result = train::cross_validate(
+      device, labels, {}, s.folds, [&](Backend& backend, const train::fold& fold, std::uint64_t seed) {
         patches all(images);
         train::subset training(all, fold.train), test(all, fold.test);
         auto weights = initial_parameters<float>(backend, net, {.seed = seed});

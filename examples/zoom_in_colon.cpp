@@ -43,7 +43,8 @@ class image_dataset {
 
  private:
   const example::colon_image& at(std::int64_t i) const { return (*images_)[static_cast<std::size_t>(i)]; }
-  sampling::planar_image<float> prepared(std::int64_t i, const example::image_augmentation& how, const random_stream& random) {
+  sampling::planar_image<float> prepared(std::int64_t i, const example::image_augmentation& how,
+                                         const random_stream& random) {
     const rgb_image& picture = at(i).picture;
     const std::int64_t side = picture.extent(0);
     example::prepare_planes(picture, how, random, planes_);
@@ -114,7 +115,8 @@ rgb_image lit(const rgb_image& picture, const std::vector<double>& values, const
   rgb_image made = picture.clone();
   for (std::int64_t y = 0; y < made.extent(0); ++y)
     for (std::int64_t x = 0; x < made.extent(1); ++x) {
-      const double value = values[static_cast<std::size_t>(y * map.rows / made.extent(0) * map.columns + x * map.columns / made.extent(1))];
+      const double value = values[static_cast<std::size_t>(y * map.rows / made.extent(0) * map.columns +
+                                                           x * map.columns / made.extent(1))];
       const double share = most > 0 ? 0.15 + 0.85 * value / most : 1;
       for (int c = 0; c < 3; ++c) pixel(made, y, x)[c] = static_cast<std::uint8_t>(pixel(made, y, x)[c] * share + 0.5);
     }
@@ -128,7 +130,8 @@ rgb_image explain(const example::colon_image& image, const attention_map& map,
   rgb_image marked = image.picture.clone(), drawn = image.picture.clone();
   for (const example::nucleus& n : image.nuclei)
     if (n.epithelial)
-      report::outline(marked, {static_cast<std::int64_t>(n.x) - 6, static_cast<std::int64_t>(n.y) - 6, 13, 13}, {10, 140, 60}, 1, 2);
+      report::outline(marked, {static_cast<std::int64_t>(n.x) - 6, static_cast<std::int64_t>(n.y) - 6, 13, 13},
+                      {10, 140, 60}, 1, 2);
   for (const auto& each : subtiles)
     report::outline(drawn, {each.origin.column, each.origin.row, 27, 27}, {222, 60, 16}, 1, 2);
   const rgb_image tiles = lit(image.picture, map.tiles, map), cells = lit(image.picture, map.values, map);
@@ -146,13 +149,15 @@ struct explained {
 };
 
 template <class Network, class Backend, class Weights>
-void explain_fold(Backend& backend, Network net, const Weights& weights, image_dataset& all, const std::vector<example::colon_image>& images,
-                  const train::fold& fold, std::mutex& mutex, explained& said) {
+void explain_fold(Backend& backend, Network net, const Weights& weights, image_dataset& all,
+                  const std::vector<example::colon_image>& images, const train::fold& fold, std::mutex& mutex,
+                  explained& said) {
   for (const std::int64_t i : fold.test) {
     const auto& image = images[static_cast<std::size_t>(i)];
     if (image.label == 0) continue;
     const auto source = all.bag(i);
-    const auto look = models::predict(backend, net, weights, source, random_stream(0, static_cast<std::uint64_t>(i), 0));
+    const auto look =
+        models::predict(backend, net, weights, source, random_stream(0, static_cast<std::uint64_t>(i), 0));
     const auto seen = models::attend(backend, net, weights, source);
     const attention_map map = map_of(seen);
     const double correlation = example::spearman(map.values, truth_of(image, map, image.picture.extent(0)));
@@ -171,15 +176,16 @@ void run(Backend& device, const example::colon_images& read, const settings& s) 
   for (const auto& image : images) labels.push_back(image.label);
   std::mutex mutex;
   explained said;
-  const auto result =
-      train::cross_validate(device, labels, {}, s.folds, [&](Backend& backend, const train::fold& fold, std::uint64_t seed) {
+  const auto result = train::cross_validate(
+      device, labels, {}, s.folds, [&](Backend& backend, const train::fold& fold, std::uint64_t seed) {
         image_dataset all(images, s.augmentation);
         train::subset training(all, fold.train), test(all, fold.test);
         auto weights = initial_parameters<float>(backend, net, {.seed = seed});
         const train::adam adam{.learning_rate = s.learning_rate, .weight_decay = s.weight_decay};
         Network glancing = net;  // one look is enough for the curves
         glancing.options.repeats = 1;
-        train::trainer trainer(backend, glancing, adam, loss::cross_entropy{}, train::cosine_schedule{.epochs = s.epochs});
+        train::trainer trainer(backend, glancing, adam, loss::cross_entropy{},
+                               train::cosine_schedule{.epochs = s.epochs});
         train::fit_options fit{.epochs = s.epochs, .seed = seed, .bags_per_step = 5, .restore_best = false};
         if (s.folds.only_fold > 0) fit.progress = s.folds.progress;
         const auto history = trainer.fit(weights, training, test, fit);
@@ -194,9 +200,10 @@ void run(Backend& device, const example::colon_images& read, const settings& s) 
   std::cout << "attention against epithelial regions, Spearman: " << correlation.mean << " over " << correlation.count
             << " positive test images\n";
   example::report(
-      s.out, Network::one_stage ? "Attention sampling on colon tissue, one stage" : "Zoom-In on colon tissue, two stages",
-      message(images.size(), " images, ", read.skipped.size(), " skipped, ", result.folds.size(), " runs of ", s.folds.folds, " folds, seed ",
-              s.folds.seed),
+      s.out,
+      Network::one_stage ? "Attention sampling on colon tissue, one stage" : "Zoom-In on colon tissue, two stages",
+      message(images.size(), " images, ", read.skipped.size(), " skipped, ", result.folds.size(), " runs of ",
+              s.folds.folds, " folds, seed ", s.folds.seed),
       result, [&](std::int64_t bag) { return images[static_cast<std::size_t>(bag)].name; },
       {{"stages", Network::one_stage ? "1" : "2"},
        {"draws", message(s.draws)},
@@ -223,23 +230,30 @@ void run(Backend& device, const example::colon_images& read, const settings& s) 
         if (shown == 0) return;
         auto& section = page.section("Positive test images");
         for (std::size_t k = 0; k < shown; ++k)
-          section.picture(said.pictures[k].second.view(),
-                          "Left to right: the image and its epithelial nuclei, which training never sees; the attention over tiles; the "
-                          "attention over all cells of all tiles; the sub-tiles of one look, from which the network decides.");
+          section.picture(
+              said.pictures[k].second.view(),
+              "Left to right: the image and its epithelial nuclei, which training never sees; the attention over "
+              "tiles; the "
+              "attention over all cells of all tiles; the sub-tiles of one look, from which the network decides.");
       });
 }
 
 int main(int argc, char** argv) {
   settings s;
   example::command_line line("Cross-validated Zoom-In network on whole images of colon tissue, end to end.");
-  line.folder("DIR", s.folder, "folder with images, labels.csv (image,label) and, for the pictures, nuclei.csv (image,type,x,y)");
+  line.folder("DIR", s.folder,
+              "folder with images, labels.csv (image,label) and, for the pictures, nuclei.csv (image,type,x,y)");
   line.option("--draws", s.draws, "sub-tiles that are drawn from an image", 1);
-  line.flag("--one-stage", s.one_stage, "attention over the cells of the whole image (ATS) instead of over tiles and their cells");
-  line.flag("--official-gradient", s.official_gradient, "the public code's gradient, which is biased, instead of the unbiased one");
+  line.flag("--one-stage", s.one_stage,
+            "attention over the cells of the whole image (ATS) instead of over tiles and their cells");
+  line.flag("--official-gradient", s.official_gradient,
+            "the public code's gradient, which is biased, instead of the unbiased one");
   line.flag("--no-contrast", s.no_contrast, "without the contrastive branch");
-  line.option("--first-entropy", s.first_entropy, "lambda of the entropy regulariser in the first epoch, falling to --entropy");
+  line.option("--first-entropy", s.first_entropy,
+              "lambda of the entropy regulariser in the first epoch, falling to --entropy");
   line.option("--entropy", s.entropy, "lambda after --even-epochs");
-  line.option("--even-epochs", s.even_epochs, "epochs in which lambda falls; the contrastive branch comes after them; -1: three fifths of all", -1);
+  line.option("--even-epochs", s.even_epochs,
+              "epochs in which lambda falls; the contrastive branch comes after them; -1: three fifths of all", -1);
   line.option("--looks", s.looks, "looks at a test image, whose logits are averaged", 1);
   line.option("--folds", s.folds.folds, "folds", 2);
   line.option("--repeats", s.folds.repeats, "repetitions with other folds and weights", 1);
@@ -248,8 +262,10 @@ int main(int argc, char** argv) {
   line.option("--epochs", s.epochs, "passes over the training images", 1);
   line.option("--learning-rate", s.learning_rate, "of Adam, falling to 0 along a cosine");
   line.option("--weight-decay", s.weight_decay, "L2 on the weights");
-  line.option("--stain", s.augmentation.stain, "stains of training images are multiplied by up to 1 plus or minus this", 0, 1);
-  line.option("--zoom", s.augmentation.zoom, "training images are shown up to 1 plus this times as large, or as small", 0, 1);
+  line.option("--stain", s.augmentation.stain, "stains of training images are multiplied by up to 1 plus or minus this",
+              0, 1);
+  line.option("--zoom", s.augmentation.zoom, "training images are shown up to 1 plus this times as large, or as small",
+              0, 1);
   line.option(s.device);
   line.option("--out", s.out, "folder for report.html, metrics.json, predictions.csv, attention_1.png, ...");
   return example::run("zoom_in_colon", line, argc, argv, [&] {

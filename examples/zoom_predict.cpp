@@ -33,9 +33,13 @@ class lesion {
   double share(const slide::level0_rectangle& area) const {
     const double x_scale = static_cast<double>(mask_.extent(1)) / size_.width,
                  y_scale = static_cast<double>(mask_.extent(0)) / size_.height;
-    const auto at = [](double v, std::int64_t most) { return std::clamp(std::int64_t{std::lround(v)}, std::int64_t{0}, most); };
-    const std::int64_t left = at(area.origin.x * x_scale, mask_.extent(1)), right = at(area.right() * x_scale, mask_.extent(1)),
-                       top = at(area.origin.y * y_scale, mask_.extent(0)), bottom = at(area.bottom() * y_scale, mask_.extent(0));
+    const auto at = [](double v, std::int64_t most) {
+      return std::clamp(std::int64_t{std::lround(v)}, std::int64_t{0}, most);
+    };
+    const std::int64_t left = at(area.origin.x * x_scale, mask_.extent(1)),
+                       right = at(area.right() * x_scale, mask_.extent(1)),
+                       top = at(area.origin.y * y_scale, mask_.extent(0)),
+                       bottom = at(area.bottom() * y_scale, mask_.extent(0));
     std::int64_t in = 0;
     for (std::int64_t y = top; y < bottom; ++y)
       for (std::int64_t x = left; x < right; ++x) in += pixel(mask_, y, x)[0] > 127;
@@ -88,13 +92,15 @@ std::vector<example::seen_level> seen_levels(const example::study& study, const 
     for (std::size_t i = 0; i < level.rows.size(); ++i) {
       seen.tiles.push_back(grid.tiles[static_cast<std::size_t>(level.rows[i])].area);
       seen.attention.push_back(static_cast<double>(level.attention.view()(static_cast<std::int64_t>(i), 0)));
-      seen.zoom.push_back(static_cast<double>(level.attention.view()(static_cast<std::int64_t>(i), level.attention.extent(1) - 1)));
+      seen.zoom.push_back(
+          static_cast<double>(level.attention.view()(static_cast<std::int64_t>(i), level.attention.extent(1) - 1)));
     }
     if (with_insets) {
       const auto& weights = m + 1 < said.levels.size() ? seen.zoom : seen.attention;
       std::vector<std::size_t> order(weights.size());
       for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-      std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return weights[a] > weights[b]; });
+      std::stable_sort(order.begin(), order.end(),
+                       [&](std::size_t a, std::size_t b) { return weights[a] > weights[b]; });
       for (std::size_t i = 0; i < std::min<std::size_t>(order.size(), 4); ++i)
         seen.insets.push_back(slide.read_region(seen.tiles[order[i]], {grid.tile_size, grid.tile_size}));
     }
@@ -112,10 +118,9 @@ void predict(Backend& backend, const Encoder& encoder, Networks, std::integral_c
   std::map<std::string, ensemble<abmil_network, Backend>> whole;
   for (const std::string& method : trained.methods)
     if (example::zooms(method))
-      zooming.try_emplace(method, example::make_zoom_mil<zoom_network>(trained.network, example::choice_of(method)), study,
-                          method, trained.folds);
-    else
-      whole.try_emplace(method, example::make_abmil<abmil_network>(trained.network), study, method, trained.folds);
+      zooming.try_emplace(method, example::make_zoom_mil<zoom_network>(trained.network, example::choice_of(method)),
+                          study, method, trained.folds);
+    else whole.try_emplace(method, example::make_abmil<abmil_network>(trained.network), study, method, trained.folds);
   const auto& main_network = zooming.at("zoom_mil");
 
   const bool own = s.places.empty();

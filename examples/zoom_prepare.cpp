@@ -40,13 +40,13 @@ int main(int argc, char** argv) {
   example::study study;
   example::device device;
   example::command_line line(
-      "Cuts slides into tiles at several magnifications and encodes them. What is done is kept: start it again after an "
+      "Cuts slides into tiles at several magnifications and encodes them. What is done is kept: start it again after "
+      "an "
       "interruption and it goes on. A slide that cannot be used is named and left out.");
   line.place("SLIDES", place, "a slide, or a folder that holds slides");
   line.option("--table", table, "CSV with the columns slide_id,case_id,label; without it slides have no labels");
   line.option("--out", study.folder, "folder of the study");
-  line.option("--magnifications", study.magnifications,
-              "from low to high, two or three, in steps of 2, 4 or 8");
+  line.option("--magnifications", study.magnifications, "from low to high, two or three, in steps of 2, 4 or 8");
   line.option("--tile", study.tile, "pixels a side of a tile, at every magnification", 16);
   line.option("--min-tissue", study.min_tissue, "least share of tissue of a tile at the lowest magnification", 0, 1.01);
   line.option("--slide-mpp", study.slide_mpp, "microns a level-0 pixel, for slides that do not know; 0: not given");

@@ -47,12 +47,13 @@ std::vector<train::hold_out> split(const example::study& study, const std::vecto
       own_labels.push_back(labels[static_cast<std::size_t>(i)]);
       own_patients.push_back(patients[static_cast<std::size_t>(i)]);
     }
-    const auto inner = train::stratified_hold_out(own_labels, own_patients,
-                                                  {.validation = s.validation, .test = 0, .seed = s.seed});
+    const auto inner =
+        train::stratified_hold_out(own_labels, own_patients, {.validation = s.validation, .test = 0, .seed = s.seed});
     train::hold_out part{{}, {}, std::move(fold.test)};
     for (const std::int64_t i : inner.train) part.train.push_back(fold.train[static_cast<std::size_t>(i)]);
     for (const std::int64_t i : inner.validation) part.validation.push_back(fold.train[static_cast<std::size_t>(i)]);
-    train::check_no_leakage(static_cast<std::int64_t>(labels.size()), patients, {part.train, part.validation, part.test});
+    train::check_no_leakage(static_cast<std::int64_t>(labels.size()), patients,
+                            {part.train, part.validation, part.test});
     parts.push_back(std::move(part));
   }
   return parts;
@@ -66,8 +67,7 @@ outcome fit(Backend& backend, const Network& net, Dataset& all, const std::vecto
             const train::hold_out& part, const example::study& study, const std::string& method, std::int64_t fold,
             const settings& s, const std::function<void(std::int64_t)>& on_epochs) {
   train::subset training(all, part.train), validation(all, part.validation), test(all, part.test);
-  train::trainer trainer(backend, net,
-                         train::adam{.learning_rate = s.learning_rate, .weight_decay = s.weight_decay},
+  train::trainer trainer(backend, net, train::adam{.learning_rate = s.learning_rate, .weight_decay = s.weight_decay},
                          loss::cross_entropy{}, train::reduce_on_plateau{.factor = 0.8, .patience = s.rate_patience});
   outcome made;
   double best = std::numeric_limits<double>::infinity();
@@ -84,7 +84,7 @@ outcome fit(Backend& backend, const Network& net, Dataset& all, const std::vecto
     const auto history = trainer.fit(own, training, validation,
                                      {.epochs = s.epochs,
                                       .seed = seed,
-                                      .sampling = train::sampling::balanced,
+                                      .order = train::bag_order::balanced,
                                       .patience = s.patience,
                                       .checkpoint = study.checkpoint(method, fold, restart),
                                       .checkpoint_every = 5,
@@ -115,9 +115,11 @@ outcome train_one(Backend& backend, Networks, std::integral_constant<std::size_t
                   const train::hold_out& part, const example::study& study, const std::string& method,
                   std::int64_t fold, const settings& s, const std::function<void(std::int64_t)>& on_epochs) {
   // Mean and deviation come from the training part alone.
-  std::vector<data::standardiser> standard(example::is_small(study) ? Levels : 0, data::standardiser(s.network.features));
+  std::vector<data::standardiser> standard(example::is_small(study) ? Levels : 0,
+                                           data::standardiser(s.network.features));
   for (std::size_t m = 0; m < standard.size(); ++m)
-    for (const std::int64_t i : part.train) standard[m].add(features[static_cast<std::size_t>(i)].levels[m].features.view());
+    for (const std::int64_t i : part.train)
+      standard[m].add(features[static_cast<std::size_t>(i)].levels[m].features.view());
   train::pyramid_dataset<Levels> all(s.network.classes);
   for (std::size_t i = 0; i < features.size(); ++i) {
     const auto& slide = study.slides[static_cast<std::size_t>(slides[i])];
@@ -130,14 +132,15 @@ outcome train_one(Backend& backend, Networks, std::integral_constant<std::size_t
     all.add(slide.id, slide.label, std::move(own));
   }
   if (example::zooms(method))
-    return fit(backend,
-               example::make_zoom_mil<typename Networks::template zoom_mil<Levels>>(s.network, example::choice_of(method)),
-               all, standard, part, study, method, fold, s, on_epochs);
+    return fit(
+        backend,
+        example::make_zoom_mil<typename Networks::template zoom_mil<Levels>>(s.network, example::choice_of(method)),
+        all, standard, part, study, method, fold, s, on_epochs);
   const std::size_t level = method == "abmil_low" ? 0 : Levels - 1;
   example::one_magnification<Levels> bags(all, level);
   if (!standard.empty()) standard = {standard[level]};
-  return fit(backend, example::make_abmil<typename Networks::abmil>(s.network), bags, standard, part, study, method, fold,
-             s, on_epochs);
+  return fit(backend, example::make_abmil<typename Networks::abmil>(s.network), bags, standard, part, study, method,
+             fold, s, on_epochs);
 }
 
 // Of the test slides of all folds together.
@@ -161,7 +164,8 @@ report::json figures_of(const std::vector<outcome>& folds) {
       own.push_back(labels[static_cast<std::size_t>(i)]);
       for (std::int64_t c = 0; c < classes; ++c) p.push_back(positive[static_cast<std::size_t>(i * classes + c)]);
     }
-    return train::macro_auroc(matrix_view<const double>(p.data(), {static_cast<std::int64_t>(own.size()), classes}), own);
+    return train::macro_auroc(matrix_view<const double>(p.data(), {static_cast<std::int64_t>(own.size()), classes}),
+                              own);
   };
   const auto accuracy = [&](std::span<const std::int64_t> chosen) {
     double right = 0;
@@ -171,7 +175,8 @@ report::json figures_of(const std::vector<outcome>& folds) {
   };
   std::vector<std::int64_t> every(static_cast<std::size_t>(n));
   std::iota(every.begin(), every.end(), std::int64_t{0});
-  const auto auc_interval = train::bootstrap_interval(n, auc), accuracy_interval = train::bootstrap_interval(n, accuracy);
+  const auto auc_interval = train::bootstrap_interval(n, auc),
+             accuracy_interval = train::bootstrap_interval(n, accuracy);
   return {{"auc", auc(every)},
           {"auc_interval", {auc_interval.low, auc_interval.high}},
           {"auc_mean_of_folds", aucs.empty() ? train::undefined : train::mean_of(aucs).mean},
@@ -185,11 +190,19 @@ void write_results(const example::study& study, const settings& s, const std::ve
                    const std::vector<train::hold_out>& parts, const std::vector<std::vector<outcome>>& outcomes) {
   report::json metrics;
   metrics["folds"] = parts.size();
-  metrics["settings"] = {{"seed", s.seed},         {"epochs", s.epochs}, {"restarts", s.restarts}, {"other_restarts", s.other_restarts},
-                         {"k", s.network.k},       {"samples", s.network.perturbation.samples},
-                         {"sigma", s.network.perturbation.sigma}, {"sigma_is_relative", s.network.perturbation.relative},
-                         {"dropout", s.network.dropout}, {"learning_rate", s.learning_rate},
-                         {"weight_decay", s.weight_decay}, {"features", s.network.features}, {"classes", s.network.classes}};
+  metrics["settings"] = {{"seed", s.seed},
+                         {"epochs", s.epochs},
+                         {"restarts", s.restarts},
+                         {"other_restarts", s.other_restarts},
+                         {"k", s.network.k},
+                         {"samples", s.network.perturbation.samples},
+                         {"sigma", s.network.perturbation.sigma},
+                         {"sigma_is_relative", s.network.perturbation.relative},
+                         {"dropout", s.network.dropout},
+                         {"learning_rate", s.learning_rate},
+                         {"weight_decay", s.weight_decay},
+                         {"features", s.network.features},
+                         {"classes", s.network.classes}};
   std::vector<std::string> header{"method", "fold", "slide_id", "case_id", "label", "prediction"};
   for (std::int64_t c = 0; c < s.network.classes; ++c) header.push_back(message("probability_", c));
   data::csv_writer predictions(study.folder / "predictions.csv", header);
@@ -199,10 +212,11 @@ void write_results(const example::study& study, const settings& s, const std::ve
       for (std::size_t i = 0; i < parts[f].test.size(); ++i) {
         const auto& slide = study.slides[static_cast<std::size_t>(slides[static_cast<std::size_t>(parts[f].test[i])])];
         const train::evaluation& said = outcomes[m][f].test;
-        std::vector<std::string> row{s.methods[m], message(f + 1), slide.id, slide.patient, message(slide.label),
-                                     message(said.predictions[i])};
+        std::vector<std::string> row{s.methods[m],  message(f + 1),       slide.id,
+                                     slide.patient, message(slide.label), message(said.predictions[i])};
         for (std::int64_t c = 0; c < s.network.classes; ++c)
-          row.push_back(data::number_text(said.probabilities[i * static_cast<std::size_t>(s.network.classes) + static_cast<std::size_t>(c)]));
+          row.push_back(data::number_text(
+              said.probabilities[i * static_cast<std::size_t>(s.network.classes) + static_cast<std::size_t>(c)]));
         predictions.row(row);
       }
   }
@@ -220,7 +234,8 @@ void write_results(const example::study& study, const settings& s, const std::ve
   std::vector<report::series> lines;
   for (std::size_t m = 0; m < s.methods.size(); ++m)
     lines.push_back({.name = s.methods[m], .y = example::mean_curve(outcomes[m], "validation_loss")});
-  data::write_all(study.folder / "curves.svg", report::curves_svg({.title = "Validation loss", .y_label = "cross-entropy", .lines = lines}));
+  data::write_all(study.folder / "curves.svg",
+                  report::curves_svg({.title = "Validation loss", .y_label = "cross-entropy", .lines = lines}));
 
   std::cout << slides.size() << " slides, " << parts.size() << (parts.size() == 1 ? " fold" : " folds") << "\n";
   for (const auto& [name, figures] : metrics["methods"].items()) {
@@ -245,10 +260,12 @@ void run(Backend& device, example::study& study, settings& s) {
     slides.push_back(static_cast<std::int64_t>(i));
     s.network.classes = std::max(s.network.classes, one.label + 1);
   }
-  expect_value(!slides.empty(), study.folder.string(), "no slide has features and a label; give zoom_prepare a --table");
+  expect_value(!slides.empty(), study.folder.string(),
+               "no slide has features and a label; give zoom_prepare a --table");
   s.network.features = features.front().levels.front().features.extent(1);
   const std::vector<train::hold_out> parts = split(study, slides, s);
-  const auto folds = static_cast<std::int64_t>(parts.size()), tasks = folds * static_cast<std::int64_t>(s.methods.size());
+  const auto folds = static_cast<std::int64_t>(parts.size()),
+             tasks = folds * static_cast<std::int64_t>(s.methods.size());
 
   std::filesystem::create_directories(study.folder / "models");
   std::vector<std::vector<outcome>> outcomes(s.methods.size(), std::vector<outcome>(parts.size()));
@@ -276,7 +293,8 @@ void run(Backend& device, example::study& study, settings& s) {
   if constexpr (is_cpu<Backend>) {  // networks side by side: each is too small for many threads
     std::vector<cpu> own(static_cast<std::size_t>(device.thread_count()));
     for (cpu& each : own) each.threads = 1;
-    parallel_for(device, tasks, 1, [&](row_range rows, int thread) { work(own[static_cast<std::size_t>(thread)], rows.first); });
+    parallel_for(device, tasks, 1,
+                 [&](row_range rows, int thread) { work(own[static_cast<std::size_t>(thread)], rows.first); });
   } else {
     for (std::int64_t task = 0; task < tasks; ++task) work(device, task);
   }
@@ -305,8 +323,10 @@ int main(int argc, char** argv) {
   line.option("--good-loss", s.good_loss, "a validation loss below which there is no further restart");
   line.option("--dropout", s.network.dropout, "rate", 0, 1);
   line.option("--epochs", s.epochs, "passes over the training slides", 1);
-  line.option("--rate-patience", s.rate_patience, "epochs without a better validation loss after which the rate falls to 0.8 of it");
-  line.option("--restarts", s.restarts, "at most so many trainings from other weights, of which the one with the best validation loss counts", 1);
+  line.option("--rate-patience", s.rate_patience,
+              "epochs without a better validation loss after which the rate falls to 0.8 of it");
+  line.option("--restarts", s.restarts,
+              "at most so many trainings from other weights, of which the one with the best validation loss counts", 1);
   line.option("--patience", s.patience, "stop after so many epochs without a better validation loss; 0: never");
   line.option("--learning-rate", s.learning_rate, "of Adam");
   line.option("--weight-decay", s.weight_decay, "L2 on the weights");

@@ -4,7 +4,7 @@
 #include <optional>
 
 #include <milkit/loss/cross_entropy.hpp>
-#include <milkit/models/bag_classifier.hpp>
+#include <milkit/models/bag_classifier/bag_classifier.hpp>
 #include <milkit/nn/activation.hpp>
 #include <milkit/nn/linear.hpp>
 #include <milkit/nn/sequential.hpp>

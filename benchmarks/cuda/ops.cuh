@@ -11,7 +11,7 @@
 #include "measure.cuh"
 
 #if defined(MILKIT_BENCH_CUDNN)
-#include <milkit/ops/conv2d_cudnn.cuh>
+#include <milkit/ops/images/conv2d_cudnn.cuh>
 #endif
 
 /// Every op on a card, at the shapes of gated attention on a bag of 10,000 instances and of the colon network; and what

@@ -32,7 +32,8 @@ void make_square(colon_image& image) {
   for (std::int64_t y = 0; y < side; ++y)
     for (std::int64_t x = 0; x < side; ++x)
       std::copy_n(pixel(image.picture, std::clamp(y - image.top, std::int64_t{0}, height - 1),
-                        std::clamp(x - image.left, std::int64_t{0}, width - 1)), 3, pixel(square, y, x));
+                        std::clamp(x - image.left, std::int64_t{0}, width - 1)),
+                  3, pixel(square, y, x));
   image.picture = std::move(square);
 }
 
@@ -67,8 +68,8 @@ colon_images read_colon_images(const std::filesystem::path& folder) {
       const std::string kind = kind_of(bytes);
       if (!kind.empty() && std::find(told.begin(), told.end(), kind) == told.end()) {
         told.push_back(kind);
-        std::cerr << image.name << " is " << kind << (kind == "grey" ? "; its values stand for all three colours\n"
-                                                                     : "; it is laid over white\n");
+        std::cerr << image.name << " is " << kind
+                  << (kind == "grey" ? "; its values stand for all three colours\n" : "; it is laid over white\n");
       }
       make_square(image);
       read.images.push_back(std::move(image));
@@ -83,7 +84,8 @@ colon_images read_colon_images(const std::filesystem::path& folder) {
   }
   std::sort(read.skipped.begin(), read.skipped.end());
   for (const std::int64_t label : {0, 1}) {
-    const auto count = std::count_if(read.images.begin(), read.images.end(), [&](const auto& each) { return each.label == label; });
+    const auto count =
+        std::count_if(read.images.begin(), read.images.end(), [&](const auto& each) { return each.label == label; });
     if (count < 2)
       throw io_error(message((folder / "labels.csv").string(), ": ", count, " images with label ", label,
                              " can be used, expected at least 2"));
@@ -92,13 +94,16 @@ colon_images read_colon_images(const std::filesystem::path& folder) {
   return read;
 }
 
-void prepare_planes(const rgb_image& picture, const image_augmentation& how, const random_stream& random, std::vector<float>& planes) {
+void prepare_planes(const rgb_image& picture, const image_augmentation& how, const random_stream& random,
+                    std::vector<float>& planes) {
   const std::int64_t side = picture.extent(0), pixels = side * side;
   planes.resize(static_cast<std::size_t>(3 * pixels));
-  data::cut_densities(picture, side / 2, side / 2, side, {.orientation = how.turned, .stain = how.stain}, random, 0, planes.data());
+  data::cut_densities(picture, side / 2, side / 2, side, {.orientation = how.turned, .stain = how.stain}, random, 0,
+                      planes.data());
   if (how.zoom > 0) {
     const std::vector<float> whole = planes;
-    data::zoom_planes(view<const float, 3>(whole.data(), {3, side, side}), how.zoom, random, 0, view<float, 3>(planes.data(), {3, side, side}));
+    data::zoom_planes(view<const float, 3>(whole.data(), {3, side, side}), how.zoom, random, 0,
+                      view<float, 3>(planes.data(), {3, side, side}));
   }
   const auto plane = [&](std::int64_t c) { return planes.data() + c * pixels; };
   double sum[3] = {0, 0, 0};

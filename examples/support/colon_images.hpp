@@ -42,8 +42,8 @@ struct image_augmentation {
 // Planes [3, side, side] of a square picture: of each colour 1 - d / m, d its optical density -ln((v + 1) / 256) up to 4 m, m the mean of d
 // over the picture's tissue, which is where the three densities add up to more than 0.45. White is 1, and a picture that is more bluish or
 // pinker than others looks as they do.
-void prepare_planes(const milkit::rgb_image& picture, const image_augmentation& how, const milkit::random_stream& random,
-                    std::vector<float>& planes);
+void prepare_planes(const milkit::rgb_image& picture, const image_augmentation& how,
+                    const milkit::random_stream& random, std::vector<float>& planes);
 
 // The rank correlation of two lists (Spearman); equal values share their mean rank. NaN where a list is constant.
 double spearman(const std::vector<double>& a, const std::vector<double>& b);

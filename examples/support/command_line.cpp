@@ -51,8 +51,7 @@ void command_line::option(const std::string& name, std::vector<double>& values, 
 void command_line::option(const std::string& name, int& value, const std::string& help) {
   app_->add_option(name, value, help)->check(CLI::NonNegativeNumber);
 }
-void command_line::option(const std::string& name, double& value, const std::string& help, double least,
-                          double below) {
+void command_line::option(const std::string& name, double& value, const std::string& help, double least, double below) {
   const bool bounded = below < std::numeric_limits<double>::infinity();
   const std::string range =
       milkit::message("at least ", least, bounded ? milkit::message(" and below ", below) : std::string());

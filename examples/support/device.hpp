@@ -25,7 +25,8 @@ void on_cuda(Body&& body) {
 template <class Body>
 void on_cuda(Body&&) {
   throw milkit::value_error(
-      "--device cuda: this program was built without CUDA; to build it with CUDA, run: cmake --preset cuda && cmake --build "
+      "--device cuda: this program was built without CUDA; to build it with CUDA, run: cmake --preset cuda && cmake "
+      "--build "
       "build/cuda --target milkit_examples");
 }
 #endif

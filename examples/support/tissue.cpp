@@ -87,7 +87,7 @@ struct disc {
 };
 
 struct nucleus_look {
-  double radius = 8;      // pixels of half the long axis
+  double radius = 8;       // pixels of half the long axis
   double roundness = 0.8;  // short axis to long axis
   double density = 150;    // of haematoxylin, of 255
   double clumps = 0.12;    // contrast of coarse chromatin
@@ -149,7 +149,8 @@ class painter {
     dice roll(random_.child(10));
     const double s = static_cast<double>(side_);
     const field outline(random_.child(11), s / 5), fatty(random_.child(12), s / 6), wobble(random_.child(13), 260);
-    const double cx = s * roll(0.46, 0.54), cy = s * roll(0.46, 0.54), rx = s * roll(0.40, 0.47), ry = s * roll(0.36, 0.46);
+    const double cx = s * roll(0.46, 0.54), cy = s * roll(0.46, 0.54), rx = s * roll(0.40, 0.47),
+                 ry = s * roll(0.36, 0.46);
     const double fat_limit = roll(0.64, 0.72);
     for (std::int64_t j = 0; j < cells_; ++j)
       for (std::int64_t i = 0; i < cells_; ++i) {
@@ -337,8 +338,7 @@ class painter {
         haematoxylin_[i] = byte(1.8f * float(haematoxylin_[i]));
         eosin_[i] = byte(1.8f * float(eosin_[i]));
       });
-    if (roll(0, 1) < 0.35)
-      band(roll(8, 26), [&](std::size_t i) { haematoxylin_[i] = eosin_[i] = 0; });
+    if (roll(0, 1) < 0.35) band(roll(8, 26), [&](std::size_t i) { haematoxylin_[i] = eosin_[i] = 0; });
   }
 
   // --- light ---

@@ -15,9 +15,9 @@ struct patient {
 };
 
 struct tissue_picture {
-  milkit::rgb_image pixels;                    // [side, side, 3]
-  milkit::tensor<std::uint8_t, 3> lesion;      // [side / truth_step, side / truth_step, 1]: 255 in the lesion
-  double tissue_share = 0, lesion_share = 0;   // of the picture; of the tissue
+  milkit::rgb_image pixels;                   // [side, side, 3]
+  milkit::tensor<std::uint8_t, 3> lesion;     // [side / truth_step, side / truth_step, 1]: 255 in the lesion
+  double tissue_share = 0, lesion_share = 0;  // of the picture; of the tissue
 };
 constexpr std::int64_t truth_step = 16;  // level-0 pixels a pixel of the truth
 

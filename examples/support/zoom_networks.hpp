@@ -39,8 +39,8 @@ struct choice {
 template <std::int64_t Embedding, std::int64_t Hidden, models::aggregation How>
 struct networks {
   using projection = nn::sequential<nn::linear<dynamic_extent, Embedding>, nn::relu, nn::dropout>;
-  using zooming = models::magnification<projection, pooling::dual_gated_attention<Embedding, Hidden>, choice>;
-  using highest = models::magnification<projection, pooling::gated_attention<Embedding, Hidden>>;
+  using zooming = models::zoom_level<projection, pooling::dual_gated_attention<Embedding, Hidden>, choice>;
+  using highest = models::zoom_level<projection, pooling::gated_attention<Embedding, Hidden>>;
   using classifier = nn::linear<Embedding, dynamic_extent>;
 
   using two = models::basic_zoom_mil<How, classifier, zooming, highest>;

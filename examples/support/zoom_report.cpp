@@ -140,10 +140,12 @@ void prediction_report::write() {
     for (const auto& name : study_.level_names()) joined += (joined.empty() ? "" : ", ") + name;
     return joined;
   }();
-  report::html_page page("ZoomMIL", message(slides_.size(), " slides, magnifications ", magnifications, ", tiles of ", study_.tile,
-                                            " pixels, encoder: ", study_.encoder));
+  report::html_page page("ZoomMIL", message(slides_.size(), " slides, magnifications ", magnifications, ", tiles of ",
+                                            study_.tile, " pixels, encoder: ", study_.encoder));
   const auto& zoom = metrics["methods"]["zoom_mil"];
-  const auto figure = [](const report::json& value) { return value.is_null() ? std::string("-") : text("%.3f", value.get<double>()); };
+  const auto figure = [](const report::json& value) {
+    return value.is_null() ? std::string("-") : text("%.3f", value.get<double>());
+  };
   std::vector<report::key_figure> figures{
       {"test AUC", figure(zoom["auc"]),
        "95 % interval " + figure(zoom["auc_interval"][0]) + " to " + figure(zoom["auc_interval"][1]) + ", " +
@@ -151,8 +153,9 @@ void prediction_report::write() {
       {"test accuracy", figure(zoom["accuracy"]),
        "95 % interval " + figure(zoom["accuracy_interval"][0]) + " to " + figure(zoom["accuracy_interval"][1])}};
   if (count > 0) {
-    figures.push_back({"tiles encoded", text("%.0f", seen / count),
-                       "a slide, of " + text("%.0f", all / count) + ": " + text("%.1f %%", 100 * (1 - seen / all)) + " saved"});
+    figures.push_back(
+        {"tiles encoded", text("%.0f", seen / count),
+         "a slide, of " + text("%.0f", all / count) + ": " + text("%.1f %%", 100 * (1 - seen / all)) + " saved"});
     figures.push_back({"seconds a slide", text("%.2f", seconds / count), "read, encoded and predicted"});
   }
   page.key_figures(figures);
@@ -163,31 +166,40 @@ void prediction_report::write() {
     const auto& own = metrics["methods"][method];
     const auto found = runs_.find(method);
     const runs run = found == runs_.end() ? runs() : found->second;
-    const auto mean = [&](double sum, const char* format) { return run.count > 0 ? text(format, sum / run.count) : ""; };
-    table.push_back({title_of(method), figure(own["auc"]), figure(own["auc_interval"][0]) + " to " + figure(own["auc_interval"][1]),
-                     figure(own["accuracy"]), mean(run.tiles, "%.0f"), mean(run.seconds, "%.2f"),
+    const auto mean = [&](double sum, const char* format) {
+      return run.count > 0 ? text(format, sum / run.count) : "";
+    };
+    table.push_back({title_of(method), figure(own["auc"]),
+                     figure(own["auc_interval"][0]) + " to " + figure(own["auc_interval"][1]), figure(own["accuracy"]),
+                     mean(run.tiles, "%.0f"), mean(run.seconds, "%.2f"),
                      run.lesions > 0 ? text("%.0f %%", 100 * run.hits / run.lesions) : ""});
-    compared[method] = {{"auc", own["auc"]}, {"tiles", run.count > 0 ? run.tiles / run.count : 0},
+    compared[method] = {{"auc", own["auc"]},
+                        {"tiles", run.count > 0 ? run.tiles / run.count : 0},
                         {"seconds", run.count > 0 ? run.seconds / run.count : 0},
                         {"lesions_seen", run.lesions > 0 ? run.hits / run.lesions : 0}};
   }
   report::write_json(study_.folder / "comparison.json", compared);
-  const std::vector<std::string> columns{"", "test AUC", "95 % interval", "accuracy", "tiles encoded", "seconds a slide", "lesion seen"};
+  const std::vector<std::string> columns{
+      "", "test AUC", "95 % interval", "accuracy", "tiles encoded", "seconds a slide", "lesion seen"};
   page.section("Compared on the same splits")
       .table(columns, table)
-      .paragraph("Test slides of all folds together; intervals by bootstrap over slides. Tiles and seconds are of one slide, "
-                 "everything from opening the file on: means over the slides that were timed and, of networks that "
-                 "zoom, those with a lesion. Lesion seen: in how many of the "
-                 "slides with a lesion some tile at the highest magnification was a quarter lesion or more.");
+      .paragraph(
+          "Test slides of all folds together; intervals by bootstrap over slides. Tiles and seconds are of one slide, "
+          "everything from opening the file on: means over the slides that were timed and, of networks that "
+          "zoom, those with a lesion. Lesion seen: in how many of the "
+          "slides with a lesion some tile at the highest magnification was a quarter lesion or more.");
   if (std::filesystem::exists(study_.folder / "curves.svg"))
     page.section("Training").svg(data::read_all(study_.folder / "curves.svg"), "Mean over the folds, epoch by epoch.");
   if (!shown_.empty()) page.section("Where it looked");
   for (const shown_slide& one : shown_)
-    page.picture(one.path.view(), one.heading + ". Outlines: tiles that it zoomed into, in the colour of their magnification; "
-                                                "shaded: seen at the highest. Black: the lesion, where it is known. Right: the "
-                                                "tiles of each magnification that weigh most.")
+    page.picture(one.path.view(), one.heading +
+                                      ". Outlines: tiles that it zoomed into, in the colour of their magnification; "
+                                      "shaded: seen at the highest. Black: the lesion, where it is known. Right: the "
+                                      "tiles of each magnification that weigh most.")
         .picture(one.heatmaps.view(), "Attention at each magnification, by rank among the tiles that were looked at.");
-  page.section("Slides").table({"slide", "patient", "label", "prediction", "P of the last class", "tiles seen", "at the highest", "seconds"}, rows);
+  page.section("Slides").table(
+      {"slide", "patient", "label", "prediction", "P of the last class", "tiles seen", "at the highest", "seconds"},
+      rows);
   if (!skipped_.empty()) {
     std::vector<std::vector<std::string>> skipped;
     for (const auto& [id, why] : skipped_) skipped.push_back({id, why});
@@ -197,13 +209,14 @@ void prediction_report::write() {
 
   for (const auto& row : table) {
     char line[200];
-    std::snprintf(line, sizeof line, "%-30s AUC %s (%s)  tiles %5s  seconds %5s  lesion seen %s\n", row[0].c_str(), row[1].c_str(),
-                  row[2].c_str(), row[4].c_str(), row[5].c_str(), row[6].c_str());
+    std::snprintf(line, sizeof line, "%-30s AUC %s (%s)  tiles %5s  seconds %5s  lesion seen %s\n", row[0].c_str(),
+                  row[1].c_str(), row[2].c_str(), row[4].c_str(), row[5].c_str(), row[6].c_str());
     std::cout << line;
   }
   if (count > 0)
-    std::cout << slides_.size() << " slides predicted, " << text("%.0f", seen / count) << " of " << text("%.0f", all / count)
-              << " tiles encoded: " << text("%.1f %%", 100 * (1 - seen / all)) << " saved\n";
+    std::cout << slides_.size() << " slides predicted, " << text("%.0f", seen / count) << " of "
+              << text("%.0f", all / count) << " tiles encoded: " << text("%.1f %%", 100 * (1 - seen / all))
+              << " saved\n";
   if (labelled > 0) std::cout << text("%.0f", right) << " of " << text("%.0f", labelled) << " labels right\n";
   std::cout << "report: " << (study_.folder / "report.html").string() << "\n";
 }

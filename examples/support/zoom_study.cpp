@@ -89,9 +89,10 @@ study read_study(const std::filesystem::path& folder) {
   }
   const data::csv_table table = data::read_csv(folder / "slides.csv");
   for (std::int64_t row = 0; row < table.size(); ++row)
-    made.slides.push_back({table.text(row, table.column("slide_id")), table.text(row, table.column("case_id")),
-                           table.text(row, table.column("label")).empty() ? -1 : table.integer(row, table.column("label")),
-                           table.text(row, table.column("path")), table.text(row, table.column("skipped"))});
+    made.slides.push_back(
+        {table.text(row, table.column("slide_id")), table.text(row, table.column("case_id")),
+         table.text(row, table.column("label")).empty() ? -1 : table.integer(row, table.column("label")),
+         table.text(row, table.column("path")), table.text(row, table.column("skipped"))});
   return made;
 }
 
@@ -133,8 +134,8 @@ std::vector<study_slide> find_slides(const std::filesystem::path& place, const s
   for (const study_slide& each : found)
     if (!used.contains(each.path)) without_label.push_back(each.path.filename().string());
   if (!missing.empty())
-    report(message(table.string(), ": ", missing.size(), " of ", labels.size(), " slides are not in ", place.string(), ": ",
-                   listed(missing)));
+    report(message(table.string(), ": ", missing.size(), " of ", labels.size(), " slides are not in ", place.string(),
+                   ": ", listed(missing)));
   if (!without_label.empty())
     report(message(place.string(), ": ", without_label.size(), " slides are not in ", table.string(),
                    " and are left out: ", listed(without_label)));

@@ -1,7 +1,7 @@
 // labels: emulated
 #include <milkit/loss/cross_entropy.hpp>
 #include <milkit/milkit_cuda.cuh>
-#include <milkit/models/bag_classifier.hpp>
+#include <milkit/models/bag_classifier/bag_classifier.hpp>
 #include <milkit/nn/activation.hpp>
 #include <milkit/nn/linear.hpp>
 #include <milkit/nn/sequential.hpp>
@@ -15,7 +15,8 @@ using test::normals;
 // What the backend and its memory promise, whatever op uses them.
 
 TEST_CASE("cuda: a training step on 10,000 instances fits into 64 MB beside bag and weights") {
-  using network = models::bag_classifier<nn::sequential<nn::linear<1024, 512>, nn::relu>, pooling::gated_attention<512, 256>, nn::linear<512, 2>>;
+  using network = models::bag_classifier<nn::sequential<nn::linear<1024, 512>, nn::relu>,
+                                         pooling::gated_attention<512, 256>, nn::linear<512, 2>>;
   const milkit::cuda gpu;
   const auto plan = models::plan_training_step<float>(gpu, network{}, shape<2>{10000, 1024}, loss::cross_entropy{});
   CHECK(plan.workspace <= 64'000'000);
@@ -68,8 +69,10 @@ TEST_CASE("cuda: pinned memory stays where a graph found it, whatever runs betwe
   step(0);
   expect_cuda(cudaStreamEndCapture(gpu.stream(), &graph), "cudaStreamEndCapture");
   expect_cuda(cudaGraphInstantiate(&run, graph), "cudaGraphInstantiate");
-  CHECK_THROWS_WITH_AS(step(64), "milkit::workspace: pinned at 8391424 bytes, was asked for 8388864 beside 2624 in use", std::length_error);
-  CHECK_THROWS_WITH_AS(gpu.workspace.reserve(9 << 20), "milkit::workspace: reserve of 9437184 bytes while it is pinned", std::logic_error);
+  CHECK_THROWS_WITH_AS(step(64), "milkit::workspace: pinned at 8391424 bytes, was asked for 8388864 beside 2624 in use",
+                       std::length_error);
+  CHECK_THROWS_WITH_AS(gpu.workspace.reserve(9 << 20), "milkit::workspace: reserve of 9437184 bytes while it is pinned",
+                       std::logic_error);
   ops::fill(gpu, square.view(), 0.0f);
   expect_cuda(cudaGraphLaunch(run, gpu.stream()), "cudaGraphLaunch");
   CHECK(test::elements(square.back(gpu)) == test::elements(want));

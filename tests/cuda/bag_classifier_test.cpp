@@ -44,21 +44,25 @@ std::vector<double> got(milkit::cuda& gpu, device_vector<T> values) {
 
 /// Two steps of AdamW on a ragged batch.
 template <class T, class Backend, class Network, int Rank, class Loss>
-step_result trained(Backend& backend, const Network& network, const tensor<T, Rank>& bag, const std::vector<std::int64_t>& offsets,
-                    const std::vector<std::int64_t>& labels, const Loss& loss) {
+step_result trained(Backend& backend, const Network& network, const tensor<T, Rank>& bag,
+                    const std::vector<std::int64_t>& offsets, const std::vector<std::int64_t>& labels,
+                    const Loss& loss) {
   using Space = typename Backend::space;
   const auto initial = initial_parameters<T>(network, {.seed = 3});
   weights_on<Network, T, Backend> weights(network), gradient(network), first(network), second(network);
   put(backend, initial.flat(), weights.flat());
   tensor<T, Rank, Space> instances(bag.shape());
   put(backend, vector_view<const T>(bag.data(), {bag.size()}), vector_view<T, Space>(instances.data(), {bag.size()}));
-  const auto bags = bags_of(std::as_const(instances).view(), vector_view<const std::int64_t>(offsets.data(), {static_cast<std::int64_t>(offsets.size())}));
+  const auto bags =
+      bags_of(std::as_const(instances).view(),
+              vector_view<const std::int64_t>(offsets.data(), {static_cast<std::int64_t>(offsets.size())}));
   const vector_view<const std::int64_t> y(labels.data(), {static_cast<std::int64_t>(labels.size())});
   step_result result;
   for (std::int64_t step = 1; step <= 2; ++step) {
     ops::fill(backend, gradient.flat(), T(0));
-    result.loss = network.train_bags(backend, weights.flat(), bags, y, loss, 1.0, gradient.flat(),
-                                     {.training = true, .random = random_stream(1, static_cast<std::uint64_t>(step), 2)});
+    result.loss =
+        network.train_bags(backend, weights.flat(), bags, y, loss, 1.0, gradient.flat(),
+                           {.training = true, .random = random_stream(1, static_cast<std::uint64_t>(step), 2)});
     train::adamw{.learning_rate = 1e-3}.step(backend, weights.flat(), vector_view<const T, Space>(gradient.flat()),
                                              {first.flat(), second.flat()}, {.step = step, .learning_rate = 1e-3});
   }
@@ -72,7 +76,8 @@ void steps_agree(const Network& network, const tensor<T, Rank>& bag, const std::
                  const std::vector<std::int64_t>& labels, double bound, const Loss& loss = {}) {
   cpu host{.threads = 2};
   milkit::cuda gpu;
-  const step_result want = trained(host, network, bag, offsets, labels, loss), first = trained(gpu, network, bag, offsets, labels, loss);
+  const step_result want = trained(host, network, bag, offsets, labels, loss),
+                    first = trained(gpu, network, bag, offsets, labels, loss);
   CHECK(test::close(first.loss, want.loss, {.relative = bound}));
   CHECK(test::relative_error(first.gradient, want.gradient) <= bound);
   CHECK(test::relative_error(first.weights, want.weights) <= bound);
@@ -85,7 +90,8 @@ void steps_agree(const Network& network, const tensor<T, Rank>& bag, const std::
 }
 
 template <class Encoder, class Pooler, class Classifier>
-models::bag_classifier<Encoder, Pooler, Classifier> classifier(Encoder e, Pooler p, Classifier c, std::int64_t chunk_rows = 0) {
+models::bag_classifier<Encoder, Pooler, Classifier> classifier(Encoder e, Pooler p, Classifier c,
+                                                               std::int64_t chunk_rows = 0) {
   models::bag_classifier<Encoder, Pooler, Classifier> network{{e, p}, c};
   network.embedding.chunk_rows = chunk_rows;
   return network;
@@ -98,13 +104,17 @@ using encoder = nn::sequential<nn::linear<20, 12>, nn::relu, nn::dropout>;
 TEST_CASE("cuda: a training step of a bag classifier, for each pooler") {
   const auto bag = normals<double>(shape{std::int64_t{300}, std::int64_t{20}}, 1);
   for (const std::int64_t chunk : {0, 64}) {
-    steps_agree(classifier(encoder(), pooling::attention<12, 7>{.dropout = 0.25}, nn::linear<12, 3>(), chunk), bag, ragged, labels, 1e-10);
-    steps_agree(classifier(encoder(), pooling::gated_attention<12, 7>{.dropout = 0.25}, nn::linear<12, 3>(), chunk), bag, ragged, labels, 1e-10);
-    steps_agree(classifier(encoder(), pooling::dual_gated_attention<12, 7>{}, nn::linear<12, 3>(), chunk), bag, ragged, labels, 1e-10);
+    steps_agree(classifier(encoder(), pooling::attention<12, 7>{.dropout = 0.25}, nn::linear<12, 3>(), chunk), bag,
+                ragged, labels, 1e-10);
+    steps_agree(classifier(encoder(), pooling::gated_attention<12, 7>{.dropout = 0.25}, nn::linear<12, 3>(), chunk),
+                bag, ragged, labels, 1e-10);
+    steps_agree(classifier(encoder(), pooling::dual_gated_attention<12, 7>{}, nn::linear<12, 3>(), chunk), bag, ragged,
+                labels, 1e-10);
     steps_agree(classifier(encoder(), pooling::mean{}, nn::linear<12, 3>(), chunk), bag, ragged, labels, 1e-10);
     steps_agree(classifier(nn::identity(), pooling::max{}, nn::linear<20, 3>(), chunk), bag, ragged, labels, 1e-10);
   }
-  steps_agree(classifier(nn::identity(), pooling::mean{}, nn::linear<20, 1>()), bag, {0, 100, 300}, {1, 0}, 1e-10, loss::binary_cross_entropy{2.0});
+  steps_agree(classifier(nn::identity(), pooling::mean{}, nn::linear<20, 1>()), bag, {0, 100, 300}, {1, 0}, 1e-10,
+              loss::binary_cross_entropy{2.0});
   steps_agree(classifier(encoder(), pooling::gated_attention<12, 7>{}, nn::linear<12, 3>()), bag, ragged, labels, 1e-10,
               loss::cross_entropy{{1.0, 2.0, 0.5}});
   // Adam divides a gradient by its own size: the rounding errors of the smallest ones weigh as much as any.
@@ -116,7 +126,8 @@ namespace {
 /// Everything that one step touches, on the card.
 struct step_on_card {
   using network_type = decltype(classifier(encoder(), pooling::gated_attention<12, 7>(), nn::linear<12, 3>()));
-  network_type network = classifier(encoder(), pooling::gated_attention<12, 7>{.dropout = 0.25}, nn::linear<12, 3>(), 64);
+  network_type network =
+      classifier(encoder(), pooling::gated_attention<12, 7>{.dropout = 0.25}, nn::linear<12, 3>(), 64);
   milkit::cuda& gpu;
   parameters<network_type, float, device_space> weights{network}, gradient{network}, first{network}, second{network};
   device_tensor<float, 2> bag{shape{std::int64_t{200}, std::int64_t{20}}};
@@ -129,9 +140,11 @@ struct step_on_card {
   }
   void queue() {
     ops::fill(gpu, gradient.flat(), 0.0f);
-    network.queue_bags(gpu, weights.flat(), bags_of(std::as_const(bag).view()), vector_view<const std::int64_t>(&label, {1}), loss::cross_entropy{}, 1.0,
-                       losses.view(), gradient.flat(), {.training = true, .random = random_stream(1, 2, 3)});
-    train::adam{}.step(gpu, weights.flat(), device_vector<const float>(gradient.flat()), {first.flat(), second.flat()}, {.step = 1, .learning_rate = 1e-3});
+    network.queue_bags(gpu, weights.flat(), bags_of(std::as_const(bag).view()),
+                       vector_view<const std::int64_t>(&label, {1}), loss::cross_entropy{}, 1.0, losses.view(),
+                       gradient.flat(), {.training = true, .random = random_stream(1, 2, 3)});
+    train::adam{}.step(gpu, weights.flat(), device_vector<const float>(gradient.flat()), {first.flat(), second.flat()},
+                       {.step = 1, .learning_rate = 1e-3});
   }
 };
 }  // namespace
@@ -145,7 +158,8 @@ TEST_CASE("cuda: a bag in the host's memory streams to the card, with the same r
     auto network = step.network;
     network.embedding.saved_bytes = saved_bytes;
     ops::fill(gpu, step.gradient.flat(), 0.0f);
-    network.train_bags(gpu, step.weights.flat(), bags, vector_view<const std::int64_t>(&label, {1}), loss::cross_entropy{}, 1.0, step.gradient.flat(), {.training = true});
+    network.train_bags(gpu, step.weights.flat(), bags, vector_view<const std::int64_t>(&label, {1}),
+                       loss::cross_entropy{}, 1.0, step.gradient.flat(), {.training = true});
     return got(gpu, step.gradient.flat());
   };
   const auto resident = gradient(bags_of(std::as_const(step.bag).view()), std::size_t{40} << 20);
@@ -158,7 +172,8 @@ TEST_CASE("cuda: after the first step nothing is allocated, and a queued step ne
   step_on_card step(gpu);
   step.queue();
   auto& card = emulation::the_card();
-  const auto allocations = card.allocations, waits = card.synchronisations, copies = card.copies, launches = card.launches;
+  const auto allocations = card.allocations, waits = card.synchronisations, copies = card.copies,
+             launches = card.launches;
   step.queue();
   step.queue();
   CHECK(card.allocations == allocations);
@@ -208,8 +223,9 @@ TEST_CASE("cuda: the memory of a step is counted before it runs") {
   const auto plan = models::plan_training_step<float>(gpu, step.network, step.bag.shape(), loss::cross_entropy{});
   gpu.workspace.reset_peak();
   const std::int64_t label = 2;
-  step.network.train_bags(gpu, step.weights.flat(), bags_of(std::as_const(step.bag).view()), vector_view<const std::int64_t>(&label, {1}),
-                          loss::cross_entropy{}, 1.0, step.gradient.flat(), {.training = true});
+  step.network.train_bags(gpu, step.weights.flat(), bags_of(std::as_const(step.bag).view()),
+                          vector_view<const std::int64_t>(&label, {1}), loss::cross_entropy{}, 1.0,
+                          step.gradient.flat(), {.training = true});
   CHECK(plan.workspace == gpu.workspace.peak_bytes());
 }
 
@@ -220,9 +236,11 @@ TEST_CASE("cuda: a bag larger than the card is an error that names the bytes, an
   std::size_t free = 0, total = 0;
   expect_cuda(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
   const auto rows = static_cast<std::int64_t>(total / 80 + 1);
-  CHECK_THROWS_WITH_AS((device_tensor<float, 2>(shape{rows, std::int64_t{20}})),
-                       doctest::Contains(message("cudaMalloc of ", rows * 80, " bytes failed: cudaErrorMemoryAllocation; the card has ").c_str()),
-                       cuda_error);
+  CHECK_THROWS_WITH_AS(
+      (device_tensor<float, 2>(shape{rows, std::int64_t{20}})),
+      doctest::Contains(
+          message("cudaMalloc of ", rows * 80, " bytes failed: cudaErrorMemoryAllocation; the card has ").c_str()),
+      cuda_error);
   CHECK(got(gpu, step.weights.flat()) == before);
   step.queue();
   CHECK(got(gpu, step.weights.flat()) != before);
@@ -255,7 +273,8 @@ TEST_CASE("cuda: no card, an old driver, and an error of an earlier kernel are r
   milkit::cuda gpu;
   step_on_card step(gpu);
   card.sticky = cudaErrorIllegalAddress;
-  CHECK_THROWS_WITH_AS(step.queue(), doctest::Contains("launch of a kernel failed: cudaErrorIllegalAddress"), cuda_error);
+  CHECK_THROWS_WITH_AS(step.queue(), doctest::Contains("launch of a kernel failed: cudaErrorIllegalAddress"),
+                       cuda_error);
   CHECK_THROWS_AS(gpu.synchronize(), cuda_error);
   card.sticky = cudaSuccess;
   static_cast<void>(cudaGetLastError());
@@ -265,6 +284,9 @@ TEST_CASE("cuda: an empty bag is refused before anything runs") {
   milkit::cuda gpu;
   step_on_card step(gpu);
   const std::int64_t label = 0;
-  CHECK_THROWS_AS(step.network.train_bags(gpu, step.weights.flat(), bags_of(device_matrix<const float>(nullptr, {0, 20})), vector_view<const std::int64_t>(&label, {1}),
-                                          loss::cross_entropy{}, 1.0, step.gradient.flat(), {}), value_error);
+  CHECK_THROWS_AS(
+      step.network.train_bags(gpu, step.weights.flat(), bags_of(device_matrix<const float>(nullptr, {0, 20})),
+                              vector_view<const std::int64_t>(&label, {1}), loss::cross_entropy{}, 1.0,
+                              step.gradient.flat(), {}),
+      value_error);
 }

@@ -12,7 +12,8 @@
 using namespace milkit;
 
 TEST_CASE("cuda: a bag in a file streams to the card and gives the bits of one that lies there") {
-  using network = models::bag_classifier<nn::sequential<nn::linear<24, 8>, nn::relu>, pooling::gated_attention<8, 5>, nn::linear<8, 2>>;
+  using network = models::bag_classifier<nn::sequential<nn::linear<24, 8>, nn::relu>, pooling::gated_attention<8, 5>,
+                                         nn::linear<8, 2>>;
   const test::temporary_directory folder;
   const auto bag = test::normals<float>(shape<2>{1001, 24}, 1);
   data::safetensors_writer file;
@@ -29,8 +30,8 @@ TEST_CASE("cuda: a bag in a file streams to the card and gives the bits of one t
     net.embedding.chunk_rows = 64;
     net.embedding.saved_bytes = saved_bytes;
     auto gradient = weights.zeros();
-    const double loss = net.train_bags(gpu, weights.flat(), bags, vector_view<const std::int64_t>(&label, {1}), loss::cross_entropy{}, 1.0,
-                                       gradient.flat(), {.training = true});
+    const double loss = net.train_bags(gpu, weights.flat(), bags, vector_view<const std::int64_t>(&label, {1}),
+                                       loss::cross_entropy{}, 1.0, gradient.flat(), {.training = true});
     return std::pair(loss, test::elements(gradient.to<host_space>().flat()));
   };
   for (const std::size_t saved_bytes : {std::size_t{0}, std::size_t{1} << 14, std::size_t{1} << 30})

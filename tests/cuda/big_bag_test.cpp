@@ -24,7 +24,8 @@ void expect_room() {
   std::size_t free = 0, total = 0;
   expect_cuda(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
   const std::size_t needed = 3 * static_cast<std::size_t>(rows * features) * sizeof(float);
-  if (free < needed) throw test::skipped(message("it takes ", needed >> 30, " GB of a card's memory, ", free >> 30, " are free"));
+  if (free < needed)
+    throw test::skipped(message("it takes ", needed >> 30, " GB of a card's memory, ", free >> 30, " are free"));
 }
 
 struct big_bag {
@@ -54,17 +55,18 @@ struct big_bag {
     const network_type network{.pooler = pooler};
     const auto weights = initial_parameters<float>(gpu, network, {.seed = 1});
     auto gradient = weights.zeros();
-    result out{device_tensor<float, 2>(shape<2>{1, features}), device_tensor<float, 2>(shape<2>{rows, Pooler::attentions}),
+    result out{device_tensor<float, 2>(shape<2>{1, features}),
+               device_tensor<float, 2>(shape<2>{rows, Pooler::attentions}),
                test::normals<float>(shape<2>{1, features}, 2)};
     const auto upstream = out.dembedding.to<device_space>();
     const bag_view<float, 2, device_space> source{std::as_const(x).view()};
     const std::int64_t offsets[] = {0, rows};
     typename network_type::template saved<bag_view<float, 2, device_space>, milkit::cuda> kept;
     const auto scope = gpu.workspace.scope();
-    network.forward(gpu, weights.flat(), source, vector_view<const std::int64_t>(offsets, {2}), out.embedding.view(), device_matrix<float>(),
-                    out.attention.view(), kept, {.training = true});
-    network.backward(gpu, weights.flat(), source, kept, upstream.view(), device_matrix<const float>(), dx.view(), gradient.flat(),
-                     {.training = true});
+    network.forward(gpu, weights.flat(), source, vector_view<const std::int64_t>(offsets, {2}), out.embedding.view(),
+                    device_matrix<float>(), out.attention.view(), kept, {.training = true});
+    network.backward(gpu, weights.flat(), source, kept, upstream.view(), device_matrix<const float>(), dx.view(),
+                     gradient.flat(), {.training = true});
     gpu.synchronize();
     return out;
   }
@@ -125,7 +127,8 @@ TEST_CASE("cuda: gated attention over a bag of 3,000,000 x 1024") {
   std::vector<double> embedding;
   for (std::int64_t j = 0; j < features; ++j) {
     double value = 0.125 * of_others * (rows - 3 * special);
-    for (std::int64_t i = 0; i < special; ++i) value += 3 * of_few[static_cast<std::size_t>(i)] * static_cast<double>(bag.few.view()(i, j));
+    for (std::int64_t i = 0; i < special; ++i)
+      value += 3 * of_few[static_cast<std::size_t>(i)] * static_cast<double>(bag.few.view()(i, j));
     embedding.push_back(value);
   }
   CHECK(test::relative_error(bag.host(got.embedding.view()), embedding) <= 1e-4);

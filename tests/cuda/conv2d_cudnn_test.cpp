@@ -1,7 +1,7 @@
 // labels: emulated
-#include <milkit/ops/conv2d_cpu.hpp>
-#include <milkit/ops/conv2d_cudnn.cuh>
-#include <milkit/ops/fill_cuda.cuh>
+#include <milkit/ops/images/conv2d_cpu.hpp>
+#include <milkit/ops/images/conv2d_cudnn.cuh>
+#include <milkit/ops/rows/fill_cuda.cuh>
 
 #include <doctest/doctest.h>
 
@@ -137,12 +137,14 @@ TEST_CASE("cuda: the residual and the relu follow cuDNN's product") {
     for (const std::int64_t gap : {0, 3}) {
       cpu host;
       auto y = c.y.clone();
-      ops::conv2d_relu(host, c.x.view(), c.w.view(), c.bias.view(), adds ? c.dy.view() : view<const float, 4>(), y.view());
+      ops::conv2d_relu(host, c.x.view(), c.w.view(), c.bias.view(), adds ? c.dy.view() : view<const float, 4>(),
+                       y.view());
       milkit::cuda gpu;
       gpu.convolution = cudnn_convolution;
       test::on_card x(gpu, c.x, gap), w(gpu, c.w, 0), cy(gpu, c.y, gap), residual(gpu, c.dy, gap);
       test::on_card bias(gpu, c.bias, 0);
-      ops::conv2d_relu(gpu, x.view(), w.view(), bias.view(), adds ? residual.view() : device_images<float>(), cy.view());
+      ops::conv2d_relu(gpu, x.view(), w.view(), bias.view(), adds ? residual.view() : device_images<float>(),
+                       cy.view());
       CHECK(test::relative_error(cy.back(gpu), y) <= 1e-5);
     }
 }

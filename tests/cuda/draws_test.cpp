@@ -1,9 +1,9 @@
 // labels: emulated
 #include <support/cases_on_card.hpp>
 
-#include <milkit/ops/draws_cpu.hpp>
-#include <milkit/ops/fill_cpu.hpp>
-#include <milkit/ops/softmax_cpu.hpp>
+#include <milkit/ops/rows/fill_cpu.hpp>
+#include <milkit/ops/rows/softmax_cpu.hpp>
+#include <milkit/ops/selection/draws_cpu.hpp>
 
 #include <support/backends.hpp>
 #include <support/floats.hpp>

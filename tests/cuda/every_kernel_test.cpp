@@ -35,7 +35,8 @@ std::set<std::string> defined_kernels() {
 
 std::set<std::string> launched_kernels() {
   std::set<std::string> all;
-  for (const auto& [name, count] : emulation::the_card().kernels) all.merge(matches(name, std::regex(R"((\w+_(?:kernel|element|terms|product))\b)")));
+  for (const auto& [name, count] : emulation::the_card().kernels)
+    all.merge(matches(name, std::regex(R"((\w+_(?:kernel|element|terms|product))\b)")));
   return all;
 }
 
@@ -72,7 +73,8 @@ TEST_CASE("cuda: milkit_cuda.cuh holds every CUDA header") {
     const std::string name = std::filesystem::relative(each.path(), test::source_dir() / "include").generic_string();
     if (!name.ends_with("_cuda.cuh") || name == "milkit/milkit_cuda.cuh") continue;
     const std::string stem = each.path().filename().string();
-    if (stem == "column_sums_cuda.cuh" || stem == "segment_tiles_cuda.cuh" || stem == "tile_gemm_cuda.cuh") continue;  // parts of others
+    if (stem == "column_sums_cuda.cuh" || stem == "segment_tiles_cuda.cuh" || stem == "tile_gemm_cuda.cuh")
+      continue;  // parts of others
     INFO(name);
     CHECK(umbrella.str().find("#include <" + name + ">") != std::string::npos);
   }

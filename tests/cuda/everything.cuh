@@ -90,7 +90,8 @@ void launch_everything(milkit::cuda& gpu) {
   const auto as_vector = [](device_matrix<T> m) { return device_vector<T>(m.data(), {m.size()}); };
   const auto flat = as_vector(matrix(4, 3)), flat2 = as_vector(matrix(4, 3)), flat3 = as_vector(matrix(4, 3));
   const auto x = matrix(4, 3), y = matrix(4, 3), w = matrix(3, 3);
-  const auto v2 = as_vector(matrix(1, 2)), v3 = as_vector(matrix(1, 3)), v4 = as_vector(matrix(1, 4)), db = as_vector(matrix(1, 3));
+  const auto v2 = as_vector(matrix(1, 2)), v3 = as_vector(matrix(1, 3)), v4 = as_vector(matrix(1, 4)),
+             db = as_vector(matrix(1, 3));
 
   ops::copy_rows(gpu, x, y);
   ops::copy_rows(gpu, x.columns(0, 2), y.columns(0, 2));  // with gaps
@@ -105,7 +106,8 @@ void launch_everything(milkit::cuda& gpu) {
   const auto branches = matrix(4, 4), logits = matrix(4, 1);
   const auto none = device_matrix<std::uint8_t>();
   ops::gate(gpu, gate, ops::tanh_function{}, branches, v4, matrix(1, 2), as_vector(matrix(1, 1)), none, 1.0, logits);
-  ops::gate_backward(gpu, gate, ops::tanh_function{}, branches, matrix(1, 2), none, 1.0, logits, matrix(1, 2), as_vector(matrix(1, 1)));
+  ops::gate_backward(gpu, gate, ops::tanh_function{}, branches, matrix(1, 2), none, 1.0, logits, matrix(1, 2),
+                     as_vector(matrix(1, 1)));
   ops::adam_step(gpu, flat, device_vector<const T>(flat2), flat3, flat, {.learning_rate = 0.1});
   ops::sgd_step(gpu, flat, device_vector<const T>(flat2), flat3, {.learning_rate = 0.1, .momentum = 0.5});
   ops::l2_norm(gpu, flat, gpu.workspace.template allocate<double>(1));
@@ -126,7 +128,8 @@ void launch_everything(milkit::cuda& gpu) {
   ops::distribution_loss(gpu, ops::negative_entropy{}, offsets, v4, device_vector<T>(), 1, segment_values, v4);
   ops::distribution_loss(gpu, ops::official_negative_entropy{}, offsets, v4, device_vector<T>(), 1, segment_values, v4);
   ops::distribution_loss(gpu, ops::squared_difference{}, offsets, v4, v4, 1, segment_values, v4);
-  const auto weight = device_images<T>(matrix(2, 12).data(), {2, 3, 2, 2}), image = device_images<T>(matrix(2, 75).data(), {2, 3, 5, 5});
+  const auto weight = device_images<T>(matrix(2, 12).data(), {2, 3, 2, 2}),
+             image = device_images<T>(matrix(2, 75).data(), {2, 3, 5, 5});
   const auto convolved = device_images<T>(matrix(2, 32).data(), {2, 2, 4, 4});
   ops::conv2d(gpu, image, weight, v2, convolved);
   ops::conv2d_relu(gpu, image, weight, v2, device_images<T>(), convolved);

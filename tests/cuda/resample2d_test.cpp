@@ -1,4 +1,4 @@
 // labels: emulated unsanitized
 #include <support/cases_on_card.hpp>
 
-#include <ops/resample2d_cases.hpp>
+#include <ops/images/resample2d_cases.hpp>

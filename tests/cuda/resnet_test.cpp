@@ -1,11 +1,11 @@
 // labels: emulated unsanitized
 #include <milkit/encoders/resnet.hpp>
-#include <milkit/ops/conv2d_cpu.hpp>
-#include <milkit/ops/conv2d_cuda.cuh>
-#include <milkit/ops/normalise_colours_cpu.hpp>
-#include <milkit/ops/normalise_colours_cuda.cuh>
-#include <milkit/ops/pool2d_cpu.hpp>
-#include <milkit/ops/pool2d_cuda.cuh>
+#include <milkit/ops/images/conv2d_cpu.hpp>
+#include <milkit/ops/images/conv2d_cuda.cuh>
+#include <milkit/ops/images/normalise_colours_cpu.hpp>
+#include <milkit/ops/images/normalise_colours_cuda.cuh>
+#include <milkit/ops/images/pool2d_cpu.hpp>
+#include <milkit/ops/images/pool2d_cuda.cuh>
 
 #include <doctest/doctest.h>
 
@@ -64,8 +64,9 @@ TEST_CASE("cuda: a ResNet of bottlenecks and one of basic blocks agree with the 
 }
 
 TEST_CASE("cuda: no tiles are no work for a ResNet") {
-  const auto encoder = encoders::resnet<18, 1>(initial_parameters<float>(encoders::resnet_network<18, 1>(), {.seed = 1}))
-                           .to<device_space>();
+  const auto encoder =
+      encoders::resnet<18, 1>(initial_parameters<float>(encoders::resnet_network<18, 1>(), {.seed = 1}))
+          .to<device_space>();
   milkit::cuda gpu;
   CHECK(on_card(gpu, encoder, some_tiles(0)).empty());
 }

@@ -1,8 +1,8 @@
 // labels: emulated
 #include <milkit/core/to_backend.cuh>
-#include <milkit/ops/fill_cpu.hpp>
-#include <milkit/ops/segment_pool_cpu.hpp>
-#include <milkit/ops/segment_pool_cuda.cuh>
+#include <milkit/ops/bags/segment_pool_cpu.hpp>
+#include <milkit/ops/bags/segment_pool_cuda.cuh>
+#include <milkit/ops/rows/fill_cpu.hpp>
 
 #include <support/backends.hpp>
 #include <support/floats.hpp>
@@ -18,7 +18,8 @@ template <class Backend, class Body>
 void each_chunk(Backend& b, const std::vector<std::int64_t>& bags, std::int64_t chunk_rows, Body body) {
   const std::int64_t rows = bags.back();
   const auto scope = b.workspace.scope();
-  const auto offsets = to_backend(b, vector_view<const std::int64_t>(bags.data(), {static_cast<std::int64_t>(bags.size())}));
+  const auto offsets =
+      to_backend(b, vector_view<const std::int64_t>(bags.data(), {static_cast<std::int64_t>(bags.size())}));
   for (std::int64_t i = 0; i < chunk_count(rows, chunk_rows); ++i) {
     const row_range own = chunk_at(rows, chunk_rows, i);
     const auto first = std::upper_bound(bags.begin(), bags.end(), own.first) - bags.begin() - 1;
@@ -49,24 +50,30 @@ template <class T>
 void softmax_agrees(const batch& bags, std::int64_t d, const tensor<T, 2>& logits) {
   const std::int64_t n = bags.rows(), count = bags.bags();
   tensor<double, 2> states(shape{count, d + 2});
-  agree(bound<T>, [&](auto& b, auto h, auto z, auto s, auto g, auto a, auto dg, auto da, auto dots, auto dz, auto dh) {
-    each_chunk(b, bags.offsets, bags.chunk_rows, [&](const auto& chunk) {
-      const auto scope = b.workspace.scope();
-      const auto part = b.workspace.template allocate<double>(shape<2>{chunk.bags.count, d + 2});
-      ops::softmax_pool(b, chunk, h.rows(chunk.rows.first, chunk.rows.count), z.rows(chunk.rows.first, chunk.rows.count), part);
-      ops::softmax_pool_merge(b, part, s.rows(chunk.bags.first, chunk.bags.count));
-    });
-    ops::softmax_pool_finish(b, s, g);
-    const auto slice = [](auto v, const auto& chunk) { return v.rows(chunk.rows.first, chunk.rows.count); };
-    each_chunk(b, bags.offsets, bags.chunk_rows, [&](const auto& chunk) {
-      ops::softmax_weights(b, chunk, slice(z, chunk), s, slice(a, chunk));
-      ops::softmax_dots(b, chunk, slice(z, chunk), s, slice(da, chunk), dots);
-    });
-    each_chunk(b, bags.offsets, bags.chunk_rows, [&](const auto& chunk) {
-      ops::softmax_pool_backward(b, chunk, slice(h, chunk), slice(z, chunk), s, dg, slice(da, chunk), dots, slice(dz, chunk), slice(dh, chunk));
-    });
-  }, normals<T>(shape{n, d}, 1), logits, states, normals<T>(shape{count, d}, 3), normals<T>(shape{n, one}, 4), normals<T>(shape{count, d}, 5),
-     normals<T>(shape{n, one}, 6), tensor<double, 1>(shape{count}), normals<T>(shape{n, one}, 7), normals<T>(shape{n, d}, 8));
+  agree(
+      bound<T>,
+      [&](auto& b, auto h, auto z, auto s, auto g, auto a, auto dg, auto da, auto dots, auto dz, auto dh) {
+        each_chunk(b, bags.offsets, bags.chunk_rows, [&](const auto& chunk) {
+          const auto scope = b.workspace.scope();
+          const auto part = b.workspace.template allocate<double>(shape<2>{chunk.bags.count, d + 2});
+          ops::softmax_pool(b, chunk, h.rows(chunk.rows.first, chunk.rows.count),
+                            z.rows(chunk.rows.first, chunk.rows.count), part);
+          ops::softmax_pool_merge(b, part, s.rows(chunk.bags.first, chunk.bags.count));
+        });
+        ops::softmax_pool_finish(b, s, g);
+        const auto slice = [](auto v, const auto& chunk) { return v.rows(chunk.rows.first, chunk.rows.count); };
+        each_chunk(b, bags.offsets, bags.chunk_rows, [&](const auto& chunk) {
+          ops::softmax_weights(b, chunk, slice(z, chunk), s, slice(a, chunk));
+          ops::softmax_dots(b, chunk, slice(z, chunk), s, slice(da, chunk), dots);
+        });
+        each_chunk(b, bags.offsets, bags.chunk_rows, [&](const auto& chunk) {
+          ops::softmax_pool_backward(b, chunk, slice(h, chunk), slice(z, chunk), s, dg, slice(da, chunk), dots,
+                                     slice(dz, chunk), slice(dh, chunk));
+        });
+      },
+      normals<T>(shape{n, d}, 1), logits, states, normals<T>(shape{count, d}, 3), normals<T>(shape{n, one}, 4),
+      normals<T>(shape{count, d}, 5), normals<T>(shape{n, one}, 6), tensor<double, 1>(shape{count}),
+      normals<T>(shape{n, one}, 7), normals<T>(shape{n, d}, 8));
 }
 
 }  // namespace
@@ -87,19 +94,22 @@ TEST_CASE_TEMPLATE("cuda: mean pooling", T, MILKIT_FLOATS) {
   for (const batch& bags : batches)
     for (const std::int64_t d : {1, 130}) {
       const std::int64_t n = bags.rows(), count = bags.bags();
-      agree(bound<T>, [&](auto& b, auto h, auto s, auto g, auto a, auto dg, auto dh) {
-        const auto offsets = to_backend(b, vector_view<const std::int64_t>(bags.offsets.data(), {count + 1}));
-        each_chunk(b, bags.offsets, bags.chunk_rows, [&](const auto& chunk) {
-          const auto scope = b.workspace.scope();
-          const auto part = b.workspace.template allocate<double>(shape<2>{chunk.bags.count, d});
-          ops::sum_pool(b, chunk, h.rows(chunk.rows.first, chunk.rows.count), part);
-          ops::sum_pool_merge(b, part, s.rows(chunk.bags.first, chunk.bags.count));
-          ops::mean_weights(b, chunk, a.rows(chunk.rows.first, chunk.rows.count));
-          ops::mean_pool_backward(b, chunk, dg, dh.rows(chunk.rows.first, chunk.rows.count));
-        });
-        ops::mean_pool_finish(b, offsets, s, g);
-      }, normals<T>(shape{n, d}, 1), tensor<double, 2>(shape{count, d}), normals<T>(shape{count, d}, 2), normals<T>(shape{n, one}, 3),
-         normals<T>(shape{count, d}, 4), normals<T>(shape{n, d}, 5));
+      agree(
+          bound<T>,
+          [&](auto& b, auto h, auto s, auto g, auto a, auto dg, auto dh) {
+            const auto offsets = to_backend(b, vector_view<const std::int64_t>(bags.offsets.data(), {count + 1}));
+            each_chunk(b, bags.offsets, bags.chunk_rows, [&](const auto& chunk) {
+              const auto scope = b.workspace.scope();
+              const auto part = b.workspace.template allocate<double>(shape<2>{chunk.bags.count, d});
+              ops::sum_pool(b, chunk, h.rows(chunk.rows.first, chunk.rows.count), part);
+              ops::sum_pool_merge(b, part, s.rows(chunk.bags.first, chunk.bags.count));
+              ops::mean_weights(b, chunk, a.rows(chunk.rows.first, chunk.rows.count));
+              ops::mean_pool_backward(b, chunk, dg, dh.rows(chunk.rows.first, chunk.rows.count));
+            });
+            ops::mean_pool_finish(b, offsets, s, g);
+          },
+          normals<T>(shape{n, d}, 1), tensor<double, 2>(shape{count, d}), normals<T>(shape{count, d}, 2),
+          normals<T>(shape{n, one}, 3), normals<T>(shape{count, d}, 4), normals<T>(shape{n, d}, 5));
     }
 }
 
@@ -109,20 +119,23 @@ TEST_CASE_TEMPLATE("cuda: max pooling, with ties and NaN", T, MILKIT_FLOATS) {
       const std::int64_t n = bags.rows(), count = bags.bags();
       auto values = normals<T>(shape{n, d}, 1);
       for (std::int64_t i = 0; i < values.size(); ++i) values.data()[i] = std::round(values.data()[i]);  // ties
-      agree(bound<T>, [&](auto& b, auto h, auto s, auto g, auto a, auto dg, auto dh) {
-        each_chunk(b, bags.offsets, bags.chunk_rows, [&](const auto& chunk) {
-          const auto scope = b.workspace.scope();
-          const auto part = b.workspace.template allocate<double>(shape<2>{chunk.bags.count, 2 * d});
-          ops::max_pool(b, chunk, h.rows(chunk.rows.first, chunk.rows.count), part);
-          ops::max_pool_merge(b, part, s.rows(chunk.bags.first, chunk.bags.count));
-        });
-        ops::max_pool_finish(b, s, g);
-        each_chunk(b, bags.offsets, bags.chunk_rows, [&](const auto& chunk) {
-          ops::max_weights(b, chunk, s, a.rows(chunk.rows.first, chunk.rows.count));
-          ops::max_pool_backward(b, chunk, s, dg, dh.rows(chunk.rows.first, chunk.rows.count));
-        });
-      }, values, tensor<double, 2>(shape{count, 2 * d}), normals<T>(shape{count, d}, 2), normals<T>(shape{n, one}, 3),
-         normals<T>(shape{count, d}, 4), normals<T>(shape{n, d}, 5));
+      agree(
+          bound<T>,
+          [&](auto& b, auto h, auto s, auto g, auto a, auto dg, auto dh) {
+            each_chunk(b, bags.offsets, bags.chunk_rows, [&](const auto& chunk) {
+              const auto scope = b.workspace.scope();
+              const auto part = b.workspace.template allocate<double>(shape<2>{chunk.bags.count, 2 * d});
+              ops::max_pool(b, chunk, h.rows(chunk.rows.first, chunk.rows.count), part);
+              ops::max_pool_merge(b, part, s.rows(chunk.bags.first, chunk.bags.count));
+            });
+            ops::max_pool_finish(b, s, g);
+            each_chunk(b, bags.offsets, bags.chunk_rows, [&](const auto& chunk) {
+              ops::max_weights(b, chunk, s, a.rows(chunk.rows.first, chunk.rows.count));
+              ops::max_pool_backward(b, chunk, s, dg, dh.rows(chunk.rows.first, chunk.rows.count));
+            });
+          },
+          values, tensor<double, 2>(shape{count, 2 * d}), normals<T>(shape{count, d}, 2), normals<T>(shape{n, one}, 3),
+          normals<T>(shape{count, d}, 4), normals<T>(shape{n, d}, 5));
     }
   milkit::cuda gpu;
   tensor<T, 2> values = normals<T>(shape<2>{400, 2}, 1);

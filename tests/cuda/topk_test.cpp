@@ -1,10 +1,10 @@
 // labels: emulated
 #include <milkit/core/to_backend.cuh>
-#include <milkit/ops/fill_cpu.hpp>
-#include <milkit/ops/topk_cpu.hpp>
-#include <milkit/ops/topk_cuda.cuh>
-#include <milkit/ops/zoom_cpu.hpp>
-#include <milkit/ops/zoom_cuda.cuh>
+#include <milkit/ops/rows/fill_cpu.hpp>
+#include <milkit/ops/selection/topk_cpu.hpp>
+#include <milkit/ops/selection/topk_cuda.cuh>
+#include <milkit/ops/selection/zoom_cpu.hpp>
+#include <milkit/ops/selection/zoom_cuda.cuh>
 #include <milkit/topk/hard.hpp>
 #include <milkit/topk/perturbed.hpp>
 #include <milkit/topk/random.hpp>
@@ -102,9 +102,11 @@ TEST_CASE_TEMPLATE("cuda: perturbed top-K selects as the CPU does, in all three 
   struct sizes {
     std::int64_t n, k, samples;
   };
-  for (const auto [n, k, samples] : {sizes{1, 1, 2}, {2, 1, 2}, {31, 5, 9}, {33, 40, 3}, {257, 100, 3}, {1030, 12, 19}, {5003, 37, 4}})
+  for (const auto [n, k, samples] :
+       {sizes{1, 1, 2}, {2, 1, 2}, {31, 5, 9}, {33, 40, 3}, {257, 100, 3}, {1030, 12, 19}, {5003, 37, 4}})
     for (const auto jacobian : {topk::jacobian::full, topk::jacobian::full_without_baseline, topk::jacobian::diagonal})
-      same_on_both<T>(topk::perturbed{.k = k, .samples = samples, .sigma = 1, .relative = true, .jacobian = jacobian}, scores_of<T>(n));
+      same_on_both<T>(topk::perturbed{.k = k, .samples = samples, .sigma = 1, .relative = true, .jacobian = jacobian},
+                      scores_of<T>(n));
 }
 
 TEST_CASE_TEMPLATE("cuda: hard, straight-through and random top-K", T, MILKIT_FLOATS) {
@@ -145,35 +147,39 @@ TEST_CASE_TEMPLATE("cuda: zoom, its gradients, and two in a row", T, MILKIT_FLOA
       for (std::int64_t i = 0; i < n; ++i) offsets.push_back(offsets.back() + (ragged ? i % (width + 1) : width));
       for (std::int64_t i = 0; i < offsets.back(); ++i) rows.push_back(offsets.back() - 1 - i);
       const std::int64_t count = offsets.back();
-      agree(bound<T>, [&](auto& b, auto scores, auto h, auto dout, auto out, auto dh, auto mass, auto h3, auto drows3, auto rows3, auto dh3,
-                          auto dscores) {
-        using space = typename std::remove_reference_t<decltype(b)>::space;
-        const auto scope = b.workspace.scope();
-        ops::children<space> index{width};
-        if (ragged) {
-          index.offsets = to_backend(b, vector_view<const std::int64_t>(offsets.data(), {n + 1}));
-          index.rows = to_backend(b, vector_view<const std::int64_t>(rows.data(), {count}));
-        }
-        const topk::perturbed op{.k = k, .samples = 12, .sigma = 1, .relative = true};
-        const auto selected = op.select(b, scores, training);
-        ops::zoom(b, selected, index, h, out);
-        ops::zoom_mass(b, selected, index, mass);
-        const auto dweights = topk::zoom_backward(b, selected, index, h, dout, dh);
-        op.select_backward(b, scores, selected, dweights, dscores, training);
-        const topk::perturbed inner{.k = 3, .samples = 5, .sigma = 1};
-        const auto second = inner.select(b, scores.rows(0, k * width), training);
-        const ops::children<space> pairs{r2};
-        const std::array links{topk::zoom_link_of(b, index, selected), topk::zoom_link_of(b, pairs, second)};
-        const auto zoomed = topk::zoom_chain<2>(b, links, h3);
-        ops::copy_rows(b, zoomed[1], rows3);
-        const auto d1 = b.workspace.template allocate<T>(selected.weights.extent(0));
-        const auto d2 = b.workspace.template allocate<T>(second.weights.extent(0));
-        ops::fill(b, d1, T(0));
-        ops::fill(b, d2, T(0));
-        topk::zoom_chain_backward<2>(b, links, h3, zoomed, drows3, std::array{d1, d2}, dh3);
-      }, scores_of<T>(n), normals<T>(shape{count, d}, 2), normals<T>(shape{k * width, d}, 3), normals<T>(shape{k * width, d}, 4),
-         normals<T>(shape{count, d}, 5), normals<T>(shape<1>{k * width}, 6), normals<T>(shape{count * r2, d}, 7), normals<T>(shape{3 * r2, d}, 8),
-         normals<T>(shape{3 * r2, d}, 9), normals<T>(shape{count * r2, d}, 10), normals<T>(shape<1>{n}, 11));
+      agree(
+          bound<T>,
+          [&](auto& b, auto scores, auto h, auto dout, auto out, auto dh, auto mass, auto h3, auto drows3, auto rows3,
+              auto dh3, auto dscores) {
+            using space = typename std::remove_reference_t<decltype(b)>::space;
+            const auto scope = b.workspace.scope();
+            ops::children<space> index{width};
+            if (ragged) {
+              index.offsets = to_backend(b, vector_view<const std::int64_t>(offsets.data(), {n + 1}));
+              index.rows = to_backend(b, vector_view<const std::int64_t>(rows.data(), {count}));
+            }
+            const topk::perturbed op{.k = k, .samples = 12, .sigma = 1, .relative = true};
+            const auto selected = op.select(b, scores, training);
+            ops::zoom(b, selected, index, h, out);
+            ops::zoom_mass(b, selected, index, mass);
+            const auto dweights = topk::zoom_backward(b, selected, index, h, dout, dh);
+            op.select_backward(b, scores, selected, dweights, dscores, training);
+            const topk::perturbed inner{.k = 3, .samples = 5, .sigma = 1};
+            const auto second = inner.select(b, scores.rows(0, k * width), training);
+            const ops::children<space> pairs{r2};
+            const std::array links{topk::zoom_link_of(b, index, selected), topk::zoom_link_of(b, pairs, second)};
+            const auto zoomed = topk::zoom_chain<2>(b, links, h3);
+            ops::copy_rows(b, zoomed[1], rows3);
+            const auto d1 = b.workspace.template allocate<T>(selected.weights.extent(0));
+            const auto d2 = b.workspace.template allocate<T>(second.weights.extent(0));
+            ops::fill(b, d1, T(0));
+            ops::fill(b, d2, T(0));
+            topk::zoom_chain_backward<2>(b, links, h3, zoomed, drows3, std::array{d1, d2}, dh3);
+          },
+          scores_of<T>(n), normals<T>(shape{count, d}, 2), normals<T>(shape{k * width, d}, 3),
+          normals<T>(shape{k * width, d}, 4), normals<T>(shape{count, d}, 5), normals<T>(shape<1>{k * width}, 6),
+          normals<T>(shape{count * r2, d}, 7), normals<T>(shape{3 * r2, d}, 8), normals<T>(shape{3 * r2, d}, 9),
+          normals<T>(shape{count * r2, d}, 10), normals<T>(shape<1>{n}, 11));
     }
 }
 
@@ -181,13 +187,18 @@ TEST_CASE("cuda: the children of a hard selection are listed and gathered") {
   const std::int64_t n = 700, k = 300, width = 3;
   std::vector<std::int64_t> offsets{0};
   for (std::int64_t i = 0; i < n; ++i) offsets.push_back(offsets.back() + i % (width + 1));
-  agree(0, [&](auto& b, auto scores, auto h, auto list_offsets, auto list_rows, auto out) {
-    using space = typename std::remove_reference_t<decltype(b)>::space;
-    const auto scope = b.workspace.scope();
-    const ops::children<space> index{width, to_backend(b, vector_view<const std::int64_t>(offsets.data(), {n + 1})), {}};
-    const auto selected = topk::hard{k}.select(b, scores, training);
-    ops::child_rows(b, selected.columns, index, list_offsets, list_rows);
-    ops::gather_rows(b, h, list_rows.rows(0, 200), out);
-  }, scores_of<double>(n), normals<double>(shape{offsets.back(), std::int64_t{5}}, 2), tensor<std::int64_t, 1>(shape<1>{k + 1}),
-     tensor<std::int64_t, 1>(shape<1>{k * width}), normals<double>(shape<2>{200, 5}, 3));
+  agree(
+      0,
+      [&](auto& b, auto scores, auto h, auto list_offsets, auto list_rows, auto out) {
+        using space = typename std::remove_reference_t<decltype(b)>::space;
+        const auto scope = b.workspace.scope();
+        const ops::children<space> index{
+            width, to_backend(b, vector_view<const std::int64_t>(offsets.data(), {n + 1})), {}};
+        const auto selected = topk::hard{k}.select(b, scores, training);
+        ops::child_rows(b, selected.columns, index, list_offsets, list_rows);
+        ops::gather_rows(b, h, list_rows.rows(0, 200), out);
+      },
+      scores_of<double>(n), normals<double>(shape{offsets.back(), std::int64_t{5}}, 2),
+      tensor<std::int64_t, 1>(shape<1>{k + 1}), tensor<std::int64_t, 1>(shape<1>{k * width}),
+      normals<double>(shape<2>{200, 5}, 3));
 }

@@ -1,4 +1,4 @@
 // labels: emulated unsanitized
 #include <support/cases_on_card.hpp>
 
-#include <models/zoom_in_cases.hpp>
+#include <models/zoom_in/zoom_in_cases.hpp>

@@ -1,4 +1,4 @@
 // labels: emulated unsanitized
 #include <support/cases_on_card.hpp>
 
-#include <models/zoom_mil_cases.hpp>
+#include <models/zoom_mil/zoom_mil_cases.hpp>

@@ -161,21 +161,26 @@ namespace {
 
 /// What a field of planes shows at a point of the picture: bilinear between the centres of pixels, mirrored beyond the border.
 double colour_at(const tensor<float, 3>& planes, std::int64_t c, double y, double x) {
-  const auto mirrored = [](std::int64_t i, std::int64_t size) { return i < 0 ? -i - 1 : i >= size ? 2 * size - i - 1 : i; };
+  const auto mirrored = [](std::int64_t i, std::int64_t size) {
+    return i < 0 ? -i - 1 : i >= size ? 2 * size - i - 1 : i;
+  };
   const std::int64_t height = planes.extent(1), width = planes.extent(2);
   double sum = 0;
   for (std::int64_t dy = 0; dy < 2; ++dy)
     for (std::int64_t dx = 0; dx < 2; ++dx) {
       const double row = std::floor(y) + static_cast<double>(dy), column = std::floor(x) + static_cast<double>(dx);
-      const std::int64_t i = mirrored(static_cast<std::int64_t>(row), height), j = mirrored(static_cast<std::int64_t>(column), width);
-      sum += (1 - std::abs(y - row)) * (1 - std::abs(x - column)) * static_cast<double>(planes.data()[(c * height + i) * width + j]);
+      const std::int64_t i = mirrored(static_cast<std::int64_t>(row), height),
+                         j = mirrored(static_cast<std::int64_t>(column), width);
+      sum += (1 - std::abs(y - row)) * (1 - std::abs(x - column)) *
+             static_cast<double>(planes.data()[(c * height + i) * width + j]);
     }
   return sum;
 }
 
 }  // namespace
 
-TEST_CASE("a zoomed field is a scaled one of the planes: inside where smaller, around the middle and mirrored where larger") {
+TEST_CASE(
+    "a zoomed field is a scaled one of the planes: inside where smaller, around the middle and mirrored where larger") {
   tensor<float, 3> planes({2, 11, 14}), field({2, 11, 14});
   for (std::int64_t i = 0; i < planes.size(); ++i) planes.data()[i] = static_cast<float>(i * 37 % 101) / 101;
   const random_stream random(4, 5, 6);
@@ -184,7 +189,9 @@ TEST_CASE("a zoomed field is a scaled one of the planes: inside where smaller, a
     data::zoom_planes(std::as_const(planes).view(), 0.5, random, i, field.view());
     const double z = std::pow(1.5, 2 * random.uniform<double>(i, 1) - 1);
     larger += z > 1;
-    const auto first = [&](double size, std::uint64_t draw) { return (1 - z) * size * (z < 1 ? random.uniform<double>(i, draw) : 0.5); };
+    const auto first = [&](double size, std::uint64_t draw) {
+      return (1 - z) * size * (z < 1 ? random.uniform<double>(i, draw) : 0.5);
+    };
     double off = 0;
     for (std::int64_t c = 0; c < 2; ++c)
       for (std::int64_t y = 0; y < 11; ++y)
@@ -205,7 +212,8 @@ TEST_CASE("a field that is not zoomed is the planes themselves, down to one pixe
     for (std::int64_t i = 0; i < planes.size(); ++i) planes.data()[i] = static_cast<float>(i);
     data::zoom_planes(std::as_const(planes).view(), 0, random_stream(1, 2, 3), 7, field.view());
     CHECK(std::equal(field.data(), field.data() + field.size(), planes.data()));
-    data::zoom_planes(std::as_const(planes).view(), 1, random_stream(1, 2, 3), 7, field.view());  // reads nothing beyond them
+    data::zoom_planes(std::as_const(planes).view(), 1, random_stream(1, 2, 3), 7,
+                      field.view());  // reads nothing beyond them
   }
   const tensor<float, 3> planes({1, 4, 4});
   tensor<float, 3> field({1, 4, 4}), other({1, 4, 5});

@@ -33,14 +33,15 @@ TEST_CASE("standardiser: mean and deviation of all rows that were added, and of 
     for (const auto* each : {&first, &second})
       for (std::int64_t i = 0; i < each->rows(); ++i) sum += static_cast<double>(each->view()(i, j));
     for (const auto* each : {&first, &second})
-      for (std::int64_t i = 0; i < each->rows(); ++i) square += std::pow(static_cast<double>(each->view()(i, j)) - sum / 101, 2);
+      for (std::int64_t i = 0; i < each->rows(); ++i)
+        square += std::pow(static_cast<double>(each->view()(i, j)) - sum / 101, 2);
     CHECK(close(how.mean(j), sum / 101, {.relative = 1e-12}));
     CHECK(close(how.scale(j), 1 / std::sqrt(square / 101), {.relative = 1e-12}));
   }
   auto applied = first.clone();
   how.apply(applied.view());
-  CHECK(close(static_cast<double>(applied.view()(4, 1)), (static_cast<double>(first.view()(4, 1)) - how.mean(1)) * how.scale(1),
-              {.relative = 1e-6}));
+  CHECK(close(static_cast<double>(applied.view()(4, 1)),
+              (static_cast<double>(first.view()(4, 1)) - how.mean(1)) * how.scale(1), {.relative = 1e-6}));
 }
 
 TEST_CASE("standardiser: a constant feature is shifted only; without rows nothing changes") {
@@ -66,7 +67,8 @@ TEST_CASE("standardiser: folded into a layer, it gives the same outputs from fea
   bias.view()(1) = 0.5f;
   const auto output = [&](const tensor<float, 2>& x, std::int64_t i, std::int64_t o) {
     double sum = static_cast<double>(bias.view()(o));
-    for (std::int64_t j = 0; j < 4; ++j) sum += static_cast<double>(weight.view()(o, j)) * static_cast<double>(x.view()(i, j));
+    for (std::int64_t j = 0; j < 4; ++j)
+      sum += static_cast<double>(weight.view()(o, j)) * static_cast<double>(x.view()(i, j));
     return sum;
   };
   tensor<double, 2> want({9, 2});
@@ -74,7 +76,8 @@ TEST_CASE("standardiser: folded into a layer, it gives the same outputs from fea
     for (std::int64_t o = 0; o < 2; ++o) want.view()(i, o) = output(standard, i, o);
   how.fold_into(weight.view(), bias.view());
   for (std::int64_t i = 0; i < 9; ++i)
-    for (std::int64_t o = 0; o < 2; ++o) CHECK(close(output(features, i, o), want.view()(i, o), {.absolute = 2e-3, .relative = 1e-5}));
+    for (std::int64_t o = 0; o < 2; ++o)
+      CHECK(close(output(features, i, o), want.view()(i, o), {.absolute = 2e-3, .relative = 1e-5}));
 }
 
 TEST_CASE("standardiser: another number of features is refused") {

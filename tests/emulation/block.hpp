@@ -132,7 +132,8 @@ class block_runner {
   template <class Value, class Exchange>
   void meet(unsigned mask, const place& where, Value& value, Exchange&& exchange) {
     thread& self = *current_;
-    if (!(mask >> self.lane & 1u)) throw fault(describe(self) + " is not in the mask of its warp operation at " + text_of(where));
+    if (!(mask >> self.lane & 1u))
+      throw fault(describe(self) + " is not in the mask of its warp operation at " + text_of(where));
     self.where = where;
     self.mask = mask;
     self.value = &value;
@@ -219,8 +220,8 @@ class block_runner {
     if (waiting->is == state::at_warp) {
       text += text_of(waiting->where) + " for lanes of its warp that never come";
     } else if (elsewhere) {
-      text += text_of(waiting->where) + ", a divergent __syncthreads: thread " + std::to_string(elsewhere->number) + " waits at " +
-              text_of(elsewhere->where);
+      text += text_of(waiting->where) + ", a divergent __syncthreads: thread " + std::to_string(elsewhere->number) +
+              " waits at " + text_of(elsewhere->where);
     } else if (done > 0) {
       text += text_of(waiting->where) + ", a divergent __syncthreads: " + std::to_string(done) + " of " +
               std::to_string(threads_.size()) + " threads have returned";

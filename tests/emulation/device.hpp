@@ -26,7 +26,13 @@ enum cudaError_t {
   cudaErrorStreamCaptureInvalidated = 901,
   cudaErrorUnknown = 999,
 };
-enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice, cudaMemcpyDefault };
+enum cudaMemcpyKind {
+  cudaMemcpyHostToHost,
+  cudaMemcpyHostToDevice,
+  cudaMemcpyDeviceToHost,
+  cudaMemcpyDeviceToDevice,
+  cudaMemcpyDefault
+};
 
 namespace emulation {
 
@@ -39,13 +45,13 @@ struct stream {
 };
 
 struct card {
-  int count = 1;                                    ///< cards that the machine has; of one memory, here
-  int current = 0, allocated_on = 0;                ///< the thread's card; where the last allocation came from
-  cudaError_t driver = cudaSuccess;                 ///< what the first call of the runtime answers
-  cudaError_t sticky = cudaSuccess;                 ///< an earlier kernel failed: every call says so
+  int count = 1;                      ///< cards that the machine has; of one memory, here
+  int current = 0, allocated_on = 0;  ///< the thread's card; where the last allocation came from
+  cudaError_t driver = cudaSuccess;   ///< what the first call of the runtime answers
+  cudaError_t sticky = cudaSuccess;   ///< an earlier kernel failed: every call says so
   cudaError_t last = cudaSuccess;
-  std::size_t memory = std::size_t{4} << 30;        ///< bytes
-  int processors = 3;                               ///< few, so that grid-stride loops go round
+  std::size_t memory = std::size_t{4} << 30;  ///< bytes
+  int processors = 3;                         ///< few, so that grid-stride loops go round
   std::size_t used = 0, allocations = 0, launches = 0, copies = 0, synchronisations = 0;
   std::set<stream*> capturing;
   std::map<std::uintptr_t, std::size_t> device, pinned;  ///< address and bytes
@@ -71,7 +77,9 @@ inline cudaError_t refuse_in_capture() {
   return answer(cudaErrorStreamCaptureUnsupported);
 }
 /// Calls that wait or allocate are refused while a stream is captured, and lose the capture.
-inline cudaError_t outside_capture() { return the_card().capturing.empty() ? answer(cudaSuccess) : refuse_in_capture(); }
+inline cudaError_t outside_capture() {
+  return the_card().capturing.empty() ? answer(cudaSuccess) : refuse_in_capture();
+}
 
 /// True if [data, data + bytes) lies within one allocation.
 inline bool within(const std::map<std::uintptr_t, std::size_t>& pieces, const void* data, std::size_t bytes) {
@@ -109,10 +117,11 @@ inline cudaError_t submit(stream* s, std::function<void()> work) {
   return answer(cudaSuccess);
 }
 
-inline cudaError_t launch(const std::string& name, dim3 grid, dim3 block, std::size_t shared, stream* s, std::function<void()> body) {
+inline cudaError_t launch(const std::string& name, dim3 grid, dim3 block, std::size_t shared, stream* s,
+                          std::function<void()> body) {
   const std::size_t threads = std::size_t{block.x} * block.y * block.z;
-  const bool fits = grid.x > 0 && grid.y > 0 && grid.z > 0 && grid.x <= 0x7FFFFFFFu && grid.y <= 65535 && grid.z <= 65535 &&
-                    threads > 0 && threads <= 1024 && block.z <= 64 && shared <= 48 * 1024;
+  const bool fits = grid.x > 0 && grid.y > 0 && grid.z > 0 && grid.x <= 0x7FFFFFFFu && grid.y <= 65535 &&
+                    grid.z <= 65535 && threads > 0 && threads <= 1024 && block.z <= 64 && shared <= 48 * 1024;
   if (!fits) return answer(cudaErrorInvalidConfiguration);
   return submit(s, [=] {
     card& c = the_card();
@@ -135,7 +144,8 @@ inline cudaError_t copy(void* to, const void* from, std::size_t bytes, cudaMemcp
   if (kind != cudaMemcpyDefault) {
     if (to_device ? !is_device(to) : starts_in_device(to)) return answer(cudaErrorInvalidValue);
     if (from_device ? !is_device(from) : starts_in_device(from)) return answer(cudaErrorInvalidValue);
-    const bool pageable = (!to_device && !within(c.pinned, to, bytes)) || (!from_device && !within(c.pinned, from, bytes));
+    const bool pageable =
+        (!to_device && !within(c.pinned, to, bytes)) || (!from_device && !within(c.pinned, from, bytes));
     if (s && s->captured && pageable) return refuse_in_capture();
   }
   return submit(s, [=] {
@@ -147,7 +157,8 @@ inline cudaError_t copy(void* to, const void* from, std::size_t bytes, cudaMemcp
 }
 
 /// Fresh memory is all ones: NaN as a number, and no valid index.
-inline cudaError_t allocate(void** data, std::size_t bytes, std::map<std::uintptr_t, std::size_t>& pieces, bool on_device) {
+inline cudaError_t allocate(void** data, std::size_t bytes, std::map<std::uintptr_t, std::size_t>& pieces,
+                            bool on_device) {
   card& c = the_card();
   *data = nullptr;
   if (const cudaError_t error = outside_capture()) return error;

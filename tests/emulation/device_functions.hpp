@@ -49,7 +49,9 @@ void expect_aligned(std::uintptr_t data) {
   if (data % Alignment == 0) return;
   const std::string text = "a misaligned access: a vector of " + std::to_string(Alignment) + " bytes at an address " +
                            std::to_string(data % Alignment) + " bytes behind a multiple";
-  throw fault(block_runner::running() ? block_runner::running()->describe(block_runner::running()->current()) + ": " + text : text);
+  throw fault(block_runner::running()
+                  ? block_runner::running()->describe(block_runner::running()->current()) + ": " + text
+                  : text);
 }
 
 template <class Derived, std::size_t Bytes>
@@ -66,24 +68,31 @@ struct checked {
 }  // namespace emulation
 
 template <class T>
-T __shfl_sync(unsigned mask, T value, int source, int width = 32, const emulation::place& where = emulation::place::current()) {
+T __shfl_sync(unsigned mask, T value, int source, int width = 32,
+              const emulation::place& where = emulation::place::current()) {
   const unsigned w = static_cast<unsigned>(width), s = static_cast<unsigned>(source);
   return emulation::shuffle(mask, value, where, [=](unsigned lane) { return lane / w * w + s % w; });
 }
 template <class T>
-T __shfl_xor_sync(unsigned mask, T value, int bits, int width = 32, const emulation::place& where = emulation::place::current()) {
+T __shfl_xor_sync(unsigned mask, T value, int bits, int width = 32,
+                  const emulation::place& where = emulation::place::current()) {
   const unsigned w = static_cast<unsigned>(width), b = static_cast<unsigned>(bits);
-  return emulation::shuffle(mask, value, where, [=](unsigned lane) { return (lane ^ b) / w <= lane / w ? lane ^ b : emulation::no_lane; });
+  return emulation::shuffle(mask, value, where,
+                            [=](unsigned lane) { return (lane ^ b) / w <= lane / w ? lane ^ b : emulation::no_lane; });
 }
 template <class T>
-T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32, const emulation::place& where = emulation::place::current()) {
+T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32,
+                   const emulation::place& where = emulation::place::current()) {
   const unsigned w = static_cast<unsigned>(width);
-  return emulation::shuffle(mask, value, where, [=](unsigned lane) { return lane % w + delta < w ? lane + delta : emulation::no_lane; });
+  return emulation::shuffle(mask, value, where,
+                            [=](unsigned lane) { return lane % w + delta < w ? lane + delta : emulation::no_lane; });
 }
 template <class T>
-T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32, const emulation::place& where = emulation::place::current()) {
+T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32,
+                 const emulation::place& where = emulation::place::current()) {
   const unsigned w = static_cast<unsigned>(width);
-  return emulation::shuffle(mask, value, where, [=](unsigned lane) { return lane % w >= delta ? lane - delta : emulation::no_lane; });
+  return emulation::shuffle(mask, value, where,
+                            [=](unsigned lane) { return lane % w >= delta ? lane - delta : emulation::no_lane; });
 }
 inline unsigned __ballot_sync(unsigned mask, int vote, const emulation::place& where = emulation::place::current()) {
   return emulation::combine(mask, vote ? 1u : 0u, where, [](unsigned* const* lanes) {
@@ -99,7 +108,8 @@ inline int __any_sync(unsigned mask, int vote, const emulation::place& where = e
 inline int __all_sync(unsigned mask, int vote, const emulation::place& where = emulation::place::current()) {
   return __ballot_sync(mask, vote, where) == mask;
 }
-inline unsigned __reduce_add_sync(unsigned mask, unsigned value, const emulation::place& where = emulation::place::current()) {
+inline unsigned __reduce_add_sync(unsigned mask, unsigned value,
+                                  const emulation::place& where = emulation::place::current()) {
   return emulation::combine(mask, value, where, [](unsigned* const* lanes) {
     unsigned sum = 0;
     for (int i = 0; i < 32; ++i) sum += lanes[i] ? *lanes[i] : 0;

@@ -29,8 +29,7 @@ struct two_barriers_kernel {
   static constexpr int threads = 64;
   __device__ void operator()() const {
     if (threadIdx.x < 32) __syncthreads();
-    else
-      __syncthreads();
+    else __syncthreads();
   }
 };
 
@@ -96,11 +95,13 @@ struct everything_kernel {
   __device__ void operator()() const {
     const unsigned t = threadIdx.x, lane = t % 32;
     const int sum = warp_sum(static_cast<int>(lane));
-    const int up = __shfl_up_sync(0xFFFFFFFFu, static_cast<int>(t), 1), down = __shfl_down_sync(0xFFFFFFFFu, static_cast<int>(t), 2);
+    const int up = __shfl_up_sync(0xFFFFFFFFu, static_cast<int>(t), 1),
+              down = __shfl_down_sync(0xFFFFFFFFu, static_cast<int>(t), 2);
     const unsigned odd = __ballot_sync(0xFFFFFFFFu, t % 2 == 1);
     const int total = block_sum<threads>(static_cast<int>(t));
-    const bool good = sum == 496 && up == static_cast<int>(lane ? t - 1 : t) && down == static_cast<int>(lane < 30 ? t + 2 : t) &&
-                      odd == 0xAAAAAAAAu && total == 96 * 95 / 2 && __any_sync(0xFFFFFFFFu, lane == 3) && !__all_sync(0xFFFFFFFFu, lane == 3);
+    const bool good = sum == 496 && up == static_cast<int>(lane ? t - 1 : t) &&
+                      down == static_cast<int>(lane < 30 ? t + 2 : t) && odd == 0xAAAAAAAAu && total == 96 * 95 / 2 &&
+                      __any_sync(0xFFFFFFFFu, lane == 3) && !__all_sync(0xFFFFFFFFu, lane == 3);
     if (good) atomicAdd(out, 1);
     __syncwarp();
   }
@@ -148,30 +149,39 @@ std::vector<int> ran(milkit::cuda& gpu, auto kernel, std::int64_t blocks, std::i
 TEST_CASE("emulator: a thread that returns before the barrier of the others is a fault") {
   milkit::cuda gpu;
   for (const std::uint64_t seed : {0u, 1u, 7u})
-    with_order(seed, [&] { CHECK_THROWS_WITH_AS(launch(gpu, {1}, late_thread_kernel{}), doctest::Contains("1 of 64 threads have returned"), emulation::fault); });
+    with_order(seed, [&] {
+      CHECK_THROWS_WITH_AS(launch(gpu, {1}, late_thread_kernel{}), doctest::Contains("1 of 64 threads have returned"),
+                           emulation::fault);
+    });
   launch(gpu, {1}, neighbour_kernel{device_tensor<int, 1>({64}).data(), true});  // the emulator goes on
 }
 
 TEST_CASE("emulator: threads that wait at two barriers are a fault") {
   milkit::cuda gpu;
-  CHECK_THROWS_WITH_AS(launch(gpu, {1}, two_barriers_kernel{}), doctest::Contains("divergent __syncthreads"), emulation::fault);
+  CHECK_THROWS_WITH_AS(launch(gpu, {1}, two_barriers_kernel{}), doctest::Contains("divergent __syncthreads"),
+                       emulation::fault);
 }
 
 TEST_CASE("emulator: a shuffle with lanes that have returned, or that its mask lacks, is a fault") {
   milkit::cuda gpu;
   device_tensor<int, 1> out({32});
-  CHECK_THROWS_WITH_AS(launch(gpu, {1}, absent_lane_kernel{out.data()}), doctest::Contains("lanes of its warp that never come"), emulation::fault);
-  CHECK_THROWS_WITH_AS(launch(gpu, {1}, lane_outside_mask_kernel{out.data()}), doctest::Contains("lane 20, which is absent"), emulation::fault);
+  CHECK_THROWS_WITH_AS(launch(gpu, {1}, absent_lane_kernel{out.data()}),
+                       doctest::Contains("lanes of its warp that never come"), emulation::fault);
+  CHECK_THROWS_WITH_AS(launch(gpu, {1}, lane_outside_mask_kernel{out.data()}),
+                       doctest::Contains("lane 20, which is absent"), emulation::fault);
 }
 
 TEST_CASE("emulator: a misaligned vector load is a fault") {
   milkit::cuda gpu;
   device_tensor<float, 1> in({8}), out({32});
   launch(gpu, {1}, misaligned_kernel{in.data(), out.data()});
-  CHECK_THROWS_WITH_AS(launch(gpu, {1}, misaligned_kernel{in.data() + 1, out.data()}), doctest::Contains("a misaligned access"), emulation::fault);
+  CHECK_THROWS_WITH_AS(launch(gpu, {1}, misaligned_kernel{in.data() + 1, out.data()}),
+                       doctest::Contains("a misaligned access"), emulation::fault);
 }
 
-TEST_CASE("emulator: the address sanitizer sees accesses outside arrays and shared memory, and device memory touched by the host") {
+TEST_CASE(
+    "emulator: the address sanitizer sees accesses outside arrays and shared memory, and device memory touched by the "
+    "host") {
   milkit::cuda gpu;
   device_tensor<int, 1> one({1}), two({2});
   CHECK_FALSE(kills([&] { launch(gpu, {1}, too_far_kernel{two.data(), 31}); }));
@@ -208,7 +218,8 @@ TEST_CASE("emulator: CUB's storage used again without a barrier shows in the res
 
 TEST_CASE("emulator: warp and block operations give what the manual says, in any order") {
   milkit::cuda gpu;
-  for (const std::uint64_t seed : {0u, 1u, 2u}) with_order(seed, [&] { CHECK(ran(gpu, everything_kernel{}, 5, 1) == std::vector<int>{5 * 96}); });
+  for (const std::uint64_t seed : {0u, 1u, 2u})
+    with_order(seed, [&] { CHECK(ran(gpu, everything_kernel{}, 5, 1) == std::vector<int>{5 * 96}); });
 }
 
 TEST_CASE("emulator: a grid or a block that no card takes is refused by the launch") {
@@ -216,7 +227,8 @@ TEST_CASE("emulator: a grid or a block that no card takes is refused by the laun
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(1, 65536);
   config.blockDim = dim3(32);
-  CHECK(cudaLaunchKernelEx(&config, detail::run_kernel<late_thread_kernel>, late_thread_kernel{}) == cudaErrorInvalidConfiguration);
+  CHECK(cudaLaunchKernelEx(&config, detail::run_kernel<late_thread_kernel>, late_thread_kernel{}) ==
+        cudaErrorInvalidConfiguration);
   CHECK_THROWS_AS(launch(gpu, {1, 65536}, late_thread_kernel{}), value_error);
   static_cast<void>(cudaGetLastError());
 }

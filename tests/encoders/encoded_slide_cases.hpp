@@ -2,9 +2,9 @@
 
 #include <milkit/encoders/encoded_slide.hpp>
 #include <milkit/encoders/stain_descriptor.hpp>
-#include <milkit/models/bag_classifier.hpp>
-#include <milkit/models/zoom_mil.hpp>
-#include <milkit/models/zoom_prediction.hpp>
+#include <milkit/models/bag_classifier/bag_classifier.hpp>
+#include <milkit/models/zoom_mil/prediction.hpp>
+#include <milkit/models/zoom_mil/zoom_mil.hpp>
 #include <milkit/nn/activation.hpp>
 #include <milkit/nn/linear.hpp>
 #include <milkit/nn/sequential.hpp>
@@ -45,18 +45,21 @@ struct spotted_slide {
       for (std::int64_t y = 0; y < half.height; ++y)
         for (std::int64_t x = 0; x < half.width; ++x)
           for (std::int64_t c = 0; c < 3; ++c)
-            half.at(x, y, c) = static_cast<std::uint8_t>((from.at(2 * x, 2 * y, c) + from.at(2 * x + 1, 2 * y, c) +
-                                                          from.at(2 * x, 2 * y + 1, c) + from.at(2 * x + 1, 2 * y + 1, c)) / 4);
+            half.at(x, y, c) =
+                static_cast<std::uint8_t>((from.at(2 * x, 2 * y, c) + from.at(2 * x + 1, 2 * y, c) +
+                                           from.at(2 * x, 2 * y + 1, c) + from.at(2 * x + 1, 2 * y + 1, c)) /
+                                          4);
       levels.push_back(half);
     }
     write_tiff_pyramid(path, levels, {.mpp = 0.5});
   }
 
   slide::tile_pyramid cut(const slide::whole_slide& slide) const {
-    return slide::make_pyramid(slide, slide::find_tissue(slide),
-                               {.resolutions = {slide::magnification{5}, slide::magnification{10}, slide::magnification{20}},
-                                .tile_size = 32,
-                                .min_tissue = 0});
+    return slide::make_pyramid(
+        slide, slide::find_tissue(slide),
+        {.resolutions = {slide::magnification{5}, slide::magnification{10}, slide::magnification{20}},
+         .tile_size = 32,
+         .min_tissue = 0});
   }
 };
 
@@ -73,8 +76,8 @@ struct counting_encoder {
 };
 
 using stain_projection = nn::sequential<nn::linear<encoders::stain_descriptor::count, 16>, nn::relu>;
-using stain_low = models::magnification<stain_projection, pooling::dual_gated_attention<16, 8>, topk::perturbed>;
-using stain_high = models::magnification<stain_projection, pooling::gated_attention<16, 8>>;
+using stain_low = models::zoom_level<stain_projection, pooling::dual_gated_attention<16, 8>, topk::perturbed>;
+using stain_high = models::zoom_level<stain_projection, pooling::gated_attention<16, 8>>;
 using stain_zoom_mil = models::zoom_mil<nn::linear<16, 2>, stain_low, stain_low, stain_high>;
 using stain_abmil = models::bag_classifier<stain_projection, pooling::gated_attention<16, 8>, nn::linear<16, 2>>;
 

@@ -23,8 +23,8 @@ TEST_CASE("encode_tiles: each row is the encoder's of that very tile, in any bat
   const std::vector<std::int64_t> rows{479, 3, 3, 100, 0};
   tensor<float, 2> made({5, encoder.features()}), want({1, encoder.features()});
   for (const std::int64_t batch : {1, 2, 32}) {
-    encoders::encode_tiles(backend, encoder, slide, grid, vector_view<const std::int64_t>(rows.data(), {5}), made.view(),
-                           {.batch = batch});
+    encoders::encode_tiles(backend, encoder, slide, grid, vector_view<const std::int64_t>(rows.data(), {5}),
+                           made.view(), {.batch = batch});
     for (std::int64_t i = 0; i < 5; ++i) {
       const rgb_image pixels =
           slide.read_region(grid.tiles[static_cast<std::size_t>(rows[static_cast<std::size_t>(i)])].area, {32, 32});
@@ -51,7 +51,8 @@ TEST_CASE("encode_pyramid: coordinates, parents and where they come from") {
       CHECK(static_cast<double>(level.coordinates.view()(i, 0)) == area.origin.x);
       CHECK(static_cast<double>(level.coordinates.view()(i, 1)) == area.origin.y);
       if (m == 0) continue;
-      const auto& parent = tiles.levels[m - 1].tiles[static_cast<std::size_t>(level.parents[static_cast<std::size_t>(i)])].area;
+      const auto& parent =
+          tiles.levels[m - 1].tiles[static_cast<std::size_t>(level.parents[static_cast<std::size_t>(i)])].area;
       CHECK(area.origin.x >= parent.origin.x);
       CHECK(area.right() <= parent.right());
       CHECK(area.origin.y >= parent.origin.y);
@@ -66,7 +67,8 @@ TEST_CASE("encode_pyramid: coordinates, parents and where they come from") {
                        doctest::Contains("names is 1, expected 3"), shape_error);
 }
 
-TEST_CASE("encode_tiles: refuses rows that are no tiles, other embeddings, a batch of none, and slides that do not read") {
+TEST_CASE(
+    "encode_tiles: refuses rows that are no tiles, other embeddings, a batch of none, and slides that do not read") {
   const spotted_slide file;
   cpu backend;
   const encoders::stain_descriptor encoder;

@@ -1,9 +1,9 @@
 #include <doctest/doctest.h>
 
 #include <milkit/encoders/resnet.hpp>
-#include <milkit/ops/conv2d_cpu.hpp>
-#include <milkit/ops/normalise_colours_cpu.hpp>
-#include <milkit/ops/pool2d_cpu.hpp>
+#include <milkit/ops/images/conv2d_cpu.hpp>
+#include <milkit/ops/images/normalise_colours_cpu.hpp>
+#include <milkit/ops/images/pool2d_cpu.hpp>
 
 #include <support/close.hpp>
 #include <support/paths.hpp>

@@ -1,6 +1,6 @@
 #include <milkit/encoders/stain_descriptor.hpp>
 
-#include <milkit/ops/fill_cpu.hpp>
+#include <milkit/ops/rows/fill_cpu.hpp>
 
 #include <cmath>
 #include <random>
@@ -34,7 +34,8 @@ tiles tissue(std::int64_t count, std::int64_t height, std::int64_t width, double
       const std::int64_t cy = below(height), cx = below(width);
       for (std::int64_t y = 0; y < height; ++y)
         for (std::int64_t x = 0; x < width; ++x)
-          if (std::hypot(static_cast<double>(y - cy), static_cast<double>(x - cx)) < radius) put(y * width + x, 85, 50, 120);
+          if (std::hypot(static_cast<double>(y - cy), static_cast<double>(x - cx)) < radius)
+            put(y * width + x, 85, 50, 120);
     }
   }
   return made;

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <milkit/loss/binary_cross_entropy.hpp>
-#include <milkit/ops/activation.hpp>
+#include <milkit/ops/rows/activation.hpp>
 
 #include <reference/cross_entropy.hpp>
 #include <support/floats.hpp>

@@ -1,5 +1,5 @@
-#include <milkit/ops/activation_cpu.hpp>
-#include <milkit/ops/cross_entropy_cpu.hpp>
+#include <milkit/ops/rows/activation_cpu.hpp>
+#include <milkit/ops/training/cross_entropy_cpu.hpp>
 
 #include "binary_cross_entropy_cases.hpp"
 

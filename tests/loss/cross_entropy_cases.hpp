@@ -1,7 +1,7 @@
 #pragma once
 
 #include <milkit/loss/cross_entropy.hpp>
-#include <milkit/ops/softmax.hpp>
+#include <milkit/ops/rows/softmax.hpp>
 
 #include <reference/cross_entropy.hpp>
 #include <support/floats.hpp>
@@ -26,8 +26,8 @@ TEST_CASE_TEMPLATE("cross_entropy agrees with the oracle", T, MILKIT_FLOATS) {
     for (std::int64_t b = 0; b < bags; ++b) {
       labels.push_back((b * 7 + 1) % classes);
       const double weight = loss.class_weight[static_cast<std::size_t>(labels.back())];
-      const auto want = reference::cross_entropy(elements(logits.view().rows(b, 1)),
-                                                 static_cast<std::size_t>(labels.back()), weight);
+      const auto want =
+          reference::cross_entropy(elements(logits.view().rows(b, 1)), static_cast<std::size_t>(labels.back()), weight);
       sum += want.loss;
       weights += weight;
       gradient.insert(gradient.end(), want.gradient.begin(), want.gradient.end());

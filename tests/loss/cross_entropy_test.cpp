@@ -1,5 +1,5 @@
-#include <milkit/ops/cross_entropy_cpu.hpp>
-#include <milkit/ops/softmax_cpu.hpp>
+#include <milkit/ops/rows/softmax_cpu.hpp>
+#include <milkit/ops/training/cross_entropy_cpu.hpp>
 
 #include "cross_entropy_cases.hpp"
 

@@ -1,5 +1,5 @@
-#include <milkit/ops/distribution_loss_cpu.hpp>
-#include <milkit/ops/softmax_cpu.hpp>
+#include <milkit/ops/rows/softmax_cpu.hpp>
+#include <milkit/ops/training/distribution_loss_cpu.hpp>
 
 #include "pixel_supervision_cases.hpp"
 

@@ -1,3 +1,3 @@
-#include <milkit/ops/activation_cpu.hpp>
+#include <milkit/ops/rows/activation_cpu.hpp>
 
 #include "activation_cases.hpp"

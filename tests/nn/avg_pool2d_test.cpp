@@ -1,4 +1,4 @@
-#include <milkit/ops/pool2d_cpu.hpp>
+#include <milkit/ops/images/pool2d_cpu.hpp>
 
 #include "avg_pool2d_cases.hpp"
 

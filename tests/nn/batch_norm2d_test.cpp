@@ -1,6 +1,6 @@
-#include <milkit/ops/batch_norm2d_cpu.hpp>
-#include <milkit/ops/optimizer_step_cpu.hpp>
-#include <milkit/ops/reduce_cpu.hpp>
+#include <milkit/ops/images/batch_norm2d_cpu.hpp>
+#include <milkit/ops/rows/reduce_cpu.hpp>
+#include <milkit/ops/training/optimizer_step_cpu.hpp>
 
 #include "batch_norm2d_cases.hpp"
 
@@ -26,5 +26,6 @@ TEST_CASE("batch_norm2d refuses other channels, a negative eps and a momentum ab
     test::run_layer<double>(backend, layer, weights, x.view(), x.view(), pass{.training = true});
   };
   CHECK_THROWS_WITH_AS(run({.eps = -1}), "milkit::ops::batch_norm2d: eps is -1, expected 0 or more", value_error);
-  CHECK_THROWS_WITH_AS(run({.momentum = 2}), "milkit::ops::batch_norm2d_track: momentum is 2, expected 0 to 1", value_error);
+  CHECK_THROWS_WITH_AS(run({.momentum = 2}), "milkit::ops::batch_norm2d_track: momentum is 2, expected 0 to 1",
+                       value_error);
 }

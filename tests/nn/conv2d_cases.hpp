@@ -30,8 +30,8 @@ inline conv_stack stack_for(std::int64_t features) {
 }
 
 inline const std::pair<const char*, const char*> names[] = {{"0.weight", "conv1.weight"},  {"0.bias", "conv1.bias"},
-                                                     {"3.weight", "conv2.weight"},  {"3.bias", "conv2.bias"},
-                                                     {"7.weight", "linear.weight"}, {"7.bias", "linear.bias"}};
+                                                            {"3.weight", "conv2.weight"},  {"3.bias", "conv2.bias"},
+                                                            {"7.weight", "linear.weight"}, {"7.bias", "linear.bias"}};
 
 template <class T>
 auto train(backend_type& backend, const conv_stack& network, const tensor<T, 1>& weights, const tensor<T, 4>& x,
@@ -82,8 +82,9 @@ TEST_CASE_TEMPLATE("the convolution stack gives the same bits in every way to ru
 TEST_CASE("a bag of no images goes through the convolution stack and leaves no gradient") {
   backend_type backend = make_backend();
   const conv_stack network = stack_for(20);
-  const auto got = train(backend, network, copied_to<host_space>(initial_parameters<float>(network, {.seed = 5}).flat()),
-                         tensor<float, 4>(shape<4>{0, 3, 15, 15}), tensor<float, 2>(shape<2>{0, 8}));
+  const auto got =
+      train(backend, network, copied_to<host_space>(initial_parameters<float>(network, {.seed = 5}).flat()),
+            tensor<float, 4>(shape<4>{0, 3, 15, 15}), tensor<float, 2>(shape<2>{0, 8}));
   CHECK(got.output.shape() == shape<2>{0, 8});
   for (const double each : elements(got.gradient)) CHECK(each == 0);
 }
@@ -95,8 +96,8 @@ TEST_CASE("conv2d: the weight's gradient agrees with the oracle") {
   const auto x = normals<double>(shape<4>{3, 2, 6, 6}, 1);
   const auto dy = normals<double>(shape<4>{3, 3, 4, 4}, 2);
   const auto got = run_layer<double>(backend, layer{}, weights, x.view(), dy.view(), pass{});
-  const auto want = reference::conv2d_backward(
-      plain(x), plain(view<const double, 4>(weights.data(), {3, 2, 3, 3})), plain(dy), {});
+  const auto want =
+      reference::conv2d_backward(plain(x), plain(view<const double, 4>(weights.data(), {3, 2, 3, 3})), plain(dy), {});
   CHECK(relative_error(got.gradient.view().rows(0, 3 * 2 * 3 * 3), want.weight.values) <= 1e-12);
 }
 

@@ -1,4 +1,4 @@
-#include <milkit/ops/conv2d_cpu.hpp>
+#include <milkit/ops/images/conv2d_cpu.hpp>
 
 #include "conv2d_same_cases.hpp"
 

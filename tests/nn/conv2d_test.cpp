@@ -1,8 +1,8 @@
-#include <milkit/ops/activation_cpu.hpp>
-#include <milkit/ops/conv2d_cpu.hpp>
-#include <milkit/ops/fill_cpu.hpp>
-#include <milkit/ops/linear_cpu.hpp>
-#include <milkit/ops/pool2d_cpu.hpp>
+#include <milkit/ops/images/conv2d_cpu.hpp>
+#include <milkit/ops/images/pool2d_cpu.hpp>
+#include <milkit/ops/products/linear_cpu.hpp>
+#include <milkit/ops/rows/activation_cpu.hpp>
+#include <milkit/ops/rows/fill_cpu.hpp>
 
 #include "conv2d_cases.hpp"
 

@@ -1,5 +1,5 @@
-#include <milkit/ops/dropout_cpu.hpp>
-#include <milkit/ops/fill_cpu.hpp>
+#include <milkit/ops/rows/dropout_cpu.hpp>
+#include <milkit/ops/rows/fill_cpu.hpp>
 
 #include "dropout_cases.hpp"
 

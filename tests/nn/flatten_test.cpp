@@ -1,3 +1,3 @@
-#include <milkit/ops/fill_cpu.hpp>
+#include <milkit/ops/rows/fill_cpu.hpp>
 
 #include "flatten_cases.hpp"

@@ -1,4 +1,4 @@
-#include <milkit/ops/pool2d_cpu.hpp>
+#include <milkit/ops/images/pool2d_cpu.hpp>
 
 #include "global_average_pool_cases.hpp"
 

@@ -1,4 +1,4 @@
-#include <milkit/ops/l2_normalise_cpu.hpp>
+#include <milkit/ops/rows/l2_normalise_cpu.hpp>
 
 #include "l2_normalise_cases.hpp"
 

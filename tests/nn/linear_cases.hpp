@@ -67,8 +67,8 @@ TEST_CASE_TEMPLATE("linear agrees with the oracle at odd sizes", T, MILKIT_FLOAT
           allowed);
     CHECK(relative_error(got.dx, matmul(elements(dy), elements(weight), elements(x), rows, in, out, false, false, 0)) <=
           allowed);
-    CHECK(relative_error(got.dweight,
-                         matmul(elements(dy), elements(x), elements(weight), out, in, rows, true, false, 0)) <= allowed);
+    CHECK(relative_error(got.dweight, matmul(elements(dy), elements(x), elements(weight), out, in, rows, true, false,
+                                             0)) <= allowed);
     CHECK(relative_error(got.dbias, sums) <= allowed);
   }
 }

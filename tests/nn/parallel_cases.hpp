@@ -21,11 +21,9 @@ TEST_CASE("parallel keeps the contract of a layer") {
       nn::parallel(nn::sequential(nn::linear<4, 3>{}, nn::tanh{}), nn::sequential(nn::gelu{}, nn::dropout{0.5})),
       shape<2>{17, 4})
       .all();
-  layer_check(nn::parallel(nn::flatten{}, nn::sequential(nn::flatten{}, nn::linear<12, 2>{})),
-                    shape<4>{5, 3, 2, 2})
+  layer_check(nn::parallel(nn::flatten{}, nn::sequential(nn::flatten{}, nn::linear<12, 2>{})), shape<4>{5, 3, 2, 2})
       .all();
-  layer_check(nn::sequential(nn::parallel(nn::linear<4, 3>{}, nn::identity{}), nn::linear<7, 2>{}),
-                    shape<2>{5, 4})
+  layer_check(nn::sequential(nn::parallel(nn::linear<4, 3>{}, nn::identity{}), nn::linear<7, 2>{}), shape<2>{5, 4})
       .all();
   layer_check(nn::parallel(nn::tanh{}), shape<2>{5, 4}).all();
 }
@@ -34,8 +32,8 @@ TEST_CASE("parallel puts outputs side by side and adds gradients") {
   backend_type backend = make_backend(1);
   const auto x = normals<double>(shape<2>{2, 2}, 1);
   const auto dy = normals<double>(shape<2>{2, 4}, 2);
-  const auto got = run_layer<double>(backend, nn::parallel(nn::identity{}, nn::relu{}), tensor<double, 1>(),
-                                           x.view(), dy.view(), pass{});
+  const auto got = run_layer<double>(backend, nn::parallel(nn::identity{}, nn::relu{}), tensor<double, 1>(), x.view(),
+                                     dy.view(), pass{});
   for (std::int64_t i = 0; i < 2; ++i)
     for (std::int64_t j = 0; j < 2; ++j) {
       const double value = x.view()(i, j);

@@ -23,8 +23,8 @@ TEST_CASE("residual keeps the contract of a layer") {
   layer_check(nn::residual(nn::tanh{}), shape<2>{31, 3}).all();  // keeps its output
   layer_check(nn::residual(nn::sigmoid{}), shape<4>{3, 2, 3, 5}).all();
   layer_check(nn::residual(nn::sequential(nn::layer_norm<7>{}, nn::linear<7, 3>{}, nn::gelu{}, nn::dropout{0.25},
-                                                nn::linear<3, 7>{})),
-                    shape<2>{17, 7})
+                                          nn::linear<3, 7>{})),
+              shape<2>{17, 7})
       .all();
   layer_check(
       nn::sequential(nn::linear<4, 6>{}, nn::residual(nn::sequential(nn::linear<6, 6>{}, nn::tanh{})), nn::relu{}),
@@ -87,7 +87,8 @@ void agrees_with_golden_block(const char* name, const std::vector<std::pair<std:
   for (const auto& [ours, theirs] : names)
     for (const auto& entry : weights.entries())
       if (entry.name.starts_with(ours + ".") && entry.what != role::statistic_count) {
-        const auto values = golden.file().read<T>(theirs + entry.name.substr(ours.size()), data::conversion::nearest).values;
+        const auto values =
+            golden.file().read<T>(theirs + entry.name.substr(ours.size()), data::conversion::nearest).values;
         REQUIRE(static_cast<std::int64_t>(values.size()) == entry.size());
         std::copy(values.begin(), values.end(), weights[entry.name].data());
       }
@@ -110,11 +111,12 @@ void agrees_with_golden_block(const char* name, const std::vector<std::pair<std:
       }
 }
 
-TEST_CASE_TEMPLATE("basic blocks of frozen statistics, with and without a projection, agree with the golden tensors", T, float,
-                   double) {
+TEST_CASE_TEMPLATE("basic blocks of frozen statistics, with and without a projection, agree with the golden tensors", T,
+                   float, double) {
   using same = nn::sequential<nn::residual<basic_body<6, 6, 1>>, nn::relu>;
   using projected = nn::sequential<
-      nn::residual<basic_body<4, 8, 2>, nn::sequential<nn::conv2d_same<4, 8, 1, false, 2>, nn::batch_norm2d<8>>>, nn::relu>;
+      nn::residual<basic_body<4, 8, 2>, nn::sequential<nn::conv2d_same<4, 8, 1, false, 2>, nn::batch_norm2d<8>>>,
+      nn::relu>;
   const std::vector<std::pair<std::string, std::string>> names{
       {"0.0.0", "conv1"}, {"0.0.1", "bn1"}, {"0.0.3", "conv2"}, {"0.0.4", "bn2"}};
   auto more = names;

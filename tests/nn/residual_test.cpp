@@ -1,10 +1,10 @@
-#include <milkit/ops/activation_cpu.hpp>
-#include <milkit/ops/batch_norm2d_cpu.hpp>
-#include <milkit/ops/conv2d_cpu.hpp>
-#include <milkit/ops/dropout_cpu.hpp>
-#include <milkit/ops/fill_cpu.hpp>
-#include <milkit/ops/layer_norm_cpu.hpp>
-#include <milkit/ops/linear_cpu.hpp>
+#include <milkit/ops/images/batch_norm2d_cpu.hpp>
+#include <milkit/ops/images/conv2d_cpu.hpp>
+#include <milkit/ops/products/linear_cpu.hpp>
+#include <milkit/ops/rows/activation_cpu.hpp>
+#include <milkit/ops/rows/dropout_cpu.hpp>
+#include <milkit/ops/rows/fill_cpu.hpp>
+#include <milkit/ops/rows/layer_norm_cpu.hpp>
 
 #include "residual_cases.hpp"
 
@@ -21,9 +21,9 @@ TEST_CASE("residual refuses a layer that changes the shape, and names its parame
 
 TEST_CASE("residual refuses a shortcut of another shape, and names its parameters too") {
   const nn::residual wrong(nn::conv2d_same<3, 4, 3>({2, 2}), nn::conv2d_same<3, 4, 1, false>{});
-  CHECK_THROWS_WITH_AS(wrong.output_shape(shape<4>{2, 3, 6, 5}),
-                       "milkit::nn::residual: the layer makes [2, 4, 3, 3] of [2, 3, 6, 5], but the shortcut [2, 4, 6, 5]",
-                       shape_error);
+  CHECK_THROWS_WITH_AS(
+      wrong.output_shape(shape<4>{2, 3, 6, 5}),
+      "milkit::nn::residual: the layer makes [2, 4, 3, 3] of [2, 3, 6, 5], but the shortcut [2, 4, 6, 5]", shape_error);
   const auto entries = parameter_entries(nn::residual(nn::linear<3, 2>{}, nn::linear<3, 2>{}));
   REQUIRE(entries.size() == 4);
   CHECK(entries[2].name == "1.weight");

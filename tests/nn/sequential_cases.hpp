@@ -17,21 +17,20 @@ namespace milkit::test::sequential_cases {
 TEST_CASE("sequential keeps the contract of a layer, whatever works in place") {
   using nn::sequential;
   layer_check(sequential(nn::linear<5, 3>{}), shape<2>{9, 5}).all();
-  layer_check(sequential(nn::linear<5, 7>{}, nn::tanh{}, nn::linear<7, 2>{}, nn::sigmoid{}), shape<2>{17, 5})
-      .all();
+  layer_check(sequential(nn::linear<5, 7>{}, nn::tanh{}, nn::linear<7, 2>{}, nn::sigmoid{}), shape<2>{17, 5}).all();
   layer_check(sequential(nn::linear<5, 7>{}, nn::gelu{}, nn::dropout{0.3}, nn::linear<7, 3>{}, nn::dropout{0.3}),
-                    shape<2>{33, 5})
+              shape<2>{33, 5})
       .all();
   layer_check(sequential(nn::linear<5, 7>{}, nn::tanh{}, nn::dropout{0.3}, nn::identity{}), shape<2>{9, 5}).all();
   layer_check(sequential(nn::tanh{}, nn::sigmoid{}, nn::gelu{}), shape<2>{9, 5}).all();
   layer_check(sequential(nn::dropout{0.3}), shape<2>{9, 5}).all();
   layer_check(sequential(nn::tanh{}, nn::flatten{}, nn::dropout{0.5}, nn::linear<12, 3>{}, nn::tanh{}),
-                    shape<4>{5, 3, 2, 2})
+              shape<4>{5, 3, 2, 2})
       .all();
   layer_check(sequential(nn::flatten{}, nn::flatten{}), shape<4>{5, 3, 2, 2}).all();
   layer_check(sequential(sequential(nn::linear<4, 6>{}, nn::tanh{}), sequential(nn::dropout{0.2}),
-                               sequential(nn::linear<6, 2>{}, nn::gelu{})),
-                    shape<2>{9, 4})
+                         sequential(nn::linear<6, 2>{}, nn::gelu{})),
+              shape<2>{9, 4})
       .all();
 }
 

@@ -1,9 +1,9 @@
-#include <milkit/ops/dropout_cpu.hpp>
-#include <milkit/ops/fill_cpu.hpp>
-#include <milkit/ops/gate_cpu.hpp>
-#include <milkit/ops/linear_cpu.hpp>
-#include <milkit/ops/matmul_cpu.hpp>
-#include <milkit/ops/segment_pool_cpu.hpp>
+#include <milkit/ops/bags/gate_cpu.hpp>
+#include <milkit/ops/bags/segment_pool_cpu.hpp>
+#include <milkit/ops/products/linear_cpu.hpp>
+#include <milkit/ops/products/matmul_cpu.hpp>
+#include <milkit/ops/rows/dropout_cpu.hpp>
+#include <milkit/ops/rows/fill_cpu.hpp>
 
 #include "attention_cases.hpp"
 

@@ -1,13 +1,13 @@
 #include <stdexcept>
 
-#include <milkit/ops/activation_cpu.hpp>
-#include <milkit/ops/conv2d_cpu.hpp>
-#include <milkit/ops/dropout_cpu.hpp>
-#include <milkit/ops/fill_cpu.hpp>
-#include <milkit/ops/gate_cpu.hpp>
-#include <milkit/ops/linear_cpu.hpp>
-#include <milkit/ops/matmul_cpu.hpp>
-#include <milkit/ops/segment_pool_cpu.hpp>
+#include <milkit/ops/bags/gate_cpu.hpp>
+#include <milkit/ops/bags/segment_pool_cpu.hpp>
+#include <milkit/ops/images/conv2d_cpu.hpp>
+#include <milkit/ops/products/linear_cpu.hpp>
+#include <milkit/ops/products/matmul_cpu.hpp>
+#include <milkit/ops/rows/activation_cpu.hpp>
+#include <milkit/ops/rows/dropout_cpu.hpp>
+#include <milkit/ops/rows/fill_cpu.hpp>
 #include <milkit/pooling/max.hpp>
 
 #include "bag_embedding_cases.hpp"
@@ -78,8 +78,8 @@ TEST_CASE("bag_embedding refuses empty bags and offsets that do not fit") {
   const auto x = test::normals<float>(shape<2>{5, 3}, 1);
   cpu backend{.threads = 1};
   const auto with = [&](const std::vector<std::int64_t>& bounds) {
-    return run(backend, net, weights, x, bounds,
-               tensor<float, 2>({static_cast<std::int64_t>(bounds.size()) - 1, 3}), pass{});
+    return run(backend, net, weights, x, bounds, tensor<float, 2>({static_cast<std::int64_t>(bounds.size()) - 1, 3}),
+               pass{});
   };
   CHECK_NOTHROW(with({0, 5}));
   CHECK_THROWS_WITH_AS(with({0, 2, 2, 5}),
@@ -95,22 +95,19 @@ TEST_CASE("bag_embedding refuses empty bags and offsets that do not fit") {
   CHECK_THROWS_WITH_AS(with({0, 4}), "milkit::pooling::bag_embedding: offsets end at 4, but there are 5 instances",
                        shape_error);
   const tensor<float, 2> none({0, 3});
-  CHECK_THROWS_WITH_AS(
-      run(backend, net, weights, none, {0, 0}, tensor<float, 2>({1, 3}), pass{}),
-      "milkit::pooling::bag_embedding: bag 0 of 1 is empty, expected at least one instance", value_error);
+  CHECK_THROWS_WITH_AS(run(backend, net, weights, none, {0, 0}, tensor<float, 2>({1, 3}), pass{}),
+                       "milkit::pooling::bag_embedding: bag 0 of 1 is empty, expected at least one instance",
+                       value_error);
 }
 
 TEST_CASE("bag_embedding refuses other widths") {
   const auto weights = initial_parameters<float>(make(), {.seed = 1});
   const auto x = test::normals<float>(shape<2>{5, 8}, 1);
   cpu backend{.threads = 1};
-  CHECK_THROWS_WITH_AS(
-      run(backend, make(), weights, x, {0, 5}, tensor<float, 2>({1, 7}), pass{}),
-      "milkit::nn::linear: features of the input is 8, expected 9", shape_error);
+  CHECK_THROWS_WITH_AS(run(backend, make(), weights, x, {0, 5}, tensor<float, 2>({1, 7}), pass{}),
+                       "milkit::nn::linear: features of the input is 8, expected 9", shape_error);
   using attention = pooling::gated_attention<7, 5>;
   const test::pooling_of<attention> bare;
   const auto bare_weights = initial_parameters<float>(bare, {.seed = 1});
-  CHECK_THROWS_AS(
-      run(backend, bare, bare_weights, x, {0, 5}, tensor<float, 2>({1, 8}), pass{}),
-      shape_error);
+  CHECK_THROWS_AS(run(backend, bare, bare_weights, x, {0, 5}, tensor<float, 2>({1, 8}), pass{}), shape_error);
 }

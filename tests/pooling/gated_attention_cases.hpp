@@ -1,6 +1,6 @@
 #pragma once
 
-#include <milkit/ops/gate.hpp>
+#include <milkit/ops/bags/gate.hpp>
 #include <milkit/pooling/gated_attention.hpp>
 
 #include <support/attention_check.hpp>
@@ -21,7 +21,7 @@ TEST_CASE_TEMPLATE("gated_attention agrees with the oracle", T, MILKIT_FLOATS) {
 
 TEST_CASE("gated_attention takes its widths at run time too") {
   attention_agrees<float>(gated_attention<dynamic_extent, dynamic_extent>{.in = {7}, .width = {5}},
-                                reference::tanh_branch);
+                          reference::tanh_branch);
 }
 
 TEST_CASE("gated_attention over 65537 instances") {
@@ -53,7 +53,7 @@ TEST_CASE_TEMPLATE("gated_attention agrees with the golden tensors", T, MILKIT_F
     attention_golden<T>(name, gated_attention<16, 8>{});
   attention_golden<T>("pooling_gated_no_bias", gated_attention<16, 8, ops::tanh_function, false>{});
   attention_golden<T>("pooling_gated_ascending", gated_attention<16, 8>{}, tolerance_of<T>(1e-9, 1e-4),
-                            tolerance_of<T>(1e-9, 1e-3));
+                      tolerance_of<T>(1e-9, 1e-3));
   using relu_gated = gated_attention<16, 8, ops::relu_function, false>;
   for (const char* name : {"pooling_relu_gated", "pooling_relu_gated_one", "mhim_abmil_gated", "mhim_abmil_gated_one"})
     attention_golden<T>(name, relu_gated{});

@@ -7,7 +7,7 @@ from sources import *
 
 umbrella = include / "milkit" / "milkit.hpp"
 # optional libraries, each met in one file
-special = {"core/xtensor.hpp": "xtensor/", "ops/matmul_onednn.hpp": "dnnl", "ops/matmul_cblas.hpp": "cblas.h"}
+special = {"core/xtensor.hpp": "xtensor/", "ops/products/matmul_onednn.hpp": "dnnl", "ops/products/matmul_cblas.hpp": "cblas.h"}
 
 
 def expected_umbrella():

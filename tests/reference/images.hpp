@@ -80,7 +80,7 @@ struct max_pooled {
 /// Maxima, and the gradient of sum(y dy): a window's goes to its first largest element.
 inline max_pooled max_pool2d(const images& x, const images& dy, int kernel, int stride, int pad) {
   max_pooled result{images(x.n, x.c, windows(x.h, kernel, stride, pad), windows(x.w, kernel, stride, pad)),
-                  images(x.n, x.c, x.h, x.w)};
+                    images(x.n, x.c, x.h, x.w)};
   for (int n = 0; n < x.n; ++n)
     for (int c = 0; c < x.c; ++c)
       for (int i = 0; i < result.y.h; ++i)

@@ -88,7 +88,8 @@ class stain_oracle {
   // Bins of 0.0125 from -8 to 12, linear within one.
   static double quantile(const std::vector<double>& v, double share) {
     std::vector<double> bins(1600);
-    for (const double x : v) ++bins[at(std::clamp(static_cast<std::int64_t>((x + 8) / 0.0125), std::int64_t{0}, std::int64_t{1599}))];
+    for (const double x : v)
+      ++bins[at(std::clamp(static_cast<std::int64_t>((x + 8) / 0.0125), std::int64_t{0}, std::int64_t{1599}))];
     double below = 0;
     for (std::size_t i = 0; i < 1600; ++i) {
       if (bins[i] > 0 && below + bins[i] >= share * static_cast<double>(v.size()))
@@ -184,10 +185,12 @@ class stain_oracle {
       if (diameters[i] > 1.5 * mean(diameters)) large += areas[i];
     }
     const auto pixels = static_cast<double>(p.size() * p[0].size());
-    const double made[11] = {total / pixels, 1000 * static_cast<double>(areas.size()) / pixels,
-                             mean(diameters), deviation(diameters), tenth(diameters),
-                             mean(insides), mean(textures), tenth(textures),
-                             mean(roundnesses), deviation(roundnesses), large / total};
+    const double made[11] = {total / pixels,    1000 * static_cast<double>(areas.size()) / pixels,
+                             mean(diameters),   deviation(diameters),
+                             tenth(diameters),  mean(insides),
+                             mean(textures),    tenth(textures),
+                             mean(roundnesses), deviation(roundnesses),
+                             large / total};
     std::copy(std::begin(made), std::end(made), numbers.begin() + static_cast<std::ptrdiff_t>(first));
   }
 };

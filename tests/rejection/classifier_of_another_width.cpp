@@ -1,5 +1,5 @@
 // expect: milkit::models::bag_classifier: the pooler gives another number of features than the classifier takes
-#include <milkit/models/bag_classifier.hpp>
+#include <milkit/models/bag_classifier/bag_classifier.hpp>
 #include <milkit/nn/linear.hpp>
 #include <milkit/pooling/mean.hpp>
 

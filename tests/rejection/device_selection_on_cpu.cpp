@@ -1,5 +1,5 @@
 // expect: milkit::topk::zoom: the selection is of another memory space or number type than the rows
-#include <milkit/ops/zoom_cpu.hpp>
+#include <milkit/ops/selection/zoom_cpu.hpp>
 #include <milkit/topk/zoom.hpp>
 
 using namespace milkit;

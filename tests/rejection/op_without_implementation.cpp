@@ -1,8 +1,8 @@
-// expect: milkit::ops::matmul: no implementation for this backend here; include <milkit/ops/matmul_cpu.hpp> for cpu
+// expect: milkit::ops::matmul: no implementation for this backend here; include <milkit/ops/products/matmul_cpu.hpp> for cpu
 #include <milkit/core/cpu.hpp>
-#include <milkit/ops/matmul.hpp>
+#include <milkit/ops/products/matmul.hpp>
 #if defined(MILKIT_REJECTION_CONTROL)
-#include <milkit/ops/matmul_cpu.hpp>
+#include <milkit/ops/products/matmul_cpu.hpp>
 #endif
 
 void f(milkit::cpu& cpu, milkit::matrix_view<float> x) { milkit::ops::matmul(cpu, x, x, x); }

@@ -1,5 +1,5 @@
 // expect: milkit::sampling::log_gradient: the second argument is a sampler
-#include <milkit/ops/draws_cpu.hpp>
+#include <milkit/ops/selection/draws_cpu.hpp>
 #include <milkit/sampling/exact.hpp>
 
 using namespace milkit;

@@ -1,6 +1,6 @@
 // expect: milkit::topk: the scores are a vector, one score an instance
-#include <milkit/ops/fill_cpu.hpp>
-#include <milkit/ops/topk_cpu.hpp>
+#include <milkit/ops/rows/fill_cpu.hpp>
+#include <milkit/ops/selection/topk_cpu.hpp>
 #include <milkit/topk/perturbed.hpp>
 
 #if defined(MILKIT_REJECTION_CONTROL)

@@ -4,7 +4,8 @@
 using namespace milkit;
 using network = models::bag_classifier<nn::identity, pooling::mean, nn::linear<4, 2>>;
 
-void f(cpu& cpu, train::table_dataset& bags, parameters<network, float>& on_host, parameters<network, float, device_space>& on_card) {
+void f(cpu& cpu, train::table_dataset& bags, parameters<network, float>& on_host,
+       parameters<network, float, device_space>& on_card) {
   train::trainer trainer(cpu, network{}, train::adam{});
 #if defined(MILKIT_REJECTION_CONTROL)
   trainer.evaluate(on_host, bags);

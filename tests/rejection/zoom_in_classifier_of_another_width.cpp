@@ -1,7 +1,7 @@
 // expect: the features have another width than the classifier takes
-#include <milkit/models/zoom_in.hpp>
-#include <milkit/models/zoom_in_attention.hpp>
-#include <milkit/models/zoom_in_features.hpp>
+#include <milkit/models/zoom_in/attention.hpp>
+#include <milkit/models/zoom_in/features.hpp>
+#include <milkit/models/zoom_in/zoom_in.hpp>
 #include <milkit/nn/linear.hpp>
 
 using namespace milkit;

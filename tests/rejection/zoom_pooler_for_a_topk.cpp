@@ -1,5 +1,5 @@
-// expect: milkit::models::magnification: the third argument is a top-K operator .topk/., or none
-#include <milkit/models/zoom_mil.hpp>
+// expect: milkit::models::zoom_level: the third argument is a top-K operator .topk/., or none
+#include <milkit/models/zoom_mil/zoom_mil.hpp>
 #include <milkit/nn/linear.hpp>
 #include <milkit/pooling/gated_attention.hpp>
 #include <milkit/topk/perturbed.hpp>
@@ -11,4 +11,4 @@ using zoom = topk::perturbed;
 #else
 using zoom = attention;
 #endif
-auto f() { return models::magnification<nn::linear<24, 16>, attention, zoom>(); }
+auto f() { return models::zoom_level<nn::linear<24, 16>, attention, zoom>(); }

@@ -1,21 +1,21 @@
 // expect: milkit::models::zoom_mil: the weights are of another number type than the features
-#include <milkit/models/zoom_mil.hpp>
+#include <milkit/models/zoom_mil/zoom_mil.hpp>
 #include <milkit/nn/linear.hpp>
-#include <milkit/ops/activation_cpu.hpp>
-#include <milkit/ops/dropout_cpu.hpp>
-#include <milkit/ops/fill_cpu.hpp>
-#include <milkit/ops/gate_cpu.hpp>
-#include <milkit/ops/linear_cpu.hpp>
-#include <milkit/ops/matmul_cpu.hpp>
-#include <milkit/ops/segment_pool_cpu.hpp>
-#include <milkit/ops/topk_cpu.hpp>
-#include <milkit/ops/zoom_cpu.hpp>
+#include <milkit/ops/bags/gate_cpu.hpp>
+#include <milkit/ops/bags/segment_pool_cpu.hpp>
+#include <milkit/ops/products/linear_cpu.hpp>
+#include <milkit/ops/products/matmul_cpu.hpp>
+#include <milkit/ops/rows/activation_cpu.hpp>
+#include <milkit/ops/rows/dropout_cpu.hpp>
+#include <milkit/ops/rows/fill_cpu.hpp>
+#include <milkit/ops/selection/topk_cpu.hpp>
+#include <milkit/ops/selection/zoom_cpu.hpp>
 #include <milkit/pooling/gated_attention.hpp>
 #include <milkit/topk/perturbed.hpp>
 
 using namespace milkit;
-using low = models::magnification<nn::linear<24, 16>, pooling::gated_attention<16, 8>, topk::perturbed>;
-using high = models::magnification<nn::linear<24, 16>, pooling::gated_attention<16, 8>>;
+using low = models::zoom_level<nn::linear<24, 16>, pooling::gated_attention<16, 8>, topk::perturbed>;
+using high = models::zoom_level<nn::linear<24, 16>, pooling::gated_attention<16, 8>>;
 using network = models::zoom_mil<nn::linear<16, 2>, low, high>;
 #if defined(MILKIT_REJECTION_CONTROL)
 using number = float;

@@ -75,5 +75,6 @@ TEST_CASE("draw_zoom_path: nothing to draw, and tiles that are not there") {
   wrong[0].selected = {2};
   CHECK_THROWS_WITH_AS(draw_zoom_path(blank_picture(40, 50), {1000, 800}, wrong),
                        doctest::Contains("tile 2 of magnification 5x is selected, expected 0 to 1"), value_error);
-  CHECK_THROWS_WITH_AS(draw_zoom_path(blank_picture(40, 50), {0, 800}, steps()), doctest::Contains("0 x 800"), value_error);
+  CHECK_THROWS_WITH_AS(draw_zoom_path(blank_picture(40, 50), {0, 800}, steps()), doctest::Contains("0 x 800"),
+                       value_error);
 }

@@ -2,9 +2,9 @@
 
 #include <set>
 
-#include <milkit/ops/draws_cpu.hpp>
-#include <milkit/ops/fill_cpu.hpp>
-#include <milkit/ops/softmax_cpu.hpp>
+#include <milkit/ops/rows/fill_cpu.hpp>
+#include <milkit/ops/rows/softmax_cpu.hpp>
+#include <milkit/ops/selection/draws_cpu.hpp>
 #include <milkit/sampling/counts.hpp>
 #include <milkit/sampling/exact.hpp>
 #include <milkit/sampling/top_n.hpp>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <milkit/ops/softmax.hpp>
+#include <milkit/ops/rows/softmax.hpp>
 #include <milkit/sampling/counts.hpp>
 #include <milkit/sampling/exact.hpp>
 #include <milkit/sampling/top_n.hpp>
@@ -99,8 +99,7 @@ TEST_CASE_TEMPLATE("draws without replacement agree with the golden tensors in e
     const auto own = made(draw_estimator::ordered);
     CHECK(output_within<T>(golden, "attention", fetch(row.p)));
     CHECK(golden.within("output", own.output, tolerance_of<T>(1e-10, 1e-5), tolerance_of<T>(slack, 1e-6)));
-    CHECK(
-        golden.within("grad.features", own.dfeatures, tolerance_of<T>(1e-10, 1e-4), tolerance_of<T>(slack, 1e-6)));
+    CHECK(golden.within("grad.features", own.dfeatures, tolerance_of<T>(1e-10, 1e-4), tolerance_of<T>(slack, 1e-6)));
     CHECK(golden.within("grad.logits", own.dlogits, tolerance_of<T>(1e-10, 1e-4), tolerance_of<T>(slack, 1e-6)));
     if (golden.has("grad_score.logits"))
       CHECK(gradient_within<T>(golden, "grad_score.logits", made(draw_estimator::score).dlogits));

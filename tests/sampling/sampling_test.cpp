@@ -1,6 +1,6 @@
-#include <milkit/ops/draws_cpu.hpp>
-#include <milkit/ops/fill_cpu.hpp>
-#include <milkit/ops/softmax_cpu.hpp>
+#include <milkit/ops/rows/fill_cpu.hpp>
+#include <milkit/ops/rows/softmax_cpu.hpp>
+#include <milkit/ops/selection/draws_cpu.hpp>
 
 #include <support/floats.hpp>
 

@@ -6,7 +6,7 @@
 #include <doctest/doctest.h>
 
 #include <milkit/core/parallel_for.hpp>
-#include <milkit/ops/resample2d_cpu.hpp>
+#include <milkit/ops/images/resample2d_cpu.hpp>
 #include <milkit/sampling/slide_views.hpp>
 
 #include <support/paths.hpp>

@@ -1,11 +1,10 @@
 #pragma once
 
-#include <milkit/ops/draws_cpu.hpp>
-#include <milkit/ops/fill_cpu.hpp>
+#include <milkit/ops/rows/fill_cpu.hpp>
+#include <milkit/ops/selection/draws_cpu.hpp>
 #include <milkit/sampling/sampler.hpp>
 
 #include <support/close.hpp>
-
 
 /// An expectation in two stages over draws of R images at once, composed of the ops as a network composes them. One
 /// stage is the case of one tile. All on the CPU, in double.
@@ -162,4 +161,3 @@ inline double distance(const std::vector<double>& a, const std::vector<double>& 
 }
 
 }  // namespace milkit::test
-

@@ -54,11 +54,13 @@ std::vector<double> cut(const tensor<T, 3>& image, place<pixel_frame> origin, ar
 }
 
 template <class T>
-tensor<T, 4> views_of(const sampling::planar_image<T>& image, const sampling::view_grid& grid, area<pixel_frame> size, int threads) {
+tensor<T, 4> views_of(const sampling::planar_image<T>& image, const sampling::view_grid& grid, area<pixel_frame> size,
+                      int threads) {
   cpu backend{.threads = threads};
   const auto scope = backend.workspace.scope();
   return copied_to<host_space>(sampling::read_views(
-      backend, image, grid.tiles().size(), [&](std::int64_t i) { return grid.tile_origin(grid.tiles().at(i)); }, grid.tile, size));
+      backend, image, grid.tiles().size(), [&](std::int64_t i) { return grid.tile_origin(grid.tiles().at(i)); },
+      grid.tile, size));
 }
 
 }  // namespace
@@ -68,7 +70,8 @@ TEST_CASE("coordinates of tiles and sub-tiles agree with the golden tensors") {
     CAPTURE(name);
     const test::golden_case golden("zoom_in_coordinates_" + std::string(name));
     sampling::view_grid grid = grid_of(golden);
-    CHECK(golden.equal("grid", std::vector<double>{static_cast<double>(grid.tiles().rows), static_cast<double>(grid.tiles().columns)}));
+    CHECK(golden.equal("grid", std::vector<double>{static_cast<double>(grid.tiles().rows),
+                                                   static_cast<double>(grid.tiles().columns)}));
     std::vector<double> origins;
     for (std::int64_t t = 0; t < grid.tiles().size(); ++t) {
       origins.push_back(static_cast<double>(grid.tile_origin(grid.tiles().at(t)).row));
@@ -124,7 +127,8 @@ TEST_CASE("windows are cut pixel by pixel wherever they lie, at any thread count
   }
   const sampling::planar_image<double> image{numbers.view()};
   const sampling::rgb_source<double> picture{std::as_const(bytes).view()};
-  for (const place<pixel_frame> origin : {place<pixel_frame>{0, 0}, {-3, -2}, {9, 5}, {-20, 0}, {0, 30}, {4, -9}, {12, 8}})
+  for (const place<pixel_frame> origin :
+       {place<pixel_frame>{0, 0}, {-3, -2}, {9, 5}, {-20, 0}, {0, 30}, {4, -9}, {12, 8}})
     for (const area<pixel_frame> size : {area<pixel_frame>{1, 1}, {5, 4}, {30, 31}}) {
       cpu backend{.threads = 1};
       tensor<double, 4> got({1, 3, size.rows, size.columns});
@@ -167,14 +171,17 @@ TEST_CASE("a geometry fits images of any size, and says what it cannot do") {
   CHECK(whole.tiles().size() == 1);
   CHECK(whole.cells == area<sampling::cell_frame>{60, 15});
   CHECK(geometry.grid({1, 1}).cells.size() == 1);
-  CHECK_THROWS_WITH_AS(geometry.grid({0, 5}), "milkit::sampling::view_geometry: the image has 0 x 5 pixels, expected at least one",
+  CHECK_THROWS_WITH_AS(geometry.grid({0, 5}),
+                       "milkit::sampling::view_geometry: the image has 0 x 5 pixels, expected at least one",
                        value_error);
   geometry.cell_scale = 1.5;
   CHECK_THROWS_WITH_AS(geometry.grid({9, 9}),
-                       "milkit::sampling::view_geometry: a scale is 1.5 x 1.5, expected more than 0 and at most 1", value_error);
+                       "milkit::sampling::view_geometry: a scale is 1.5 x 1.5, expected more than 0 and at most 1",
+                       value_error);
   geometry.subtile = {0, 3};
   CHECK_THROWS_WITH_AS(geometry.grid({9, 9}),
-                       "milkit::sampling::view_geometry: a sub-tile has 0 x 3 pixels, expected at least one", value_error);
+                       "milkit::sampling::view_geometry: a sub-tile has 0 x 3 pixels, expected at least one",
+                       value_error);
 }
 
 TEST_CASE_TEMPLATE("the tile weights of the public code's inference agree with the golden tensor", T, MILKIT_FLOATS) {

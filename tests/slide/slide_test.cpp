@@ -203,19 +203,19 @@ TEST_CASE("microns and magnifications are read at the slide's own levels where t
   const whole_slide slide(folder.path() / "s.tiff");
   CHECK(slide.resolution().source == resolution_source::tiff_resolution);
   CHECK(close(slide.resolution().pixel.x, 0.2505, {1e-6, 0}));
-  CHECK(slide.sampling_for(magnification{40}).x == 1);
-  CHECK(slide.sampling_for(mpp{0.5}).x == 2);
-  CHECK(close(slide.sampling_for(mpp{0.5}, {.snap = 0}).x, 0.5 / 0.2505, {1e-6, 0}));
-  CHECK(close(slide.sampling_for(mpp{1}).y, 1 / 0.2505, {1e-6, 0}));
-  CHECK(slide.sampling_for(native{}).x == 1);
+  CHECK(slide.scale_for(magnification{40}).x == 1);
+  CHECK(slide.scale_for(mpp{0.5}).x == 2);
+  CHECK(close(slide.scale_for(mpp{0.5}, {.snap = 0}).x, 0.5 / 0.2505, {1e-6, 0}));
+  CHECK(close(slide.scale_for(mpp{1}).y, 1 / 0.2505, {1e-6, 0}));
+  CHECK(slide.scale_for(native{}).x == 1);
   const auto got = slide.read_region(level0_point(10, 20), magnification{20}, {16, 16});
   CHECK(size_of(got.view()) == pixel_size{16, 16});
 
-  CHECK_THROWS_WITH_AS(slide.sampling_for(mpp{0.1}), doctest::Contains("finer than level 0"), milkit::value_error);
+  CHECK_THROWS_WITH_AS(slide.scale_for(mpp{0.1}), doctest::Contains("finer than level 0"), milkit::value_error);
   const auto enlarged = slide.read_region(level0_point(0, 0), mpp{0.2505 / 2}, {8, 8}, {.upsample = true});
   CHECK(milkit::pixel(enlarged, 3, 5)[1] == full.at(2, 1, 1));
-  CHECK_THROWS_AS(slide.sampling_for(mpp{0}), milkit::value_error);
-  CHECK_THROWS_AS(slide.sampling_for(magnification{-20}), milkit::value_error);
+  CHECK_THROWS_AS(slide.scale_for(mpp{0}), milkit::value_error);
+  CHECK_THROWS_AS(slide.scale_for(magnification{-20}), milkit::value_error);
 }
 
 TEST_CASE("a region that is not one is refused") {
@@ -274,7 +274,7 @@ TEST_CASE("a slide without mpp reads by pixels, asks for its resolution by name,
   CHECK(close(slide.levels()[3].factor.value, 8.086, {1e-3, 0}));
   const whole_slide told(data_file("slides/boxes.tiff"), {.given_mpp = mpp{0.25}});
   CHECK(told.resolution().source == resolution_source::user);
-  CHECK(told.sampling_for(mpp{1}).x == told.levels()[2].factor.value);
+  CHECK(told.scale_for(mpp{1}).x == told.levels()[2].factor.value);
   for (const double at : {0.5, 0.7, 1.0, 2.0, 4.0})
     CHECK(size_of(told.read_region(level0_point(0, 0), mpp{at}, {30, 20}).view()) == pixel_size{30, 20});
 }

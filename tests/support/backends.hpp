@@ -44,7 +44,8 @@ void agree(double tolerance, Body body, const tensor<T, Rank>&... inputs) {
     const auto check = [&](const auto& a, const auto& b, std::size_t index) {
       INFO("argument ", index);
       if (bound == 0)
-        CHECK((a.size() == 0 || std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof *a.data()) == 0));
+        CHECK((a.size() == 0 ||
+               std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof *a.data()) == 0));
       else CHECK(relative_error(a, b) <= bound);
     };
     (check(std::get<I>(got), std::get<I>(want), I), ...);

@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include <milkit/ops/matmul_cpu.hpp>
+#include <milkit/ops/products/matmul_cpu.hpp>
 
 #include <reference/matmul.hpp>
 #include <support/gradient_check.hpp>

@@ -90,7 +90,8 @@ struct run_counts : empty_reporter {
   static inline unsigned failed_cases = 0, skipped_cases = 0;
   static inline bool failed_assert = false, nothing_ran = false;
   void log_assert(const doctest::AssertData& data) override {
-    const bool skips = data.m_threw && std::string_view(data.m_exception.c_str()).find("skipped: ") <= 1;  // after a quote
+    const bool skips =
+        data.m_threw && std::string_view(data.m_exception.c_str()).find("skipped: ") <= 1;  // after a quote
     failed_assert |= data.m_failed && !skips;
   }
   void test_case_start(const doctest::TestCaseData&) override { case_skipped = false; }
@@ -139,5 +140,6 @@ int main(int argc, char** argv) {
   }
   const int result = context.run();
   if (counts::nothing_ran) return 1;
-  return !counts::failed_assert && counts::skipped_cases > 0 && counts::failed_cases == counts::skipped_cases ? 77 : result;
+  return !counts::failed_assert && counts::skipped_cases > 0 && counts::failed_cases == counts::skipped_cases ? 77
+                                                                                                              : result;
 }

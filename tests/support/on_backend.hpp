@@ -63,8 +63,7 @@ view<const T, Rank, backend_space> constant(const resident<T, Rank>& values) {
 template <class T, int Rank>
 class rows_apart {
  public:
-  explicit rows_apart(const tensor<T, Rank>& host, std::int64_t gap = 3)
-      : shape_(host.shape()), gap_(gap) {
+  explicit rows_apart(const tensor<T, Rank>& host, std::int64_t gap = 3) : shape_(host.shape()), gap_(gap) {
     tensor<T, 2> table(shape<2>{shape_[0], shape_.row_size() + gap});
     std::fill_n(table.data(), table.size(), T(-77));
     for (std::int64_t i = 0; i < shape_[0]; ++i)

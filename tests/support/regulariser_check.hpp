@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include <milkit/ops/softmax.hpp>
+#include <milkit/ops/rows/softmax.hpp>
 
 #include <reference/regularisers.hpp>
 #include <support/golden.hpp>

@@ -2,8 +2,8 @@
 
 #include <doctest/doctest.h>
 
-#include <milkit/ops/fill_cpu.hpp>
-#include <milkit/ops/topk_cpu.hpp>
+#include <milkit/ops/rows/fill_cpu.hpp>
+#include <milkit/ops/selection/topk_cpu.hpp>
 #include <milkit/topk/hard.hpp>
 #include <milkit/topk/perturbed.hpp>
 

@@ -182,9 +182,8 @@ bool within(double errors, const estimate& e, const std::vector<double>& exact) 
 
 }  // namespace
 
-TEST_CASE(
-    "perturbed: the full estimates have no bias against exact enumeration, the diagonal has; the baseline helps" *
-    doctest::test_suite("unsanitized")) {
+TEST_CASE("perturbed: the full estimates have no bias against exact enumeration, the diagonal has; the baseline helps" *
+          doctest::test_suite("unsanitized")) {
   struct setting {
     std::int64_t n, k;
     double sigma;

@@ -1,6 +1,6 @@
 #include <doctest/doctest.h>
 
-#include <milkit/ops/zoom_cpu.hpp>
+#include <milkit/ops/selection/zoom_cpu.hpp>
 #include <milkit/topk/straight_through.hpp>
 #include <milkit/topk/zoom.hpp>
 

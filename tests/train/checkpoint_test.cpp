@@ -92,8 +92,7 @@ TEST_CASE("checkpoint of another network: every tensor that is missing or missha
   const test::temporary_directory folder;
   const auto path = folder.path() / "run.safetensors";
   const auto weights = initial_parameters<float>(network{}, {.seed = 1});
-  train::save_checkpoint(path, weights, some_state<float>(weights.flat().extent(0)),
-                                "s");
+  train::save_checkpoint(path, weights, some_state<float>(weights.flat().extent(0)), "s");
   auto other = initial_parameters<float>(other_network{}, {.seed = 2});
   const auto before = other.clone();
   train::training_state<float> state(other.flat().extent(0), 2);
@@ -184,9 +183,7 @@ TEST_CASE("checkpoint: a full disk leaves the old file as it was") {
   for (const rlim_t room : {rlim_t{0}, rlim_t{8}, rlim_t{100}, static_cast<rlim_t>(before.size() - 1)}) {
     const test::full_disk full(room);
     CHECK_THROWS_AS(train::save_weights(path, weights), io_error);
-    CHECK_THROWS_AS(train::save_checkpoint(path, weights,
-                                                  some_state<float>(weights.flat().extent(0)), "s"),
-                    io_error);
+    CHECK_THROWS_AS(train::save_checkpoint(path, weights, some_state<float>(weights.flat().extent(0)), "s"), io_error);
   }
   CHECK(text_of(path) == before);
   CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1);

@@ -63,8 +63,8 @@ TEST_CASE("epoch_order: shuffled draws every bag once, another order each epoch,
   train::table_dataset all(table);
   std::map<std::vector<std::int64_t>, int> counts;
   for (std::uint64_t epoch = 0; epoch < 6000; ++epoch) {
-    const auto order = train::epoch_order(all, train::sampling::shuffled, random_stream(1, epoch, 1));
-    CHECK(order == train::epoch_order(all, train::sampling::shuffled, random_stream(1, epoch, 1)));
+    const auto order = train::epoch_order(all, train::bag_order::shuffled, random_stream(1, epoch, 1));
+    CHECK(order == train::epoch_order(all, train::bag_order::shuffled, random_stream(1, epoch, 1)));
     ++counts[order];
   }
   CHECK(counts.size() == 6);
@@ -82,7 +82,7 @@ TEST_CASE("epoch_order: balanced draws every class as often, each of its bags al
   std::vector<double> counts(50, 0);
   constexpr int epochs = 400;
   for (std::uint64_t epoch = 0; epoch < epochs; ++epoch) {
-    const auto order = train::epoch_order(all, train::sampling::balanced, random_stream(1, epoch, 1));
+    const auto order = train::epoch_order(all, train::bag_order::balanced, random_stream(1, epoch, 1));
     CHECK(order.size() == 50);
     for (const std::int64_t i : order) ++counts[static_cast<std::size_t>(i)];
   }

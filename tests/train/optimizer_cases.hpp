@@ -27,7 +27,8 @@ double trajectory_error(const std::string& name, Optimizer (*described)(const go
   backend_type backend = make_backend();
   for (std::int64_t t = 0; t < gradients.rows(); ++t) {
     const vector_view<const T, backend_space> gradient(gradients.view().row(t), shape<1>{n});
-    optimizer.step(backend, weights.view(), gradient, moments, {.step = t + 1, .learning_rate = optimizer.learning_rate});
+    optimizer.step(backend, weights.view(), gradient, moments,
+                   {.step = t + 1, .learning_rate = optimizer.learning_rate});
     std::copy_n(fetch(weights).data(), n, trajectory.view().row(t));
   }
   return golden.error("trajectory", trajectory);

@@ -1,4 +1,4 @@
-#include <milkit/ops/optimizer_step_cpu.hpp>
+#include <milkit/ops/training/optimizer_step_cpu.hpp>
 
 #include "optimizer_cases.hpp"
 

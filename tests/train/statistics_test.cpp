@@ -7,15 +7,15 @@
 #include <milkit/nn/global_average_pool.hpp>
 #include <milkit/nn/linear.hpp>
 #include <milkit/nn/sequential.hpp>
-#include <milkit/ops/activation_cpu.hpp>
-#include <milkit/ops/batch_norm2d_cpu.hpp>
-#include <milkit/ops/conv2d_cpu.hpp>
-#include <milkit/ops/cross_entropy_cpu.hpp>
-#include <milkit/ops/fill_cpu.hpp>
-#include <milkit/ops/linear_cpu.hpp>
-#include <milkit/ops/optimizer_step_cpu.hpp>
-#include <milkit/ops/pool2d_cpu.hpp>
-#include <milkit/ops/reduce_cpu.hpp>
+#include <milkit/ops/images/batch_norm2d_cpu.hpp>
+#include <milkit/ops/images/conv2d_cpu.hpp>
+#include <milkit/ops/images/pool2d_cpu.hpp>
+#include <milkit/ops/products/linear_cpu.hpp>
+#include <milkit/ops/rows/activation_cpu.hpp>
+#include <milkit/ops/rows/fill_cpu.hpp>
+#include <milkit/ops/rows/reduce_cpu.hpp>
+#include <milkit/ops/training/cross_entropy_cpu.hpp>
+#include <milkit/ops/training/optimizer_step_cpu.hpp>
 #include <milkit/train/trainer.hpp>
 
 #include <reference/batch_norm.hpp>
@@ -43,8 +43,8 @@ struct pictures {
 
 /// The last layers of a small network on images, with batch norm as its first layer and in its middle.
 struct network {
-  using layers_type = nn::sequential<nn::batch_norm2d<2>, nn::conv2d_same<2, 3, 3, false>, nn::batch_norm2d<3>, nn::relu,
-                                     nn::global_average_pool, nn::linear<3, 2>>;
+  using layers_type = nn::sequential<nn::batch_norm2d<2>, nn::conv2d_same<2, 3, 3, false>, nn::batch_norm2d<3>,
+                                     nn::relu, nn::global_average_pool, nn::linear<3, 2>>;
   layers_type layers = {};
 
   template <class Visitor>
@@ -52,11 +52,13 @@ struct network {
     layers.describe(v);
   }
   template <class Weights, class Loss, class Gradient>
-  double train_bags(cpu& backend, Weights weights, image_view<const float> image, vector_view<const std::int64_t> labels,
-                    const Loss& loss, double scale, Gradient gradient, const pass& pass) const {
+  double train_bags(cpu& backend, Weights weights, image_view<const float> image,
+                    vector_view<const std::int64_t> labels, const Loss& loss, double scale, Gradient gradient,
+                    const pass& pass) const {
     const auto scope = backend.workspace.scope();
     layers_type::saved<image_view<const float>> kept;
-    const auto logits = backend.workspace.allocate<float>(shape<2>{1, 2}), dlogits = backend.workspace.allocate<float>(shape<2>{1, 2});
+    const auto logits = backend.workspace.allocate<float>(shape<2>{1, 2}),
+               dlogits = backend.workspace.allocate<float>(shape<2>{1, 2});
     layers.forward(backend, weights, image, logits, kept, pass);
     const double value = loss::value_and_gradient(loss, backend, logits, labels, scale, dlogits);
     layers.backward(backend, weights, kept, dlogits, image_view<float>(), gradient, pass);

@@ -81,12 +81,14 @@ data::bag_table numbers(const std::vector<float>& values, std::vector<std::int64
 }  // namespace
 
 TEST_CASE("trainer learns with one logit and binary cross-entropy; probabilities of both classes come out") {
-  using one_logit = models::bag_classifier<nn::sequential<nn::linear<6, 8>, nn::relu>, pooling::gated_attention<8, 5>, nn::linear<8, 1>>;
+  using one_logit = models::bag_classifier<nn::sequential<nn::linear<6, 8>, nn::relu>, pooling::gated_attention<8, 5>,
+                                           nn::linear<8, 1>>;
   const data::bag_table bags = test::needle_bags(40), others = test::needle_bags(20, 2);
   train::table_dataset training(bags), validation(others);
   cpu backend{.threads = 1};
   auto weights = initial_parameters<one_logit, float>(backend, {.seed = 1});
-  train::trainer trainer(backend, one_logit{}, train::adam{.learning_rate = 1e-2}, loss::binary_cross_entropy{.positive_weight = 1.5});
+  train::trainer trainer(backend, one_logit{}, train::adam{.learning_rate = 1e-2},
+                         loss::binary_cross_entropy{.positive_weight = 1.5});
   trainer.fit(weights, training, validation, {.epochs = 30});  // by the loss: an AUROC does not feel the threshold
   const auto result = trainer.evaluate(weights, validation);
   CHECK(result.accuracy >= 0.9);
@@ -102,7 +104,8 @@ TEST_CASE("trainer learns with one logit and binary cross-entropy; probabilities
   data::bag_table three = test::needle_bags(6);
   three.labels[5] = 2;
   train::table_dataset too_many(three);
-  CHECK_THROWS_WITH_AS(trainer.fit(weights, too_many), "milkit::loss::binary_cross_entropy: there are 3 classes, expected 2", value_error);
+  CHECK_THROWS_WITH_AS(trainer.fit(weights, too_many),
+                       "milkit::loss::binary_cross_entropy: there are 3 classes, expected 2", value_error);
 }
 
 TEST_CASE("trainer learns to find the needle") {
@@ -131,7 +134,7 @@ TEST_CASE("trainer: the same seed gives the same bits at any number of threads, 
 TEST_CASE("trainer: stopped after any epoch and resumed, it ends with the bits of an uninterrupted training") {
   const test::temporary_directory folder;
   train::fit_options options{
-      .epochs = 6, .seed = 3, .sampling = train::sampling::balanced, .bags_per_step = 5, .clip_norm = 0.5};
+      .epochs = 6, .seed = 3, .order = train::bag_order::balanced, .bags_per_step = 5, .clip_norm = 0.5};
   const train::reduce_on_plateau schedule{.factor = 0.5, .patience = 0, .threshold = 0.2};
   const outcome want = train_once(options, 1, schedule);
   CHECK(want.history.column("learning_rate").back() < want.history.column("learning_rate").front());
@@ -238,8 +241,8 @@ TEST_CASE("trainer: accumulated gradients are those of a ragged batch of the sam
     CHECK(test::close(
         trainer.evaluate(trained, dataset).loss,
         loss::value(loss, backend,
-                   models::predict(backend, net, trained, bags_of(bags.instances.view(), offsets)).logits.view(),
-                   labels),
+                    models::predict(backend, net, trained, bags_of(bags.instances.view(), offsets)).logits.view(),
+                    labels),
         {.relative = 1e-6}));
   }
 }
@@ -266,7 +269,7 @@ TEST_CASE(
     cpu backend{.threads = 1};
     train::trainer trainer(backend, odd, train::sgd{.learning_rate = 1});
     parameters<decltype(odd), float> weights(odd);
-    const auto order = train::epoch_order(dataset, train::sampling::shuffled, random_stream(0, 0, 1));
+    const auto order = train::epoch_order(dataset, train::bag_order::shuffled, random_stream(0, 0, 1));
     const auto steps_before = std::find(order.begin(), order.end(), 2) - order.begin();
     const char* sentence =
         in_loss ? "milkit::train::trainer: the loss of bag 2 in epoch 1 is nan, expected a finite number"
@@ -346,9 +349,9 @@ TEST_CASE("trainer refuses options and labels that make no sense") {
   CHECK_THROWS_WITH_AS(trainer.fit(weights, training, labelled),
                        "milkit::train::trainer: validation bag 3 has label -1, expected 0 to 1", value_error);
   wrong.labels[3] = 2;  // three classes, and a network of two
-  CHECK_THROWS_WITH_AS(trainer.fit(weights, labelled, {.epochs = 1}),
-                       "milkit::train::trainer: bag 3 has label 2, but the network gives 2 logits, and 3 classes take 3",
-                       value_error);
+  CHECK_THROWS_WITH_AS(
+      trainer.fit(weights, labelled, {.epochs = 1}),
+      "milkit::train::trainer: bag 3 has label 2, but the network gives 2 logits, and 3 classes take 3", value_error);
   CHECK_THROWS_WITH_AS(
       trainer.fit(weights, training, labelled, {.epochs = 1}),
       "milkit::train::trainer: validation bag 3 has label 2, but the network gives 2 logits, and 3 classes take 3",
@@ -367,9 +370,9 @@ TEST_CASE("trainer names the bags of a subset by their index in the whole") {
                        "milkit::train::trainer: the loss of bag 4 in epoch 1 is nan, expected a finite number",
                        value_error);
   bags.labels[4] = 2;
-  CHECK_THROWS_WITH_AS(trainer.fit(weights, part, {.epochs = 1}),
-                       "milkit::train::trainer: bag 4 has label 2, but the network gives 2 logits, and 3 classes take 3",
-                       value_error);
+  CHECK_THROWS_WITH_AS(
+      trainer.fit(weights, part, {.epochs = 1}),
+      "milkit::train::trainer: bag 4 has label 2, but the network gives 2 logits, and 3 classes take 3", value_error);
   bags.labels[4] = -1;
   CHECK_THROWS_WITH_AS(trainer.fit(weights, part, {.epochs = 1}),
                        "milkit::train::trainer: bag 4 has label -1, expected 0 to 1", value_error);
@@ -405,11 +408,11 @@ TEST_CASE("trainer: weights of classes that make no sense are refused before the
     auto weights = fresh_weights();
     const auto before = weights.clone();
     train::trainer trainer(backend, test::dropping_network(), train::adam{}, loss::cross_entropy{{wrong, 1}});
-    CHECK_THROWS_WITH_AS(trainer.fit(weights, training, {.epochs = 1}),
-                         message("milkit::loss::cross_entropy: class_weight[0] is ", wrong,
-                                 ", expected a finite number of at least 0")
-                             .c_str(),
-                         value_error);
+    CHECK_THROWS_WITH_AS(
+        trainer.fit(weights, training, {.epochs = 1}),
+        message("milkit::loss::cross_entropy: class_weight[0] is ", wrong, ", expected a finite number of at least 0")
+            .c_str(),
+        value_error);
     CHECK(test::same_bits(weights.flat(), before.flat()));
     const tensor<float, 2> logits({2, 1});
     const std::int64_t labels[] = {0, 1};
@@ -432,7 +435,7 @@ TEST_CASE("trainer refuses the checkpoint of another training") {
     CHECK_THROWS_AS(train_once(other), io_error);
   };
   refused([](auto& o) { o.seed = 4; });
-  refused([](auto& o) { o.sampling = train::sampling::balanced; });
+  refused([](auto& o) { o.order = train::bag_order::balanced; });
   refused([](auto& o) { o.bags_per_step = 2; });
   refused([](auto& o) { o.clip_norm = 1; });
   refused([](auto& o) { o.best_by = train::criterion::accuracy; });

@@ -30,7 +30,9 @@ namespace detail {
 /// A concept of its own, because nvcc 13 takes the same `requires` inside `execute` for false where a function of a
 /// namespace within milkit calls an op.
 template <class Impl, class Backend, class... Args>
-concept takes_scratch = requires(Backend& backend, const Args&... args) { Impl::scratch(backend, args...); };
+concept takes_scratch = requires(Backend& backend, const Args&... args) {
+  Impl::scratch(backend, args...);
+};
 }  // namespace detail
 
 /// Runs one implementation of an op. `Impl` is specialised for each backend in `ops/x_cpu.hpp` and `ops/x_cuda.cuh`, as

@@ -13,7 +13,7 @@ namespace milkit {
 
 /// A row-major, single-threaded matrix product that `cpu` may use instead of Eigen:
 /// `c[m, n] = op(a) op(b) + beta c`, where op transposes if told to and `lda`, `ldb`, `ldc` are row strides.
-/// Ready ones: `onednn_gemm` (ops/matmul_onednn.hpp) and `cblas_gemm` (ops/matmul_cblas.hpp).
+/// Ready ones: `onednn_gemm` (ops/products/matmul_onednn.hpp) and `cblas_gemm` (ops/products/matmul_cblas.hpp).
 struct gemm_library {
   using gemm = void (*)(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k,
                         const float* a, std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c,

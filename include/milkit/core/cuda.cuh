@@ -31,8 +31,8 @@ struct cuda_error : std::runtime_error {
 inline void expect_cuda(cudaError_t code, std::string_view call, const call_place& where = call_place::current()) {
   if (code == cudaSuccess) return;
   static_cast<void>(cudaGetLastError());
-  throw cuda_error(message("milkit: ", call, " failed: ", cudaGetErrorName(code), " (", cudaGetErrorString(code), "), in ",
-                           where.function, " at ", where.file, ":", where.line),
+  throw cuda_error(message("milkit: ", call, " failed: ", cudaGetErrorName(code), " (", cudaGetErrorString(code),
+                           "), in ", where.function, " at ", where.file, ":", where.line),
                    code);
 }
 
@@ -46,9 +46,10 @@ struct space_allocator<device_space> {
       std::size_t free = 0, total = 0;
       static_cast<void>(cudaGetLastError());
       expect_cuda(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
-      throw cuda_error(message("milkit: cudaMalloc of ", bytes, " bytes failed: cudaErrorMemoryAllocation; the card has ", free,
-                               " of ", total, " bytes free"),
-                       code);
+      throw cuda_error(
+          message("milkit: cudaMalloc of ", bytes, " bytes failed: cudaErrorMemoryAllocation; the card has ", free,
+                  " of ", total, " bytes free"),
+          code);
     }
     expect_cuda(code, "cudaMalloc");
     return data;
@@ -73,8 +74,7 @@ inline constexpr cudaMemcpyKind copy_kind = std::is_same_v<From, host_space> ? c
 
 /// Waits for everything that the card was given, of any stream, before and after.
 template <class From, class To>
-  requires(!std::is_same_v<From, host_space> || !std::is_same_v<To, host_space>)
-struct space_copy<From, To> {
+requires(!std::is_same_v<From, host_space> || !std::is_same_v<To, host_space>) struct space_copy<From, To> {
   static void run(void* to, const void* from, std::size_t bytes) {
     expect_cuda(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
     expect_cuda(cudaMemcpyAsync(to, from, bytes, detail::copy_kind<From, To>), "cudaMemcpyAsync");
@@ -102,7 +102,7 @@ class cuda;
 
 /// Convolutions of float images by a library, instead of milkit's own kernels. Each function queues one product on the
 /// backend's stream and returns true, or queues nothing and returns false for what the library does not take; scratch
-/// memory is one piece of `scratch_bytes`. Ready: `cudnn_convolution` (ops/conv2d_cudnn.cuh).
+/// memory is one piece of `scratch_bytes`. Ready: `cudnn_convolution` (ops/images/conv2d_cudnn.cuh).
 struct convolution_library {
   using images = view<const float, 4, device_space>;
   using result = view<float, 4, device_space>;
@@ -136,7 +136,8 @@ class cuda {
   /// Chunks of a bag: enough rows to fill the card, few enough that their intermediate values stay small beside the bag.
   static constexpr std::int64_t chunk_bytes = std::int64_t{32} << 20, least_chunk_rows = 1024, most_chunk_rows = 65536;
 
-  explicit cuda(const cuda_options& options = {}) : precision(options.precision), card_(std::make_shared<card>(options)) {
+  explicit cuda(const cuda_options& options = {})
+      : precision(options.precision), card_(std::make_shared<card>(options)) {
     workspace.use_device(options.device);
   }
 
@@ -152,7 +153,7 @@ class cuda {
   void activate() const { expect_cuda(cudaSetDevice(device()), "cudaSetDevice"); }
   void synchronize() const { expect_cuda(cudaStreamSynchronize(stream()), "cudaStreamSynchronize"); }
 
-  /// A library's handle and plans, made by the file that uses the library and kept with the card (ops/matmul_cuda.cuh).
+  /// A library's handle and plans, made by the file that uses the library and kept with the card (ops/products/matmul_cuda.cuh).
   std::shared_ptr<void>& matmul_library() { return card_->matmul_library; }
   /// The same for `convolution`.
   std::shared_ptr<void>& convolution_plans() { return card_->convolution_plans; }
@@ -176,7 +177,8 @@ class cuda {
       expect_cuda(cudaGetDeviceCount(&count), "cudaGetDeviceCount");
       expect_value(device >= 0 && device < count, "milkit::cuda", "device is ", device, ", expected 0 to ", count - 1);
       expect_cuda(cudaSetDevice(device), "cudaSetDevice");
-      expect_cuda(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device), "cudaDeviceGetAttribute");
+      expect_cuda(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device),
+                  "cudaDeviceGetAttribute");
       expect_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "cudaDeviceGetAttribute");
       expect_cuda(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device), "cudaDeviceGetAttribute");
       capability = 10 * major + minor;
@@ -220,21 +222,25 @@ void queue_copy(cuda& backend, const From& from, const To& to, cudaMemcpyKind ki
   expect_shape("milkit::copy", "to", to, from.shape());
   if (from.size() == 0) return;
   backend.activate();
-  const auto bytes = [](std::int64_t count) { return static_cast<std::size_t>(count) * sizeof(typename To::value_type); };
+  const auto bytes = [](std::int64_t count) {
+    return static_cast<std::size_t>(count) * sizeof(typename To::value_type);
+  };
   if (from.contiguous() && to.contiguous())
     expect_cuda(cudaMemcpyAsync(to.data(), from.data(), bytes(from.size()), kind, backend.stream()), "cudaMemcpyAsync");
   else
-    expect_cuda(cudaMemcpy2DAsync(to.data(), bytes(to.stride()), from.data(), bytes(from.stride()), bytes(from.row_size()),
-                                  static_cast<std::size_t>(from.rows()), kind, backend.stream()),
-                "cudaMemcpy2DAsync");
+    expect_cuda(
+        cudaMemcpy2DAsync(to.data(), bytes(to.stride()), from.data(), bytes(from.stride()), bytes(from.row_size()),
+                          static_cast<std::size_t>(from.rows()), kind, backend.stream()),
+        "cudaMemcpy2DAsync");
 }
 }  // namespace detail
 
 /// Copies between host and card, in either direction, views of one shape and any strides. `copy` returns when it is done;
 /// `copy_async` is queued, and overlaps with the host's work where the host's memory is pinned.
 template <class T, class U, int Rank, class From, class To>
-  requires(!std::is_same_v<From, host_space> || !std::is_same_v<To, host_space>)
-void copy_async(cuda& backend, view<T, Rank, From> from, view<U, Rank, To> to) {
+requires(!std::is_same_v<From, host_space> || !std::is_same_v<To, host_space>) void copy_async(cuda& backend,
+                                                                                               view<T, Rank, From> from,
+                                                                                               view<U, Rank, To> to) {
   detail::queue_copy(backend, from, to, detail::copy_kind<From, To>);
 }
 template <class T, int Rank>
@@ -245,8 +251,8 @@ view<const T, Rank, device_space> resident(cuda& backend, view<const T, Rank> ho
   return device;
 }
 template <class T, class U, int Rank, class From, class To>
-  requires(!std::is_same_v<From, host_space> || !std::is_same_v<To, host_space>)
-void copy(cuda& backend, view<T, Rank, From> from, view<U, Rank, To> to) {
+requires(!std::is_same_v<From, host_space> ||
+         !std::is_same_v<To, host_space>) void copy(cuda& backend, view<T, Rank, From> from, view<U, Rank, To> to) {
   copy_async(backend, from, to);
   backend.synchronize();
 }

@@ -31,9 +31,9 @@ MILKIT_KERNEL void __launch_bounds__(Kernel::threads) run_kernel(const __grid_co
 /// blocks, a multiple of 32, and `__device__ void operator()() const` is what each thread does. An empty grid runs nothing.
 /// Errors: cuda_error that names the kernel; value_error for more than 65535 blocks along y.
 template <class Kernel>
-void launch(cuda& backend, const grid& blocks, const Kernel& kernel,
-            const call_place& where = call_place::current()) {
-  static_assert(Kernel::threads % 32 == 0 && Kernel::threads <= 1024, "milkit::launch: whole warps, at most 1024 threads");
+void launch(cuda& backend, const grid& blocks, const Kernel& kernel, const call_place& where = call_place::current()) {
+  static_assert(Kernel::threads % 32 == 0 && Kernel::threads <= 1024,
+                "milkit::launch: whole warps, at most 1024 threads");
   static_assert(sizeof(Kernel) <= 4096, "milkit::launch: the arguments of a kernel take at most 4 KiB");
   if (blocks.x <= 0 || blocks.y <= 0) return;
   expect_value(blocks.x <= 0x7FFFFFFF && blocks.y <= 65535, where.function, "the grid is ", blocks.x, " by ", blocks.y,
@@ -66,7 +66,8 @@ struct elementwise_kernel {
         element(std::int64_t{0}, e);
       } else if (count <= 0xFFFFFFFF) {  // a division of 64 bits takes several times as long
         const auto row = static_cast<std::uint32_t>(e) / static_cast<std::uint32_t>(cols);
-        element(std::int64_t{row}, std::int64_t{static_cast<std::uint32_t>(e) - row * static_cast<std::uint32_t>(cols)});
+        element(std::int64_t{row},
+                std::int64_t{static_cast<std::uint32_t>(e) - row * static_cast<std::uint32_t>(cols)});
       } else {
         element(e / cols, e % cols);
       }

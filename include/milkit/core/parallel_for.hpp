@@ -84,8 +84,7 @@ inline int thread_index() {
 inline void level_workspaces(cpu& backend, int threads) noexcept {
   std::size_t most = 0;
   for (int t = 0; t < threads; ++t) most = (std::max)(most, backend.worker(t).workspace.peak_bytes());
-  for (int t = 0; t < threads; ++t)
-    try {
+  for (int t = 0; t < threads; ++t) try {
       if (auto& own = backend.worker(t).workspace; own.bytes_in_use() == 0) own.reserve(most);
     } catch (...) {  // it would only have been a head start
     }

@@ -65,7 +65,8 @@ struct space_allocator<host_space> {
 /// Copies bytes from one space to another and waits for it; the host to itself here, the others in core/cuda.cuh.
 template <class From, class To>
 struct space_copy {
-  static_assert(dependent_false<From>, "milkit: no copy between these memory spaces here; include <milkit/core/cuda.cuh>");
+  static_assert(dependent_false<From>,
+                "milkit: no copy between these memory spaces here; include <milkit/core/cuda.cuh>");
 };
 template <>
 struct space_copy<host_space, host_space> {

@@ -76,8 +76,9 @@ class view {
 
   /// A view of mutable elements is a view of constant ones.
   template <class U>
-    requires(std::is_const_v<T> && std::is_same_v<std::remove_const_t<T>, U>)
-  MILKIT_HD constexpr view(view<U, Rank, Space> other) : view(other.data(), other.shape(), other.stride()) {}
+  requires(std::is_const_v<T>&& std::is_same_v<std::remove_const_t<T>, U>) MILKIT_HD
+      constexpr view(view<U, Rank, Space> other)
+      : view(other.data(), other.shape(), other.stride()) {}
 
   MILKIT_HD constexpr T* data() const { return data_; }
   MILKIT_HD constexpr const milkit::shape<Rank>& shape() const { return shape_; }
@@ -154,8 +155,8 @@ void expect_shape(std::string_view op, std::string_view what, const view<T, Rank
 template <class T, int Rank, class Space>
 void expect_contiguous(std::string_view op, std::string_view what, const view<T, Rank, Space>& got) {
   if (!got.contiguous())
-    throw shape_error(message(op, ": rows of ", what, " lie ", got.stride(), " elements apart, expected ",
-                              got.row_size()));
+    throw shape_error(
+        message(op, ": rows of ", what, " lie ", got.stride(), " elements apart, expected ", got.row_size()));
 }
 
 }  // namespace milkit

@@ -74,8 +74,8 @@ class workspace {
   void reserve(std::size_t bytes) {
     if (planning_ || !slice_.absent() || (blocks_.size() == 1 && blocks_[0].size >= bytes)) return;
     if (used_ != 0 || pinned_)
-      throw std::logic_error(message("milkit::workspace: reserve of ", bytes, " bytes while ",
-                                     pinned_ ? "it is pinned" : "it is in use"));
+      throw std::logic_error(
+          message("milkit::workspace: reserve of ", bytes, " bytes while ", pinned_ ? "it is pinned" : "it is in use"));
     blocks_.clear();
     block_ = offset_ = 0;
     if constexpr (!on_host) space_allocator<Space>::use_device(device_);

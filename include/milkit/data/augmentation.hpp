@@ -81,7 +81,9 @@ struct patch_cutter {
 
   patch_cutter(const augmentation& how, const random_stream& random, std::uint64_t i) {
     const philox_block draw = random.bits(i, 0);
-    const auto factor = [&](std::uint32_t word) { return 1 + how.stain * (2 * static_cast<double>(word) * 0x1p-32 - 1); };
+    const auto factor = [&](std::uint32_t word) {
+      return 1 + how.stain * (2 * static_cast<double>(word) * 0x1p-32 - 1);
+    };
     turn = how.orientation ? draw.word[0] & 7u : 0u;
     stained = how.stain > 0;
     mix = stain_mix(stained ? factor(draw.word[1]) : 1, stained ? factor(draw.word[2]) : 1);
@@ -142,7 +144,8 @@ inline void cut_densities(const rgb_image& image, std::int64_t x, std::int64_t y
 /// to 1 + zoom uniformly in its logarithm. A smaller field lies anywhere inside; a larger one around the middle, and what lies beyond
 /// the border is its mirror image. Bilinear between the centres of pixels. The draws are those of instance `i` of `random`.
 /// Errors: shape_error unless `field` is as large as `planes`; value_error for a zoom below 0 or above 1.
-inline void zoom_planes(view<const float, 3> planes, double zoom, const random_stream& random, std::uint64_t i, view<float, 3> field) {
+inline void zoom_planes(view<const float, 3> planes, double zoom, const random_stream& random, std::uint64_t i,
+                        view<float, 3> field) {
   constexpr const char* op = "milkit::data::zoom_planes";
   expect_shape(op, "field", field, planes.shape());
   expect_value(zoom >= 0 && zoom <= 1, op, "zoom is ", zoom, ", expected 0 to 1");
@@ -167,7 +170,8 @@ inline void zoom_planes(view<const float, 3> planes, double zoom, const random_s
   for (std::int64_t c = 0; c < planes.extent(0); ++c)
     for (std::int64_t y = 0; y < planes.extent(1); ++y) {
       const sample& row = of_rows[static_cast<std::size_t>(y)];
-      const float *above = planes.row(c) + row.first * planes.extent(2), *below = planes.row(c) + row.second * planes.extent(2);
+      const float *above = planes.row(c) + row.first * planes.extent(2),
+                  *below = planes.row(c) + row.second * planes.extent(2);
       float* out = field.row(c) + y * field.extent(2);
       for (const sample& column : of_columns)
         *out++ = (1 - row.share) * ((1 - column.share) * above[column.first] + column.share * above[column.second]) +

@@ -157,10 +157,10 @@ inline csv_table parse_csv(std::string_view text, const std::string& file, bool 
   while (lines.next(fields)) {
     if (wanted == 0) wanted = fields.size();
     if (fields.size() != wanted)
-      throw io_error(message(file, ", line ", lines.line(), ": has ", fields.size(), " fields, expected ", wanted,
-                             fields.size() < wanted ? "; the first that is missing is column "
-                                                    : "; the first that is too many is column ",
-                             (std::min)(fields.size(), wanted) + 1));
+      throw io_error(message(
+          file, ", line ", lines.line(), ": has ", fields.size(), " fields, expected ", wanted,
+          fields.size() < wanted ? "; the first that is missing is column " : "; the first that is too many is column ",
+          (std::min)(fields.size(), wanted) + 1));
     if (header && table.header.empty()) {
       table.header = std::move(fields);
     } else {
@@ -178,8 +178,7 @@ inline csv_table read_csv(const std::filesystem::path& path, bool header = true)
 
 /// A number as the shortest text that reads back as the same number (`nan`, `inf` and `-inf` where it is not finite).
 template <class T>
-  requires std::integral<T> || std::floating_point<T>
-std::string number_text(T value) {
+requires std::integral<T> || std::floating_point<T> std::string number_text(T value) {
   char buffer[64];
   return {buffer, std::to_chars(buffer, buffer + sizeof(buffer), value).ptr};
 }
@@ -205,10 +204,7 @@ class csv_writer {
     if (text_.size() > (std::size_t{1} << 16)) flush();
   }
   template <class... Fields>
-    requires(sizeof...(Fields) > 1)
-  void row(const Fields&... fields) {
-    row(std::vector<std::string>{field(fields)...});
-  }
+  requires(sizeof...(Fields) > 1) void row(const Fields&... fields) { row(std::vector<std::string>{field(fields)...}); }
 
   void commit() {
     flush();

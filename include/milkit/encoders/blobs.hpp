@@ -139,7 +139,8 @@ inline std::int32_t find_blobs(const float* h, const float* smooth, std::int64_t
       // sum of squares first .. u - 1
       const auto squares = [](double k) { return k * (k + 1) * (2 * k + 1) / 6; };
       const double xx = squares(static_cast<double>(u - 1)) - squares(static_cast<double>(first) - 1);
-      blobs[count] = {count, static_cast<std::int32_t>(u - first), x, y * length, xx, y * y * length, x * y, sum, square};
+      blobs[count] = {count, static_cast<std::int32_t>(u - first), x, y * length, xx, y * y * length, x * y, sum,
+                      square};
       std::int32_t mine = count++;
       while (next_above < above_size && above[static_cast<std::size_t>(next_above)].last <= first) ++next_above;
       for (std::int32_t k = next_above; k < above_size && above[static_cast<std::size_t>(k)].first < u; ++k) {
@@ -203,10 +204,17 @@ inline void blob_numbers(const float* h, const float* smooth, std::int64_t heigh
   double large = 0;
   for (std::int32_t i = 0; i < kept; ++i)
     if (blobs[i].x > 1.5 * diameter / n) large += static_cast<double>(blobs[i].area);
-  const double numbers[blob_count_of_numbers] = {
-      area / static_cast<double>(pixels), 1000 * n / static_cast<double>(pixels),
-      diameter / n, deviation(diameter, diameter2), tenth(&blob::x),
-      inside / n, texture / n, tenth(&blob::h), round / n, deviation(round, round2), large / area};
+  const double numbers[blob_count_of_numbers] = {area / static_cast<double>(pixels),
+                                                 1000 * n / static_cast<double>(pixels),
+                                                 diameter / n,
+                                                 deviation(diameter, diameter2),
+                                                 tenth(&blob::x),
+                                                 inside / n,
+                                                 texture / n,
+                                                 tenth(&blob::h),
+                                                 round / n,
+                                                 deviation(round, round2),
+                                                 large / area};
   for (std::int64_t k = 0; k < blob_count_of_numbers; ++k) out[k] = static_cast<float>(numbers[k]);
 }
 

@@ -8,7 +8,7 @@
 
 #include <milkit/data/feature_pyramid.hpp>
 #include <milkit/encoders/encoder.hpp>
-#include <milkit/ops/zoom.hpp>
+#include <milkit/ops/selection/zoom.hpp>
 #include <milkit/pooling/bag.hpp>
 #include <milkit/slide/slide.hpp>
 #include <milkit/slide/tile_pyramid.hpp>

@@ -15,7 +15,7 @@
 #include <milkit/nn/global_average_pool.hpp>
 #include <milkit/nn/max_pool2d.hpp>
 #include <milkit/nn/parameters.hpp>
-#include <milkit/ops/normalise_colours.hpp>
+#include <milkit/ops/images/normalise_colours.hpp>
 
 namespace milkit::encoders {
 

@@ -10,7 +10,7 @@
 #include <milkit/data/augmentation.hpp>
 #include <milkit/encoders/blobs.hpp>
 #include <milkit/encoders/encoder.hpp>
-#include <milkit/ops/fill.hpp>
+#include <milkit/ops/rows/fill.hpp>
 
 namespace milkit::encoders {
 

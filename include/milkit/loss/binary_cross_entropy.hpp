@@ -1,7 +1,7 @@
 #pragma once
 
 #include <milkit/loss/loss.hpp>
-#include <milkit/ops/cross_entropy.hpp>
+#include <milkit/ops/training/cross_entropy.hpp>
 
 namespace milkit::loss {
 

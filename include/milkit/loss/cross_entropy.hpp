@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include <milkit/loss/loss.hpp>
-#include <milkit/ops/cross_entropy.hpp>
+#include <milkit/ops/training/cross_entropy.hpp>
 
 namespace milkit::loss {
 

@@ -3,7 +3,7 @@
 #include <string>
 
 #include <milkit/loss/regulariser.hpp>
-#include <milkit/ops/distribution_loss.hpp>
+#include <milkit/ops/training/distribution_loss.hpp>
 
 namespace milkit::loss {
 

@@ -1,11 +1,11 @@
 #pragma once
 
 #include <milkit/nn/layer.hpp>
-#include <milkit/ops/activation.hpp>
+#include <milkit/ops/rows/activation.hpp>
 
 namespace milkit::nn {
 
-/// An elementwise activation as a layer, on rows of any rank: `relu`, `tanh`, `sigmoid`, `gelu` (ops/activation.hpp has
+/// An elementwise activation as a layer, on rows of any rank: `relu`, `tanh`, `sigmoid`, `gelu` (ops/rows/activation.hpp has
 /// their formulas and slopes). No parameters.
 template <class Function>
 struct activation {

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <milkit/nn/layer.hpp>
-#include <milkit/ops/pool2d.hpp>
+#include <milkit/ops/images/pool2d.hpp>
 
 namespace milkit::nn {
 

@@ -1,11 +1,11 @@
 #pragma once
 
 #include <milkit/nn/layer.hpp>
-#include <milkit/ops/batch_norm2d.hpp>
+#include <milkit/ops/images/batch_norm2d.hpp>
 
 namespace milkit::nn {
 
-/// Batch norm of images [n, Channels, height, width] (Ioffe & Szegedy 2015), formula in ops/batch_norm2d.hpp:
+/// Batch norm of images [n, Channels, height, width] (Ioffe & Szegedy 2015), formula in ops/images/batch_norm2d.hpp:
 /// `batch_norm2d<32>{}`. In training channels are normalised by their statistics over the batch; in inference, and with
 /// `.frozen = true` always, by the running ones, which are constants then. Parameters, named as in PyTorch: `weight` and
 /// `bias` [Channels], which start as 1 and 0, and the statistics `running_mean`, `running_var` (unbiased; 0 and 1 at the

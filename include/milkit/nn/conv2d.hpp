@@ -3,13 +3,13 @@
 #include <utility>
 
 #include <milkit/nn/layer.hpp>
-#include <milkit/ops/conv2d.hpp>
+#include <milkit/ops/images/conv2d.hpp>
 
 namespace milkit::nn {
 
 /// 2-d convolution of images [n, In, height, width] to [n, Out, height', width'], with zeros around the image:
 /// `conv2d<3, 36, 4>{}`, `conv2d<64, 128, 3>{.stride = {2, 2}, .padding = {1, 1}}` (vertical, horizontal).
-/// ops/conv2d.hpp has the formula and the cost. Parameters: `weight` [Out, In, KernelH, KernelW] and `bias` [Out]
+/// ops/images/conv2d.hpp has the formula and the cost. Parameters: `weight` [Out, In, KernelH, KernelW] and `bias` [Out]
 /// (without when `Bias` is false), initialised by PyTorch's default unless `.scheme` says otherwise. Errors:
 /// shape_error for other channels, and for an image smaller than the kernel.
 template <std::int64_t In, std::int64_t Out, std::int64_t KernelH, std::int64_t KernelW = KernelH, bool Bias = true>

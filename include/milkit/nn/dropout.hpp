@@ -1,8 +1,8 @@
 #pragma once
 
 #include <milkit/nn/layer.hpp>
-#include <milkit/ops/dropout.hpp>
-#include <milkit/ops/fill.hpp>
+#include <milkit/ops/rows/dropout.hpp>
+#include <milkit/ops/rows/fill.hpp>
 
 namespace milkit::nn {
 

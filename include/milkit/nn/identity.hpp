@@ -1,7 +1,7 @@
 #pragma once
 
 #include <milkit/nn/layer.hpp>
-#include <milkit/ops/fill.hpp>
+#include <milkit/ops/rows/fill.hpp>
 
 namespace milkit::nn {
 

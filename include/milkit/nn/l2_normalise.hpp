@@ -1,11 +1,11 @@
 #pragma once
 
 #include <milkit/nn/layer.hpp>
-#include <milkit/ops/l2_normalise.hpp>
+#include <milkit/ops/rows/l2_normalise.hpp>
 
 namespace milkit::nn {
 
-/// Rows [n, d] divided by their length, of at least 1e-12; see ops/l2_normalise.hpp. Attention sampling (Katharopoulos &
+/// Rows [n, d] divided by their length, of at least 1e-12; see ops/rows/l2_normalise.hpp. Attention sampling (Katharopoulos &
 /// Fleuret 2019) has the least variance with features of one length. No parameters.
 struct l2_normalise {
   static constexpr std::int64_t in_features = any_features, out_features = any_features;

@@ -3,12 +3,12 @@
 #include <utility>
 
 #include <milkit/nn/layer.hpp>
-#include <milkit/ops/layer_norm.hpp>
+#include <milkit/ops/rows/layer_norm.hpp>
 
 namespace milkit::nn {
 
 /// Layer norm (Ba et al. 2016) of rows [n, Features]: each row is shifted and scaled to mean 0 and variance 1, then
-/// multiplied by `weight` and shifted by `bias`, both [Features], which start as 1 and 0. ops/layer_norm.hpp has the
+/// multiplied by `weight` and shifted by `bias`, both [Features], which start as 1 and 0. ops/rows/layer_norm.hpp has the
 /// formula. `layer_norm<512>{.eps = 1e-6}`; `layer_norm<dynamic_extent>{.features = {166}}` takes its width at run
 /// time.
 template <std::int64_t Features>

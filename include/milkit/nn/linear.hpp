@@ -1,7 +1,7 @@
 #pragma once
 
 #include <milkit/nn/layer.hpp>
-#include <milkit/ops/linear.hpp>
+#include <milkit/ops/products/linear.hpp>
 
 namespace milkit::nn {
 

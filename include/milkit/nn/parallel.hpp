@@ -4,7 +4,7 @@
 #include <utility>
 
 #include <milkit/nn/sequential.hpp>
-#include <milkit/ops/fill.hpp>
+#include <milkit/ops/rows/fill.hpp>
 
 namespace milkit::nn {
 
@@ -62,8 +62,8 @@ struct parallel {
   constexpr explicit parallel(Layers... each) : layers(std::move(each)...) {}
 
   template <int Rank>
-    requires(layer<Layers, Rank> && ...)
-  shape<2> output_shape(shape<Rank> input) const {
+  requires(layer<Layers, Rank>&&...) shape<2> output_shape(shape<Rank> input)
+  const {
     shape<2> sum{input[0], 0};
     for_each([&](auto, const auto& branch, std::int64_t) { sum[1] += branch_shape(branch, input)[1]; });
     return sum;

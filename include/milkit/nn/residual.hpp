@@ -5,7 +5,7 @@
 
 #include <milkit/nn/identity.hpp>
 #include <milkit/nn/layer.hpp>
-#include <milkit/ops/fill.hpp>
+#include <milkit/ops/rows/fill.hpp>
 
 namespace milkit::nn {
 

@@ -34,8 +34,9 @@ struct bag_view {
 
   milkit::shape<Rank> shape() const { return instances.shape(); }
   template <class Backend>
-    requires(std::is_same_v<Space, typename Backend::space> || std::is_same_v<Space, host_space>)
-  view<const T, Rank, typename Backend::space> read([[maybe_unused]] Backend& backend, row_range rows) const {
+  requires(std::is_same_v<Space, typename Backend::space> || std::is_same_v<Space, host_space>)
+      view<const T, Rank, typename Backend::space> read([[maybe_unused]] Backend& backend, row_range rows)
+  const {
     const auto own = instances.rows(rows.first, rows.count);
     if constexpr (std::is_same_v<Space, typename Backend::space>) return own;
     else return resident(backend, own);

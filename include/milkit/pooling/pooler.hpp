@@ -1,8 +1,8 @@
 #pragma once
 
 #include <milkit/nn/layer.hpp>
-#include <milkit/ops/fill.hpp>
-#include <milkit/ops/segment_pool.hpp>
+#include <milkit/ops/bags/segment_pool.hpp>
+#include <milkit/ops/rows/fill.hpp>
 
 /// Poolers: from the instances of a bag to one embedding, with an attention for every instance. A pooler has
 ///

@@ -1,9 +1,9 @@
 #pragma once
 
 #include <milkit/nn/layer.hpp>
-#include <milkit/ops/dropout.hpp>
-#include <milkit/ops/gate.hpp>
-#include <milkit/ops/linear.hpp>
+#include <milkit/ops/bags/gate.hpp>
+#include <milkit/ops/products/linear.hpp>
+#include <milkit/ops/rows/dropout.hpp>
 #include <milkit/pooling/pooler.hpp>
 
 namespace milkit::pooling {

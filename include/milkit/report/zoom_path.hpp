@@ -38,9 +38,9 @@ inline rgb_image resized(const rgb_image& picture, std::int64_t height, std::int
   rgb_image made({height, width, 3});
   for (std::int64_t y = 0; y < height; ++y)
     for (std::int64_t x = 0; x < width; ++x)
-      std::copy_n(pixel(picture, (2 * y + 1) * picture.extent(0) / (2 * height),
-                        (2 * x + 1) * picture.extent(1) / (2 * width)),
-                  3, pixel(made, y, x));
+      std::copy_n(
+          pixel(picture, (2 * y + 1) * picture.extent(0) / (2 * height), (2 * x + 1) * picture.extent(1) / (2 * width)),
+          3, pixel(made, y, x));
   return made;
 }
 
@@ -58,9 +58,9 @@ inline rgb_image draw_zoom_path(const rgb_image& thumbnail, slide::pixel_size le
   std::size_t most = 0;
   for (const zoom_step& step : steps) most = (std::max)(most, step.insets.size());
   const std::int64_t panel = most > 0 ? static_cast<std::int64_t>(most) * (options.inset + margin) + margin : 0;
-  rgb_image picture = blank_picture(
-      (std::max)(thumbnail.extent(0), static_cast<std::int64_t>(steps.size()) * row_height + margin),
-      thumbnail.extent(1) + (std::max)(panel, most > 0 ? 24 * 6 * text : 0));
+  rgb_image picture =
+      blank_picture((std::max)(thumbnail.extent(0), static_cast<std::int64_t>(steps.size()) * row_height + margin),
+                    thumbnail.extent(1) + (std::max)(panel, most > 0 ? 24 * 6 * text : 0));
   rgb_image map = thumbnail.clone();
   fill(map, {0, 0, map.extent(1), map.extent(0)}, {255, 255, 255}, options.pale);
   const double x_scale = static_cast<double>(thumbnail.extent(1)) / static_cast<double>(level0.width);
@@ -71,8 +71,8 @@ inline rgb_image draw_zoom_path(const rgb_image& thumbnail, slide::pixel_size le
     for (const std::int64_t i : step.selected) {
       expect_value(i >= 0 && i < tiles, "draw_zoom_path", "tile ", i, " of magnification ", step.name,
                    " is selected, expected 0 to ", tiles - 1);
-      outline(map, detail::on_thumbnail(step.looked_at[static_cast<std::size_t>(i)], x_scale, y_scale), zoom_colour(m), 1,
-              m == 0 ? 3 : 2);
+      outline(map, detail::on_thumbnail(step.looked_at[static_cast<std::size_t>(i)], x_scale, y_scale), zoom_colour(m),
+              1, m == 0 ? 3 : 2);
     }
     if (m + 1 == steps.size() && m > 0)
       for (const auto& area : step.looked_at)
@@ -84,9 +84,9 @@ inline rgb_image draw_zoom_path(const rgb_image& thumbnail, slide::pixel_size le
     const std::int64_t top = margin + static_cast<std::int64_t>(m) * row_height;
     std::int64_t left = thumbnail.extent(1) + margin;
     draw_text(picture, left, top,
-              step.selected.empty() ? message(step.name, ": ", step.looked_at.size(), " seen")
-                                    : message(step.name, ": ", step.looked_at.size(), " seen, ", step.selected.size(),
-                                              " zoomed"),
+              step.selected.empty()
+                  ? message(step.name, ": ", step.looked_at.size(), " seen")
+                  : message(step.name, ": ", step.looked_at.size(), " seen, ", step.selected.size(), " zoomed"),
               zoom_colour(m), text);
     for (const rgb_image& inset : step.insets) {
       const pixel_rectangle frame{left, top + text_height(text) + margin / 2, options.inset, options.inset};

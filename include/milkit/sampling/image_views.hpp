@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include <milkit/core/parallel_for.hpp>
-#include <milkit/ops/area_average_rgb.hpp>
-#include <milkit/ops/resample2d_cpu.hpp>
+#include <milkit/ops/images/area_average_rgb.hpp>
+#include <milkit/ops/images/resample2d_cpu.hpp>
 #include <milkit/sampling/view_grid.hpp>
 
 /// Where the pixels of an image come from. A source has
@@ -84,7 +84,9 @@ struct rgb_source {
 
   void read(cpu& backend, place<pixel_frame> origin, area<pixel_frame> extent, image_view<T> out) const {
     const ops::pixel_rectangle from{origin.row, origin.column, extent.rows, extent.columns};
-    const auto planes = [](image_view<T> image) { return view<T, 3>(image.data(), {3, image.extent(2), image.extent(3)}); };
+    const auto planes = [](image_view<T> image) {
+      return view<T, 3>(image.data(), {3, image.extent(2), image.extent(3)});
+    };
     if (filter == view_filter::area_average || (extent.rows == out.extent(2) && extent.columns == out.extent(3)))
       return ops::area_average_rgb(backend, pixels, from, planes(out));
     const auto scope = backend.workspace.scope();
@@ -97,7 +99,8 @@ struct rgb_source {
 /// Views of an image where the backend works, [count, 3, h, w]: view i is the rectangle of `extent` pixels at origin(i). All of the backend's
 /// threads read. In memory of the workspace.
 template <class Backend, image_source Source, class Origin>
-image_view<const typename Source::value_type, typename Backend::space> read_views(Backend& backend, const Source& source,
+image_view<const typename Source::value_type, typename Backend::space> read_views(Backend& backend,
+                                                                                  const Source& source,
                                                                                   std::int64_t count, Origin&& origin,
                                                                                   area<pixel_frame> extent,
                                                                                   area<pixel_frame> view_size) {

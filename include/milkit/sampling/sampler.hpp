@@ -7,7 +7,7 @@
 
 #include <milkit/core/cpu.hpp>
 #include <milkit/nn/layer.hpp>
-#include <milkit/ops/draws.hpp>
+#include <milkit/ops/selection/draws.hpp>
 
 /// Samplers: from distributions to draws, with the estimator that makes them an unbiased stand-in for the expectation
 /// Phi = sum_i p_i f_i and its gradient. A sampler has
@@ -20,7 +20,7 @@
 /// row's draws (`ops::expectation`); of an unbiased sampler E F = Phi, and `add_logit_gradient` has the gradient of the
 /// logits as its mean. The features' gradient is dF times `backward`. Draws are a function of the stream, the row's
 /// number and the item: of no thread, chunk or other row, and the same on CPU and card. Noise is never stored. Memory
-/// comes from the backend's workspace and lasts until the caller's scope ends. Errors: those of ops/draws.hpp.
+/// comes from the backend's workspace and lasts until the caller's scope ends. Errors: those of ops/selection/draws.hpp.
 namespace milkit::sampling {
 
 /// Whether to draw, or to take what is most likely: for inference without chance.

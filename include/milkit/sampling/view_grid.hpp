@@ -36,7 +36,8 @@ struct area {
 /// The scale of a view along rows and columns: pixels of the view a pixel of the image.
 struct view_scale {
   double rows, columns;
-  constexpr view_scale(double both) : rows(both), columns(both) {}  // NOLINT(google-explicit-constructor): 0.1 is a scale
+  constexpr view_scale(double both)
+      : rows(both), columns(both) {}  // NOLINT(google-explicit-constructor): 0.1 is a scale
   constexpr view_scale(double of_rows, double of_columns) : rows(of_rows), columns(of_columns) {}
 };
 
@@ -63,7 +64,8 @@ struct view_grid {
  private:
   std::int64_t offset(std::int64_t r, std::int64_t size, std::int64_t count, std::int64_t window) const {
     if (legacy_step > 0) return r * legacy_step - window / 2;
-    const std::int64_t above = (2 * r + 1) * size + (1 - window) * count, below = 2 * count;  // in units of 1 / (2 count)
+    const std::int64_t above = (2 * r + 1) * size + (1 - window) * count,
+                       below = 2 * count;  // in units of 1 / (2 count)
     return above >= 0 ? above / below : -((-above + below - 1) / below);
   }
 };

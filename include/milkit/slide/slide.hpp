@@ -19,7 +19,7 @@
 namespace milkit::slide {
 
 /// Level-0 pixels that a target pixel is wide and high.
-struct sampling {
+struct pixel_scale {
   double x = 1, y = 1;
 };
 
@@ -28,7 +28,7 @@ struct open_options {
   std::optional<mpp> given_mpp = {};
 };
 
-struct sampling_options {
+struct scaling_options {
   /// A request this close (relatively) to a level's own resolution means that level: 20x on a slide of 0.499 microns a
   /// pixel reads its pixels as they are. 0 resamples to the last digit.
   double snap = 0.01;
@@ -95,14 +95,14 @@ class whole_slide {
 
   /// How many level-0 pixels a pixel at the asked resolution is. Throws resolution_error for microns on a slide that
   /// has none, value_error for a resolution that is not positive, or finer than level 0 without `upsample`.
-  sampling sampling_for(target_resolution target, sampling_options options = {}) const {
+  pixel_scale scale_for(target_resolution target, scaling_options options = {}) const {
     if (std::holds_alternative<native>(target)) return {};
     const bool magnified = std::holds_alternative<magnification>(target);
     const double asked = magnified ? to_mpp(std::get<magnification>(target)).value : std::get<mpp>(target).value;
     expect_value(asked > 0 && std::isfinite(asked), message("slide ", name()), "the asked resolution is ", asked,
                  " microns a pixel, expected more than 0");
     const pixel_microns pixel = resolution().pixel;
-    const sampling wanted{asked / pixel.x, asked / pixel.y};
+    const pixel_scale wanted{asked / pixel.x, asked / pixel.y};
     for (const level& one : levels_)
       if (std::abs(wanted.x / one.factor.value - 1) <= options.snap &&
           std::abs(wanted.y / one.factor.value - 1) <= options.snap)
@@ -113,7 +113,8 @@ class whole_slide {
     return wanted;
   }
   template <class Number>
-  requires std::is_arithmetic_v<Number> sampling sampling_for(Number, sampling_options = {}) const {
+  requires std::is_arithmetic_v<Number> pixel_scale scale_for(Number, scaling_options = {})
+  const {
     static_assert(dependent_false<Number>,
                   "milkit::slide: a number alone is no resolution; say mpp{0.5}, magnification{20} or native{}");
     return {};
@@ -132,8 +133,8 @@ class whole_slide {
                  message("slide ", name()), "the region is ", area.size.width, " x ", area.size.height, " at (",
                  area.origin.x, ", ", area.origin.y, "), expected finite numbers and a positive size");
     if (out.width == 0 || out.height == 0) return;
-    const sampling scale{area.size.width / static_cast<double>(out.width),
-                         area.size.height / static_cast<double>(out.height)};
+    const pixel_scale scale{area.size.width / static_cast<double>(out.width),
+                            area.size.height / static_cast<double>(out.height)};
     const std::int32_t from = best_level(scale);
     if (reads_straight(area, out, scale, from)) read_straight(area, picture, from, buffer);
     else read_average(area, picture, from, buffer);
@@ -148,14 +149,14 @@ class whole_slide {
 
   /// `size` pixels at a physical resolution, from `origin` on.
   rgb_image read_region(level0_point origin, target_resolution target, pixel_size size,
-                        sampling_options options = {}) const {
-    const sampling scale = sampling_for(target, options);
+                        scaling_options options = {}) const {
+    const pixel_scale scale = scale_for(target, options);
     return read_region(level0_rectangle(origin, level0_extent(static_cast<double>(size.width) * scale.x,
                                                               static_cast<double>(size.height) * scale.y)),
                        size);
   }
   template <class Frame>
-  rgb_image read_region(point<Frame>, target_resolution, pixel_size, sampling_options = {}) const {
+  rgb_image read_region(point<Frame>, target_resolution, pixel_size, scaling_options = {}) const {
     static_assert(std::is_same_v<Frame, level0_frame>,
                   "milkit::slide: a region begins at a level-0 pixel; convert the point by to_level0");
     return {};
@@ -173,7 +174,7 @@ class whole_slide {
   std::string name() const { return path().string(); }
 
   /// The coarsest level that is not coarser than the target; level 0 for a target finer than it.
-  std::int32_t best_level(sampling scale) const {
+  std::int32_t best_level(pixel_scale scale) const {
     const double limit = (std::min)(scale.x, scale.y) * (1 + 1e-9);
     std::int32_t best = 0;
     for (std::int32_t i = 1; i < static_cast<std::int32_t>(levels_.size()); ++i)
@@ -183,7 +184,7 @@ class whole_slide {
 
   const level& at(std::int32_t i) const { return levels_[static_cast<std::size_t>(i)]; }
 
-  bool reads_straight(level0_rectangle area, pixel_size out, sampling scale, std::int32_t from) const {
+  bool reads_straight(level0_rectangle area, pixel_size out, pixel_scale scale, std::int32_t from) const {
     const double factor = at(from).factor.value;
     const bool same = std::abs(scale.x / factor - 1) < 1e-9 && std::abs(scale.y / factor - 1) < 1e-9;
     const bool whole = std::floor(area.origin.x) == area.origin.x && std::floor(area.origin.y) == area.origin.y;

@@ -18,7 +18,7 @@ struct tile_pyramid_options {
   bool keep_outside = true;
   /// Leave out resolutions that are finer than level 0, as long as two remain; otherwise they are refused.
   bool leave_out_finer = false;
-  sampling_options sampling = {};
+  scaling_options scaling = {};
 };
 
 /// Tiles of one size at several resolutions, on grids that fit into each other: a tile covers exactly those of the next
@@ -43,7 +43,7 @@ struct tile_pyramid {
 namespace detail {
 
 /// The steps from each resolution to the next, in pixels; value_error unless each is 2, 4 or 8.
-inline std::vector<std::int64_t> pyramid_steps(const std::vector<sampling>& scales) {
+inline std::vector<std::int64_t> pyramid_steps(const std::vector<pixel_scale>& scales) {
   std::vector<std::int64_t> steps;
   for (std::size_t m = 0; m + 1 < scales.size(); ++m) {
     const double step = scales[m].x / scales[m + 1].x;
@@ -66,7 +66,7 @@ inline std::vector<std::int64_t> pyramid_steps(const std::vector<sampling>& scal
 /// slide, or read from the next finer one and averaged; the others are multiples of it, so that grids fit to the pixel
 /// whatever the slide's own downsamples are. Tiles start at whole level-0 pixels. Errors: value_error for fewer than one
 /// resolution, steps other than 2, 4 or 8, and (unless `leave_out_finer`) a resolution finer than level 0; those of
-/// `whole_slide::sampling_for`.
+/// `whole_slide::scale_for`.
 inline tile_pyramid make_pyramid(const whole_slide& slide, const tissue_mask& tissue,
                                  const tile_pyramid_options& options) {
   constexpr auto op = "milkit::slide::make_pyramid";
@@ -74,14 +74,14 @@ inline tile_pyramid make_pyramid(const whole_slide& slide, const tissue_mask& ti
   expect_value(options.tile_size >= 1, op, "tile_size is ", options.tile_size, ", expected 1 or more");
   expect_value(options.min_tissue >= 0 && options.min_tissue <= 1, op, "min_tissue is ", options.min_tissue,
                ", expected 0 to 1");
-  sampling_options lenient = options.sampling;
+  scaling_options lenient = options.scaling;
   lenient.upsample = lenient.upsample || options.leave_out_finer;
-  std::vector<sampling> scales;
+  std::vector<pixel_scale> scales;
   for (const target_resolution& each : options.resolutions) {
-    const sampling scale = slide.sampling_for(each, lenient);
+    const pixel_scale scale = slide.scale_for(each, lenient);
     const bool finer = scale.x < 1 || scale.y < 1;
     if (finer && options.leave_out_finer && scales.size() >= 2) break;
-    expect_value(!finer || options.sampling.upsample, op, "resolution ", scales.size() + 1, " of ",
+    expect_value(!finer || options.scaling.upsample, op, "resolution ", scales.size() + 1, " of ",
                  options.resolutions.size(), " is ", 1 / scale.x,
                  " times as fine as the slide's finest level, expected at most 1");
     scales.push_back(scale);
@@ -101,7 +101,7 @@ inline tile_pyramid make_pyramid(const whole_slide& slide, const tissue_mask& ti
                      rows = tiles_along(slide.size().height, scales[0].y);
   const double left = std::round((slide.size().width - static_cast<double>(columns) * side * scales[0].x) / 2);
   const double top = std::round((slide.size().height - static_cast<double>(rows) * side * scales[0].y) / 2);
-  const auto tile_at = [&](const sampling& scale, std::int64_t column, std::int64_t row) {
+  const auto tile_at = [&](const pixel_scale& scale, std::int64_t column, std::int64_t row) {
     const double x = left + static_cast<double>(column) * side * scale.x,
                  y = top + static_cast<double>(row) * side * scale.y;
     const level0_rectangle area(level0_point(std::round(x), std::round(y)),

@@ -24,13 +24,13 @@ struct grid_options {
   std::int64_t overlap = 0;                     ///< target pixels shared by neighbours
   double min_tissue = 0.1;                      ///< tiles with a smaller share are left out; 0 keeps all
   std::optional<level0_rectangle> region = {};  ///< the whole slide where it is not given
-  sampling_options sampling = {};
+  scaling_options scaling = {};
 };
 
 /// The tiles of a slide, row by row.
 struct tile_grid {
   std::int64_t tile_size = 0;
-  sampling scale;                      ///< level-0 pixels a target pixel
+  pixel_scale scale;                   ///< level-0 pixels a target pixel
   std::int64_t columns = 0, rows = 0;  ///< of the full grid, tiles left out included
   std::vector<tile> tiles;
 };
@@ -44,7 +44,7 @@ inline tile_grid make_grid(const whole_slide& slide, const tissue_mask* tissue, 
   expect_value(options.min_tissue >= 0 && options.min_tissue <= 1, "tile_grid", "min_tissue is ", options.min_tissue,
                ", expected 0 to 1");
   const level0_rectangle region = options.region.value_or(slide.area());
-  tile_grid grid{options.tile_size, slide.sampling_for(options.resolution, options.sampling), 0, 0, {}};
+  tile_grid grid{options.tile_size, slide.scale_for(options.resolution, options.scaling), 0, 0, {}};
   const auto side = static_cast<double>(options.tile_size);
   const auto stride = static_cast<double>(options.tile_size - options.overlap);
   const auto steps = [&](double length) {
@@ -71,7 +71,7 @@ inline tile_grid make_grid(const whole_slide& slide, const tissue_mask* tissue, 
 /// `min_tissue` is 0), which is a valid grid. Tiles start every `tile_size - overlap` target pixels from the region's
 /// corner, rounded to a whole level-0 pixel. The last column and row are the first that reach the region's end: tiles
 /// there may stick out, are kept if their share of tissue suffices, and read as white outside the slide; none is moved
-/// inwards or cut. Errors: those of `whole_slide::sampling_for`, and value_error for options out of range.
+/// inwards or cut. Errors: those of `whole_slide::scale_for`, and value_error for options out of range.
 inline tile_grid make_tiles(const whole_slide& slide, const tissue_mask& tissue, const grid_options& options = {}) {
   return detail::make_grid(slide, &tissue, options);
 }

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <milkit/ops/fill.hpp>
+#include <milkit/ops/rows/fill.hpp>
 #include <milkit/topk/topk.hpp>
 
 namespace milkit::topk {

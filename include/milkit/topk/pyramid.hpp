@@ -3,7 +3,7 @@
 #include <array>
 
 #include <milkit/core/cpu.hpp>
-#include <milkit/ops/zoom.hpp>
+#include <milkit/ops/selection/zoom.hpp>
 
 namespace milkit {
 

@@ -1,8 +1,8 @@
 #pragma once
 
 #include <milkit/nn/layer.hpp>
-#include <milkit/ops/selection.hpp>
-#include <milkit/ops/topk.hpp>
+#include <milkit/ops/selection/selection.hpp>
+#include <milkit/ops/selection/topk.hpp>
 
 /// Top-K operators: from the scores of a bag's instances to a sparse selection of K of them. An operator has
 ///
@@ -14,7 +14,7 @@
 /// gives it). A selection has min(K, N) rows, in the order of the instances. Where K >= N every operator selects
 /// everything: T is the identity, costs nothing and has no gradient. In inference (`pass.training` false) all of them
 /// but `random` are the hard top-K: the K largest scores, the lower index first among equals. Ties, NaN (which ranks
-/// above every number, so that a broken score is not overlooked) and infinity are those of ops/topk.hpp. Errors:
+/// above every number, so that a broken score is not overlooked) and infinity are those of ops/selection/topk.hpp. Errors:
 /// value_error for an empty bag and K < 1.
 namespace milkit::topk {
 

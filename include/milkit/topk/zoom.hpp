@@ -1,6 +1,6 @@
 #pragma once
 
-#include <milkit/ops/zoom.hpp>
+#include <milkit/ops/selection/zoom.hpp>
 #include <milkit/topk/topk.hpp>
 
 /// Zooming: from a selection of instances to rows of the next magnifications, through the index that says which rows

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-#include <milkit/ops/fill.hpp>
+#include <milkit/ops/rows/fill.hpp>
 #include <milkit/topk/zoom.hpp>
 
 /// Zooms one after the other: rows several magnifications above the first selection, through every selection between

@@ -91,8 +91,9 @@ void each_fold(Backend& backend, std::int64_t count, Body&& body) {
 /// `options.seed`, repeat and fold; results do not depend on the number of threads. Errors: as `stratified_k_fold`; value_error for
 /// repeats < 1 or a fold that is not there; the first exception of a fold.
 template <backend Backend, class Run>
-cross_validation_result cross_validate(Backend& backend, std::span<const std::int64_t> labels, std::span<const std::string> groups,
-                                       const cross_validation_options& options, Run&& run) {
+cross_validation_result cross_validate(Backend& backend, std::span<const std::int64_t> labels,
+                                       std::span<const std::string> groups, const cross_validation_options& options,
+                                       Run&& run) {
   constexpr const char* op = "milkit::train::cross_validate";
   expect_value(options.repeats >= 1, op, "repeats is ", options.repeats, ", expected at least 1");
   expect_value(options.only_fold >= 0 && options.only_fold <= options.folds, op, "only_fold is ", options.only_fold,

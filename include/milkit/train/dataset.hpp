@@ -92,11 +92,8 @@ class subset {
   std::int64_t index(std::int64_t i) const { return indices_[static_cast<std::size_t>(i)]; }
   std::int64_t label(std::int64_t i) const { return all_->label(index(i)); }
   auto bag(std::int64_t i) const { return all_->bag(index(i)); }
-  auto bag(std::int64_t i, const random_stream& random) const
-    requires requires(Dataset& d) { d.bag(i, random); }
-  {
-    return all_->bag(index(i), random);
-  }
+  auto bag(std::int64_t i, const random_stream& random) const requires requires(Dataset& d) { d.bag(i, random); }
+  { return all_->bag(index(i), random); }
 
  private:
   Dataset* all_;
@@ -105,15 +102,15 @@ class subset {
 
 /// How the bags of an epoch are drawn: each once in random order, or as many draws with replacement in which every
 /// class has the same share (zoommil.md section 3: weight n / n_class).
-enum class sampling { shuffled, balanced };
+enum class bag_order { shuffled, balanced };
 
 /// The bags of one epoch, a function of the stream alone.
 template <bag_dataset Dataset>
-std::vector<std::int64_t> epoch_order(Dataset& dataset, sampling how, const random_stream& random) {
+std::vector<std::int64_t> epoch_order(Dataset& dataset, bag_order how, const random_stream& random) {
   const std::int64_t size = dataset.size();
   std::vector<std::int64_t> order(static_cast<std::size_t>(size));
   for (std::int64_t i = 0; i < size; ++i) order[static_cast<std::size_t>(i)] = i;
-  if (how == sampling::shuffled) {
+  if (how == bag_order::shuffled) {
     for (std::int64_t i = size - 1; i > 0; --i)
       std::swap(order[static_cast<std::size_t>(i)],
                 order[random.below(static_cast<std::uint64_t>(i) + 1, static_cast<std::uint64_t>(i), 0)]);

@@ -6,7 +6,7 @@
 #include <string>
 
 #include <milkit/core/cpu.hpp>
-#include <milkit/ops/optimizer_step.hpp>
+#include <milkit/ops/training/optimizer_step.hpp>
 
 namespace milkit::train {
 

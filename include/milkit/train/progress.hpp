@@ -15,8 +15,8 @@
 
 #include <chrono>
 #else
-#include <ctime>
 #include <unistd.h>
+#include <ctime>
 #endif
 
 #include <milkit/core/error.hpp>

@@ -146,10 +146,8 @@ inline std::vector<fold> stratified_k_fold(std::span<const std::int64_t> labels,
   for (std::size_t f = 0; f < parts.size(); ++f) {
     auto tested = parts[f].begin();
     for (std::int64_t bag = 0; bag < bags; ++bag)
-      if (tested != parts[f].end() && *tested == bag)
-        ++tested;
-      else
-        result[f].train.push_back(bag);
+      if (tested != parts[f].end() && *tested == bag) ++tested;
+      else result[f].train.push_back(bag);
     result[f].test = std::move(parts[f]);
   }
   return result;
@@ -189,7 +187,8 @@ inline void check_no_leakage(std::int64_t bags, std::span<const std::string> gro
                              std::initializer_list<std::span<const std::int64_t>> parts) {
   constexpr auto op = "check_no_leakage";
   if (!groups.empty()) expect_extent(op, "groups.size()", static_cast<std::int64_t>(groups.size()), bags);
-  std::vector<std::size_t> part_of_bag(static_cast<std::size_t>((std::max)(bags, std::int64_t{0})));  // 1 + the part, 0: none
+  std::vector<std::size_t> part_of_bag(
+      static_cast<std::size_t>((std::max)(bags, std::int64_t{0})));  // 1 + the part, 0: none
   std::map<std::string, std::size_t> part_of_group;
   std::size_t p = 0;
   for (const auto part : parts) {

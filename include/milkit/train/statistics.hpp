@@ -5,8 +5,8 @@
 
 #include <milkit/core/parallel_for.hpp>
 #include <milkit/nn/parameters.hpp>
-#include <milkit/ops/optimizer_step.hpp>
-#include <milkit/ops/reduce.hpp>
+#include <milkit/ops/rows/reduce.hpp>
+#include <milkit/ops/training/optimizer_step.hpp>
 
 namespace milkit::train {
 

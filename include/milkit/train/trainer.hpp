@@ -9,8 +9,8 @@
 
 #include <milkit/loss/cross_entropy.hpp>
 #include <milkit/nn/parameters.hpp>
-#include <milkit/ops/fill.hpp>
-#include <milkit/ops/reduce.hpp>
+#include <milkit/ops/rows/fill.hpp>
+#include <milkit/ops/rows/reduce.hpp>
 #include <milkit/train/checkpoint.hpp>
 #include <milkit/train/dataset.hpp>
 #include <milkit/train/metrics.hpp>
@@ -53,7 +53,7 @@ struct epoch_report {
 struct fit_options {
   std::int64_t epochs = 100;
   std::uint64_t seed = 0;
-  train::sampling sampling = train::sampling::shuffled;
+  train::bag_order order = train::bag_order::shuffled;
   /// The weights change by the loss of so many bags, as of one batch (class weights, too).
   std::int64_t bags_per_step = 1;
   double clip_norm = 0;  ///< largest L2 norm of the gradient; 0: no clipping
@@ -72,7 +72,7 @@ struct fit_options {
 /// network)`), bags may be in the host's memory. Everything that is drawn (order, dropout, augmentation) is a function of seed, epoch
 /// and step, so that the same seed gives the same weights at any thread count, and a training that was killed and
 /// started again with its checkpoint ends with the same bits as one that was not. A checkpoint of other settings is
-/// refused (io_error): seed, number type and of bags, sampling, bags a step, clipping, criterion, optimizer, schedule
+/// refused (io_error): seed, number type and of bags, their order, bags a step, clipping, criterion, optimizer, schedule
 /// and loss. Epochs and patience may change; options of the network (dropout, chunks) are not in it, and the caller's
 /// to keep. A bag whose label has the weight 0 is passed over. Errors: value_error for an empty data set, a label
 /// outside the classes or beyond the network's logits, no bag with a weight, an AUROC to judge by that is undefined, a
@@ -195,11 +195,11 @@ class trainer {
 
   template <class T, class Space, class Training, class State>
   double train_epoch(parameters<Network, T, Space>& weights, parameters<Network, T, Space>& gradient,
-                     Training& training, State& state, double rate, const fit_options& options, train::progress& progress,
-                     const std::vector<metric>& figures) {
+                     Training& training, State& state, double rate, const fit_options& options,
+                     train::progress& progress, const std::vector<metric>& figures) {
     const auto epoch = static_cast<std::uint64_t>(state.epoch);
     const std::vector<std::int64_t> order =
-        epoch_order(training, options.sampling, random_stream(options.seed, epoch, order_block));
+        epoch_order(training, options.order, random_stream(options.seed, epoch, order_block));
     const auto bags = static_cast<std::int64_t>(order.size());
     double total = 0, total_weight = 0;
     std::vector<std::int64_t> step_labels;
@@ -256,8 +256,8 @@ class trainer {
       std::array<vector_view<T, Space>, static_cast<std::size_t>(Optimizer::moments)> moments;
       for (std::size_t m = 0; m < moments.size(); ++m)
         moments[m] = state.moments[m].view().rows(part.first, part.count);
-      optimizer_.step(*backend_, weights.flat().rows(part.first, part.count), flat.rows(part.first, part.count), moments,
-                      {.step = state.step, .learning_rate = rate, .gradient_scale = scale});
+      optimizer_.step(*backend_, weights.flat().rows(part.first, part.count), flat.rows(part.first, part.count),
+                      moments, {.step = state.step, .learning_rate = rate, .gradient_scale = scale});
     }
     move_statistics(*backend_, weights.entries(), weights.flat(), flat);
   }
@@ -311,8 +311,8 @@ class trainer {
     if constexpr (requires { network_.output_shape(dataset.bag(0)); }) {
       const std::int64_t has = network_.output_shape(dataset.bag(0))[1];
       expect_value(has >= columns, op, which, "bag ", number_of(dataset, highest), " has label ",
-                   dataset.label(highest), ", but the network gives ", has, " logits, and ", classes,
-                   " classes take ", columns);
+                   dataset.label(highest), ", but the network gives ", has, " logits, and ", classes, " classes take ",
+                   columns);
     }
   }
   /// What must be the same for a checkpoint to go on.
@@ -320,7 +320,7 @@ class trainer {
   std::string settings_text(const fit_options& o, std::int64_t bags, std::int64_t validation_bags) const {
     constexpr const char* criteria[] = {"loss", "accuracy", "AUROC"};
     return message("seed ", o.seed, ", ", 8 * sizeof(T), " bit, ", bags, " bags, ", validation_bags,
-                   " validation bags, ", o.sampling == sampling::balanced ? "balanced" : "shuffled", ", bags per step ",
+                   " validation bags, ", o.order == bag_order::balanced ? "balanced" : "shuffled", ", bags per step ",
                    o.bags_per_step, ", clip norm ", o.clip_norm, ", best by ", criteria[static_cast<int>(o.best_by)],
                    "; ", optimizer_.settings(), "; ", schedule_.settings(), "; ", loss_.settings());
   }

@@ -18,7 +18,8 @@ class BlockReduce {
   T Reduce(T value, Combine combine, const emulation::place& where = emulation::place::current()) {
     const unsigned number = emulation::block_runner::here("cub::BlockReduce").current().number;
     if (blockDim.x * blockDim.y * blockDim.z != static_cast<unsigned>(BlockDimX))
-      throw emulation::fault("cub::BlockReduce for " + std::to_string(BlockDimX) + " threads in a block of another size");
+      throw emulation::fault("cub::BlockReduce for " + std::to_string(BlockDimX) +
+                             " threads in a block of another size");
     storage_.values[number] = value;
     __syncthreads(where);
     T all = storage_.values[0];
@@ -27,7 +28,8 @@ class BlockReduce {
     return all;
   }
   T Sum(T value, const emulation::place& where = emulation::place::current()) {
-    return Reduce(value, [](const T& a, const T& b) { return a + b; }, where);
+    return Reduce(
+        value, [](const T& a, const T& b) { return a + b; }, where);
   }
 
  private:

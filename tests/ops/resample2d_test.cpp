@@ -1,3 +1,0 @@
-#include <milkit/ops/resample2d_cpu.hpp>
-
-#include "resample2d_cases.hpp"
