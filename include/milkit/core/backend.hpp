@@ -35,6 +35,30 @@ concept takes_scratch = requires(Backend& backend, const Args&... args) {
 };
 }  // namespace detail
 
+namespace ops::detail {
+template <class...>
+struct types;
+
+/// One op on arguments of these types: compiled once where a line `MILKIT_COMPILED_OP` (core/compiled.hpp) says so.
+template <template <class> class Impl, class Backend, class Types>
+struct execution;
+template <template <class> class Impl, class Backend, class... Args>
+struct execution<Impl, Backend, types<Args...>> {
+  static void run(Backend& backend, const Args&... args);
+};
+template <template <class> class Impl, class Backend, class... Args>
+[[gnu::noinline]] void execution<Impl, Backend, types<Args...>>::run(Backend& backend, const Args&... args) {
+  using impl = Impl<Backend>;
+  if constexpr (milkit::detail::takes_scratch<impl, Backend, Args...>) {
+    const auto scope = backend.workspace.scope();
+    const auto memory = impl::scratch(backend, args...);
+    if (!backend.workspace.planning()) impl::run(backend, memory, args...);
+  } else {
+    if (!backend.workspace.planning()) impl::run(backend, args...);
+  }
+}
+}  // namespace ops::detail
+
 /// Runs one implementation of an op. `Impl` is specialised for each backend in `ops/x_cpu.hpp` and `ops/x_cuda.cuh`, as
 ///
 ///     static auto scratch(Backend&, args...);            // optional: takes temporary memory, returns it
@@ -44,14 +68,7 @@ concept takes_scratch = requires(Backend& backend, const Args&... args) {
 /// backend, which only calls `scratch`, counts the very bytes that a real one uses.
 template <template <class> class Impl, backend Backend, class... Args>
 void execute(Backend& backend, const Args&... args) {
-  using impl = Impl<Backend>;
-  if constexpr (detail::takes_scratch<impl, Backend, Args...>) {
-    const auto scope = backend.workspace.scope();
-    const auto memory = impl::scratch(backend, args...);
-    if (!backend.workspace.planning()) impl::run(backend, memory, args...);
-  } else {
-    if (!backend.workspace.planning()) impl::run(backend, args...);
-  }
+  ops::detail::execution<Impl, Backend, ops::detail::types<Args...>>::run(backend, args...);
 }
 
 }  // namespace milkit

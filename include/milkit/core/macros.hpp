@@ -6,6 +6,14 @@
 #define MILKIT_HD
 #endif
 
+/// `MILKIT_COMPILED` is defined for who links milkit::compiled: a function marked MILKIT_INLINE then has its body there, in
+/// the `x.ipp` beside `x.hpp`, and is inline in every program otherwise.
+#if defined(MILKIT_COMPILED)
+#define MILKIT_INLINE
+#else
+#define MILKIT_INLINE inline
+#endif
+
 namespace milkit {
 
 /// False, but only once a template that uses it is instantiated: for the sentence of a `static_assert`.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <milkit/core/compiled.hpp>
 #include <milkit/ops/bags/gate.hpp>
 #include <milkit/ops/rows/activation_cpu.hpp>
 
@@ -137,5 +138,18 @@ struct gate_backward_impl<cpu> {
     }
   }
 };
+
+MILKIT_COMPILED_OP(gate_impl, gate_shape, relu_function, matrix_view<T>, vector_view<const T>, matrix_view<const T>,
+                   vector_view<const T>, matrix_view<const std::uint8_t>, T, matrix_view<T>);
+MILKIT_COMPILED_OP(gate_backward_impl, gate_shape, relu_function, matrix_view<T>, matrix_view<const T>,
+                   matrix_view<const std::uint8_t>, T, matrix_view<const T>, matrix_view<T>, vector_view<T>);
+MILKIT_COMPILED_OP(gate_impl, gate_shape, tanh_function, matrix_view<T>, vector_view<const T>, matrix_view<const T>,
+                   vector_view<const T>, matrix_view<const std::uint8_t>, T, matrix_view<T>);
+MILKIT_COMPILED_OP(gate_backward_impl, gate_shape, tanh_function, matrix_view<T>, matrix_view<const T>,
+                   matrix_view<const std::uint8_t>, T, matrix_view<const T>, matrix_view<T>, vector_view<T>);
+MILKIT_COMPILED_OP(gate_impl, gate_shape, gelu_function, matrix_view<T>, vector_view<const T>, matrix_view<const T>,
+                   vector_view<const T>, matrix_view<const std::uint8_t>, T, matrix_view<T>);
+MILKIT_COMPILED_OP(gate_backward_impl, gate_shape, gelu_function, matrix_view<T>, matrix_view<const T>,
+                   matrix_view<const std::uint8_t>, T, matrix_view<const T>, matrix_view<T>, vector_view<T>);
 
 }  // namespace milkit::ops::detail

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include <milkit/core/compiled.hpp>
 #include <milkit/core/eigen.hpp>
 #include <milkit/ops/bags/segment_pool.hpp>
 
@@ -238,5 +239,29 @@ struct segment_pool_impl<cpu> {
     return sum;
   }
 };
+
+MILKIT_COMPILED_OP(segment_pool_impl, softmax_step, bag_chunk<>, matrix_view<const T>, matrix_view<const T>,
+                   matrix_view<double>);
+MILKIT_COMPILED_OP_ONCE(segment_pool_impl, softmax_merge_step, matrix_view<double>, matrix_view<double>);
+MILKIT_COMPILED_OP(segment_pool_impl, softmax_finish_step, matrix_view<double>, matrix_view<T>);
+MILKIT_COMPILED_OP(segment_pool_impl, softmax_weights_step, bag_chunk<>, matrix_view<const T>, matrix_view<double>,
+                   matrix_view<T>);
+MILKIT_COMPILED_OP(segment_pool_impl, softmax_dots_step, bag_chunk<>, matrix_view<const T>, matrix_view<double>,
+                   matrix_view<const T>, vector_view<double>);
+MILKIT_COMPILED_OP(segment_pool_impl, softmax_backward_step, bag_chunk<>, matrix_view<const T>, matrix_view<const T>,
+                   matrix_view<double>, matrix_view<const T>, matrix_view<const T>, vector_view<double>, matrix_view<T>,
+                   matrix_view<T>);
+MILKIT_COMPILED_OP(segment_pool_impl, sum_step, bag_chunk<>, matrix_view<const T>, matrix_view<double>);
+MILKIT_COMPILED_OP_ONCE(segment_pool_impl, sum_merge_step, matrix_view<double>, matrix_view<double>);
+MILKIT_COMPILED_OP(segment_pool_impl, mean_finish_step, vector_view<const std::int64_t>, matrix_view<double>,
+                   matrix_view<T>);
+MILKIT_COMPILED_OP(segment_pool_impl, mean_weights_step, bag_chunk<>, matrix_view<T>);
+MILKIT_COMPILED_OP(segment_pool_impl, mean_backward_step, bag_chunk<>, matrix_view<const T>, matrix_view<T>);
+MILKIT_COMPILED_OP(segment_pool_impl, max_step, bag_chunk<>, matrix_view<const T>, matrix_view<double>);
+MILKIT_COMPILED_OP_ONCE(segment_pool_impl, max_merge_step, matrix_view<double>, matrix_view<double>);
+MILKIT_COMPILED_OP(segment_pool_impl, max_finish_step, matrix_view<double>, matrix_view<T>);
+MILKIT_COMPILED_OP(segment_pool_impl, max_weights_step, bag_chunk<>, matrix_view<double>, matrix_view<T>);
+MILKIT_COMPILED_OP(segment_pool_impl, max_backward_step, bag_chunk<>, matrix_view<double>, matrix_view<const T>,
+                   matrix_view<T>);
 
 }  // namespace milkit::ops::detail

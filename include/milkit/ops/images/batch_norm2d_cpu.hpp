@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include <milkit/core/compiled.hpp>
 #include <milkit/ops/images/batch_norm2d.hpp>
 #include <milkit/ops/rows/layer_norm_cpu.hpp>
 
@@ -121,5 +122,12 @@ struct batch_norm2d_track_impl<cpu> {
     steps(0) += T(1);
   }
 };
+
+MILKIT_COMPILED_OP(batch_norm2d_impl, image_view<const T>, vector_view<const T>, vector_view<const T>,
+                   channel_statistics<const T, host_space>, double, image_view<T>, matrix_view<double>);
+MILKIT_COMPILED_OP(batch_norm2d_backward_impl, image_view<const T>, matrix_view<const double>, bool,
+                   vector_view<const T>, image_view<const T>, image_view<T>, vector_view<T>, vector_view<T>);
+MILKIT_COMPILED_OP(batch_norm2d_track_impl, matrix_view<const double>, double, double,
+                   channel_statistics<const T, host_space>, channel_statistics<T, host_space>, vector_view<T>);
 
 }  // namespace milkit::ops::detail

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include <milkit/core/compiled.hpp>
 #include <milkit/core/parallel_for.hpp>
 #include <milkit/ops/images/conv2d.hpp>
 #include <milkit/ops/images/conv2d/backward_cpu.hpp>
@@ -82,5 +83,10 @@ struct conv2d_impl<cpu> {
         });
   }
 };
+
+MILKIT_COMPILED_OP(conv2d_impl, image_view<const T>, image_view<const T>, vector_view<const T>, image_view<T>,
+                   conv2d_options, conv2d_finish<T, host_space>);
+MILKIT_COMPILED_OP(conv2d_backward_impl, image_view<const T>, image_view<const T>, image_view<const T>, image_view<T>,
+                   image_view<T>, vector_view<T>, conv2d_options);
 
 }  // namespace milkit::ops::detail

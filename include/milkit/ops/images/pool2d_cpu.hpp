@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include <milkit/core/compiled.hpp>
 #include <milkit/core/parallel_for.hpp>
 #include <milkit/ops/images/pool2d.hpp>
 
@@ -234,5 +235,13 @@ struct global_average_pool_backward_impl<cpu> {
     });
   }
 };
+
+MILKIT_COMPILED_OP(max_pool2d_impl, image_view<const T>, image_view<T>, image_view<window_position>, pool2d_options);
+MILKIT_COMPILED_OP(max_pool2d_backward_impl, image_view<const window_position>, image_view<const T>, image_view<T>,
+                   pool2d_options);
+MILKIT_COMPILED_OP(avg_pool2d_impl, image_view<const T>, image_view<T>, pool2d_options);
+MILKIT_COMPILED_OP(avg_pool2d_backward_impl, image_view<const T>, image_view<T>, pool2d_options);
+MILKIT_COMPILED_OP(global_average_pool_impl, image_view<const T>, matrix_view<T>);
+MILKIT_COMPILED_OP(global_average_pool_backward_impl, matrix_view<const T>, image_view<T>);
 
 }  // namespace milkit::ops::detail

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include <milkit/core/compiled.hpp>
 #include <milkit/core/parallel_for.hpp>
 #include <milkit/ops/images/resample2d.hpp>
 
@@ -83,5 +84,10 @@ struct resample2d_impl<cpu> {
     }
   }
 };
+
+MILKIT_COMPILED_OP(resample2d_impl, resampling<area_axis>, image_view<const T>, image_view<T>);
+MILKIT_COMPILED_OP(resample2d_impl, resampling<bilinear_axis>, image_view<const T>, image_view<T>);
+MILKIT_COMPILED_OP(resample2d_impl, resampling<adjoint_axis<area_axis>>, image_view<const T>, image_view<T>);
+MILKIT_COMPILED_OP(resample2d_impl, resampling<adjoint_axis<bilinear_axis>>, image_view<const T>, image_view<T>);
 
 }  // namespace milkit::ops::detail

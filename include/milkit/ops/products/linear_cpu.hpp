@@ -1,5 +1,6 @@
 #pragma once
 
+#include <milkit/core/compiled.hpp>
 #include <milkit/core/eigen.hpp>
 #include <milkit/ops/products/linear.hpp>
 #include <milkit/ops/products/matmul_cpu.hpp>
@@ -48,5 +49,8 @@ struct column_sums_impl<cpu> {
     });
   }
 };
+
+MILKIT_COMPILED_OP(linear_impl, matrix_view<const T>, matrix_view<const T>, vector_view<const T>, matrix_view<T>);
+MILKIT_COMPILED_OP(column_sums_impl, matrix_view<const T>, vector_view<T>);
 
 }  // namespace milkit::ops::detail

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <milkit/core/compiled.hpp>
 #include <milkit/core/parallel_for.hpp>
 #include <milkit/ops/products/matmul.hpp>
 #include <milkit/ops/products/matmul/gemm_cpu.hpp>
@@ -58,5 +59,7 @@ struct matmul_impl<cpu> {
     });
   }
 };
+
+MILKIT_COMPILED_OP(matmul_impl, matrix_view<const T>, matrix_view<const T>, matrix_view<T>, matmul_options);
 
 }  // namespace milkit::ops::detail

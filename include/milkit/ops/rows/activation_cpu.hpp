@@ -2,6 +2,7 @@
 
 #include <Eigen/Core>
 
+#include <milkit/core/compiled.hpp>
 #include <milkit/core/parallel_for.hpp>
 #include <milkit/ops/rows/activation.hpp>
 
@@ -63,5 +64,15 @@ struct activate_backward_impl<cpu> {
     });
   }
 };
+
+MILKIT_COMPILED_OP(activate_impl, relu_function, matrix_view<const T>, matrix_view<T>);
+MILKIT_COMPILED_OP(activate_backward_impl, relu_function, matrix_view<const T>, matrix_view<const T>, matrix_view<T>);
+MILKIT_COMPILED_OP(activate_impl, tanh_function, matrix_view<const T>, matrix_view<T>);
+MILKIT_COMPILED_OP(activate_backward_impl, tanh_function, matrix_view<const T>, matrix_view<const T>, matrix_view<T>);
+MILKIT_COMPILED_OP(activate_impl, sigmoid_function, matrix_view<const T>, matrix_view<T>);
+MILKIT_COMPILED_OP(activate_backward_impl, sigmoid_function, matrix_view<const T>, matrix_view<const T>,
+                   matrix_view<T>);
+MILKIT_COMPILED_OP(activate_impl, gelu_function, matrix_view<const T>, matrix_view<T>);
+MILKIT_COMPILED_OP(activate_backward_impl, gelu_function, matrix_view<const T>, matrix_view<const T>, matrix_view<T>);
 
 }  // namespace milkit::ops::detail

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include <milkit/core/compiled.hpp>
 #include <milkit/core/normal_lanes.hpp>
 #include <milkit/core/parallel_for.hpp>
 #include <milkit/ops/rows/dropout.hpp>
@@ -51,5 +52,8 @@ struct apply_mask_impl<cpu> {
     });
   }
 };
+
+MILKIT_COMPILED_OP_ONCE(dropout_mask_impl, random_stream, std::int64_t, std::uint32_t, matrix_view<std::uint8_t>);
+MILKIT_COMPILED_OP(apply_mask_impl, matrix_view<const T>, matrix_view<const std::uint8_t>, T, matrix_view<T>);
 
 }  // namespace milkit::ops::detail

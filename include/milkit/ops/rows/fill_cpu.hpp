@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include <milkit/core/compiled.hpp>
 #include <milkit/core/parallel_for.hpp>
 #include <milkit/ops/rows/fill.hpp>
 
@@ -46,5 +47,8 @@ struct copy_rows_impl<cpu> {
     });
   }
 };
+
+MILKIT_COMPILED_OP(fill_impl, matrix_view<T>, T);
+MILKIT_COMPILED_OP(copy_rows_impl, matrix_view<const T>, matrix_view<T>, bool);
 
 }  // namespace milkit::ops::detail

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include <milkit/core/compiled.hpp>
 #include <milkit/ops/rows/l2_normalise.hpp>
 #include <milkit/ops/rows/layer_norm_cpu.hpp>
 
@@ -46,5 +47,9 @@ struct l2_normalise_backward_impl<cpu> {
     });
   }
 };
+
+MILKIT_COMPILED_OP(l2_normalise_impl, matrix_view<const T>, matrix_view<T>, vector_view<double>);
+MILKIT_COMPILED_OP(l2_normalise_backward_impl, matrix_view<const T>, vector_view<const double>, matrix_view<const T>,
+                   matrix_view<T>);
 
 }  // namespace milkit::ops::detail

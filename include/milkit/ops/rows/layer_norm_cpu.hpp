@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include <milkit/core/compiled.hpp>
 #include <milkit/ops/rows/activation_cpu.hpp>
 #include <milkit/ops/rows/layer_norm.hpp>
 
@@ -96,5 +97,10 @@ struct layer_norm_backward_impl<cpu> {
     }
   }
 };
+
+MILKIT_COMPILED_OP(layer_norm_impl, matrix_view<const T>, vector_view<const T>, vector_view<const T>, double,
+                   matrix_view<T>, matrix_view<double>);
+MILKIT_COMPILED_OP(layer_norm_backward_impl, matrix_view<const T>, matrix_view<const double>, vector_view<const T>,
+                   matrix_view<const T>, matrix_view<T>, vector_view<T>, vector_view<T>);
 
 }  // namespace milkit::ops::detail

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include <milkit/core/compiled.hpp>
 #include <milkit/core/parallel_for.hpp>
 #include <milkit/ops/rows/reduce.hpp>
 
@@ -69,5 +70,8 @@ struct count_nonfinite_impl<cpu> {
     });
   }
 };
+
+MILKIT_COMPILED_OP(l2_norm_impl, vector_view<const T>, vector_view<double>);
+MILKIT_COMPILED_OP(count_nonfinite_impl, vector_view<const T>, vector_view<std::int64_t>);
 
 }  // namespace milkit::ops::detail

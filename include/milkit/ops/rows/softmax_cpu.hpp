@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include <milkit/core/compiled.hpp>
 #include <milkit/ops/rows/activation_cpu.hpp>
 #include <milkit/ops/rows/softmax.hpp>
 
@@ -121,5 +122,12 @@ struct softmax_backward_impl<cpu> {
     }
   }
 };
+
+MILKIT_COMPILED_OP(softmax_impl, matrix_view<const T>, matrix_view<T>, vector_view<T>);
+MILKIT_COMPILED_OP(softmax_impl, vector_view<const std::int64_t>, vector_view<const T>, vector_view<T>, vector_view<T>);
+MILKIT_COMPILED_OP(softmax_backward_impl, matrix_view<const T>, matrix_view<const T>, vector_view<const T>,
+                   matrix_view<T>);
+MILKIT_COMPILED_OP(softmax_backward_impl, vector_view<const std::int64_t>, vector_view<const T>, vector_view<const T>,
+                   vector_view<const T>, vector_view<T>);
 
 }  // namespace milkit::ops::detail

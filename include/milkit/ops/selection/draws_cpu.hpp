@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include <milkit/core/compiled.hpp>
 #include <milkit/core/parallel_for.hpp>
 #include <milkit/ops/selection/draws.hpp>
 
@@ -242,5 +243,25 @@ struct draws_impl<cpu> {
     for (std::int64_t k = 0; k < n; ++k) items[k] = heap[k].item;
   }
 };
+
+MILKIT_COMPILED_OP(draws_impl, draw_counts_step, drawn_uniforms, vector_view<const T>, std::int64_t, bool,
+                   vector_view<std::int64_t>);
+MILKIT_COMPILED_OP(draws_impl, draw_items_step, drawn_uniforms, draw_law, matrix_view<const T>, draw_list<host_space>,
+                   vector_view<const std::int64_t>, vector_view<std::int32_t>);
+MILKIT_COMPILED_OP(draws_impl, most_likely_step, matrix_view<const T>, draw_list<host_space>,
+                   vector_view<std::int32_t>);
+MILKIT_COMPILED_OP(draws_impl, draw_weights_step, draw_rule, matrix_view<const T>, draw_list<host_space>,
+                   vector_view<T>, vector_view<T>);
+MILKIT_COMPILED_OP(draws_impl, log_gradient_step, draw_rule, matrix_view<const T>, draw_list<host_space>,
+                   vector_view<const T>, vector_view<const T>, vector_view<T>);
+MILKIT_COMPILED_OP(draws_impl, logit_gradient_step, matrix_view<const T>, draw_list<host_space>, vector_view<const T>,
+                   matrix_view<T>);
+MILKIT_COMPILED_OP(draws_impl, complement_step, matrix_view<const T>, matrix_view<T>);
+MILKIT_COMPILED_OP(draws_impl, complement_gradient_step, matrix_view<const T>, matrix_view<const T>,
+                   draw_list<host_space>, vector_view<T>);
+MILKIT_COMPILED_OP(draws_impl, expectation_step, draw_list<host_space>, vector_view<const T>, matrix_view<const T>,
+                   matrix_view<T>);
+MILKIT_COMPILED_OP(draws_impl, expectation_backward_step, draw_list<host_space>, vector_view<const T>,
+                   matrix_view<const T>, matrix_view<const T>, vector_view<T>, matrix_view<T>);
 
 }  // namespace milkit::ops::detail

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 
+#include <milkit/core/compiled.hpp>
 #include <milkit/core/normal_lanes.hpp>
 #include <milkit/core/parallel_for.hpp>
 #include <milkit/ops/selection/topk.hpp>
@@ -379,5 +380,18 @@ struct topk_impl<cpu> {
     }
   }
 };
+
+MILKIT_COMPILED_OP(topk_impl, topk_quotients_step, vector_view<const T>, T, vector_view<T>);
+MILKIT_COMPILED_OP(topk_impl, topk_draw_step, perturbed_keys<T, drawn_noise, host_space>, matrix_view<std::int32_t>);
+MILKIT_COMPILED_OP(topk_impl, topk_draw_step, score_keys<T, host_space>, matrix_view<std::int32_t>);
+MILKIT_COMPILED_OP_ONCE(topk_impl, topk_draw_step, random_keys, matrix_view<std::int32_t>);
+MILKIT_COMPILED_OP(topk_impl, topk_count_step, std::int64_t, matrix_view<std::int32_t>, vector_view<std::int64_t>,
+                   vector_view<std::int32_t>, vector_view<T>);
+MILKIT_COMPILED_OP(topk_impl, topk_identity_step, bool, vector_view<std::int64_t>, vector_view<std::int32_t>,
+                   vector_view<T>);
+MILKIT_COMPILED_OP(topk_impl, topk_backward_step, drawn_noise, topk_jacobian, matrix_view<const std::int32_t>,
+                   vector_view<const std::int32_t>, vector_view<const T>, double, vector_view<T>);
+MILKIT_COMPILED_OP(topk_impl, topk_straight_through_step, vector_view<const std::int32_t>, vector_view<const T>,
+                   vector_view<T>);
 
 }  // namespace milkit::ops::detail

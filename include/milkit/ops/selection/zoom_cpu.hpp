@@ -4,6 +4,7 @@
 
 #include <Eigen/Core>
 
+#include <milkit/core/compiled.hpp>
 #include <milkit/core/parallel_for.hpp>
 #include <milkit/ops/selection/zoom.hpp>
 
@@ -186,5 +187,13 @@ struct zoom_impl<cpu> {
     return sum;
   }
 };
+
+MILKIT_COMPILED_OP(zoom_impl, zoom_rows_step, selection<T>, children<>, matrix_view<const T>, matrix_view<T>,
+                   wanted_rows<host_space>);
+MILKIT_COMPILED_OP(zoom_impl, zoom_dweights_step, selection<T>, children<>, matrix_view<const T>, matrix_view<const T>,
+                   vector_view<T>, wanted_rows<host_space>);
+MILKIT_COMPILED_OP(zoom_impl, zoom_dchildren_step, selection<T>, children<>, matrix_view<const T>, matrix_view<T>,
+                   wanted_rows<host_space>);
+MILKIT_COMPILED_OP(zoom_impl, gather_rows_step, matrix_view<const T>, vector_view<const std::int64_t>, matrix_view<T>);
 
 }  // namespace milkit::ops::detail

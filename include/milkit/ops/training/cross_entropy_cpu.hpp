@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include <milkit/core/compiled.hpp>
 #include <milkit/core/cpu.hpp>
 #include <milkit/ops/training/cross_entropy.hpp>
 
@@ -46,5 +47,10 @@ struct binary_cross_entropy_impl<cpu> {
     }
   }
 };
+
+MILKIT_COMPILED_OP(cross_entropy_impl, matrix_view<const T>, vector_view<const std::int64_t>, vector_view<const double>,
+                   double, vector_view<double>, matrix_view<T>);
+MILKIT_COMPILED_OP(binary_cross_entropy_impl, vector_view<const T>, vector_view<const std::int64_t>, double, double,
+                   vector_view<double>, vector_view<T>);
 
 }  // namespace milkit::ops::detail

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <milkit/core/compiled.hpp>
 #include <milkit/ops/rows/softmax_cpu.hpp>
 #include <milkit/ops/training/distribution_loss.hpp>
 
@@ -29,5 +30,12 @@ struct distribution_loss_impl<cpu> {
     });
   }
 };
+
+MILKIT_COMPILED_OP(distribution_loss_impl, negative_entropy, vector_view<const std::int64_t>, vector_view<const T>,
+                   vector_view<const T>, double, vector_view<double>, vector_view<T>);
+MILKIT_COMPILED_OP(distribution_loss_impl, official_negative_entropy, vector_view<const std::int64_t>,
+                   vector_view<const T>, vector_view<const T>, double, vector_view<double>, vector_view<T>);
+MILKIT_COMPILED_OP(distribution_loss_impl, squared_difference, vector_view<const std::int64_t>, vector_view<const T>,
+                   vector_view<const T>, double, vector_view<double>, vector_view<T>);
 
 }  // namespace milkit::ops::detail

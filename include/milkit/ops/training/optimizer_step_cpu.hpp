@@ -2,6 +2,7 @@
 
 #include <Eigen/Core>
 
+#include <milkit/core/compiled.hpp>
 #include <milkit/core/parallel_for.hpp>
 #include <milkit/ops/training/optimizer_step.hpp>
 
@@ -86,5 +87,10 @@ struct statistics_step_impl<cpu> {
     statistics(last) += steps;
   }
 };
+
+MILKIT_COMPILED_OP(sgd_step_impl, vector_view<T>, vector_view<const T>, vector_view<T>, sgd_step_options);
+MILKIT_COMPILED_OP(adam_step_impl, vector_view<T>, vector_view<const T>, vector_view<T>, vector_view<T>,
+                   adam_step_options);
+MILKIT_COMPILED_OP(statistics_step_impl, vector_view<T>, vector_view<const T>);
 
 }  // namespace milkit::ops::detail
