@@ -261,8 +261,8 @@ TEST_CASE_TEMPLATE("sampling: complements sum to 1 and are those of the golden f
     CHECK(std::abs(sum(test::elements(q.view().rows(r, 1))) - 1) <= test::tolerance_of<T>(1e-14, 1e-6));
 }
 
-// A smoothed distribution (zoom_in.md 8) needs no op: q = (1 - e) p + e / K, and what comes back for q goes to p times
-// 1 - e.
+// A smoothed distribution (docs/papers/zoom_in.md 8) needs no op: q = (1 - e) p + e / K, and what comes back for q goes
+// to p times 1 - e.
 TEST_CASE("sampling: a smoothed distribution and its gradient") {
   const test::golden_case golden("sampling_smoothing");
   const auto logits = golden.get<double, 1>("logits");

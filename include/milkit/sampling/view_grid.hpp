@@ -6,8 +6,9 @@
 
 #include <milkit/core/error.hpp>
 
-/// Coordinates of attention sampling (zoom_in.md 2.1). An image is cut into tiles, a tile is looked at as cells of its
-/// low-resolution view, and a sub-tile is the full-resolution window around a cell. Pairs are (row, column).
+/// Coordinates of attention sampling (docs/papers/zoom_in.md 2.1). An image is cut into tiles, a tile is looked at as
+/// cells of its low-resolution view, and a sub-tile is the full-resolution window around a cell. Pairs are (row,
+/// column).
 namespace milkit::sampling {
 
 /// The frames that a place can be given in.
@@ -70,7 +71,7 @@ struct view_grid {
   }
 };
 
-/// How images are looked at, whatever their size (zoom_in.md 1, 4: the colon setting).
+/// How images are looked at, whatever their size (docs/papers/zoom_in.md 1, 4: the colon setting).
 struct view_geometry {
   area<pixel_frame> tile = {250, 250};  ///< without pixels: the whole image is one tile
   view_scale tile_scale = 0.1;          ///< s1

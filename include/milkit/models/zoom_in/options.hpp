@@ -7,7 +7,7 @@
 
 namespace milkit::models {
 
-/// How a trained network looks at an image (zoom_in.md 5).
+/// How a trained network looks at an image (docs/papers/zoom_in.md 5).
 enum class looking {
   deterministic,  ///< tiles by largest remainder, the most attended cells: the same every time
   exact,          ///< every cell of every tile

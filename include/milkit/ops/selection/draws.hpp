@@ -7,7 +7,7 @@
 #include <milkit/ops/selection/draws/weights.hpp>
 
 /// Draws from rows of probabilities p [rows, items], weighted sums over what was drawn, and their gradients: the
-/// arithmetic of sampling/ (zoom_in.md 2.4 to 2.6, 2.9).
+/// arithmetic of sampling/ (docs/papers/zoom_in.md 2.4 to 2.6, 2.9).
 namespace milkit::ops {
 
 /// A uniform number in (0, 1) for each place, made again wherever it is asked for; the same bits on CPU and card.
@@ -207,8 +207,8 @@ void add_logit_gradient(Backend& backend, P p, const draw_list<typename Backend:
                               vector_view<const T, Space>(d), dlogits);
 }
 
-/// q_i = (1 - p_i) / (K - 1), the normalised complement of each row; 1 - p_i is the rest of the row's sum (zoom_in.md
-/// 2.9). Shapes: p, q [rows, K]. Errors: value_error for K < 2.
+/// q_i = (1 - p_i) / (K - 1), the normalised complement of each row; 1 - p_i is the rest of the row's sum
+/// (docs/papers/zoom_in.md 2.9). Shapes: p, q [rows, K]. Errors: value_error for K < 2.
 template <backend Backend, class P, class Q>
 requires resident_on<P, Backend> && resident_on<Q, Backend>
 void complement(Backend& backend, P p, Q q) {

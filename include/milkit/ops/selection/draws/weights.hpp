@@ -9,7 +9,7 @@
 namespace milkit::ops {
 
 /// How an expectation Phi = sum_i p_i f_i, and its gradient, are estimated from distinct draws I_1 .. I_n
-/// (zoom_in.md 2.5). All but the last two give F = sum_k c_k f_{I_k} with E F = Phi, and sum_k c_k = 1.
+/// (docs/papers/zoom_in.md 2.5). All but the last two give F = sum_k c_k f_{I_k} with E F = Phi, and sum_k c_k = 1.
 enum class draw_estimator {
   /// The mean of `ordered` over all orders in which the same set may be drawn: c_i = p_i P(set | i first) / P(set)
   /// (Murthy 1957; Kool et al. 2020, "Estimating gradients for discrete random variables by sampling without
