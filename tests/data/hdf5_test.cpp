@@ -42,7 +42,7 @@ std::string refusal(auto&& body) {
   return "it was not refused";
 }
 
-/// The layout of ZoomMIL's public code, written by HDF5 itself.
+/// The layout of ZoomMIL's official code, written by HDF5 itself.
 void write_official(const std::filesystem::path& path, const std::vector<std::pair<std::string, std::int64_t>>& levels,
                     bool coordinates = true) {
   data::detail::h5_writer out(path.string(), path.string());
@@ -86,7 +86,7 @@ TEST_CASE("feature_pyramid: a slide without tiles is one") {
   CHECK(read.levels[0].features.shape() == shape<2>{0, 4});
 }
 
-TEST_CASE("read_features reads the files of ZoomMIL's public code: levels by magnification, parents by order") {
+TEST_CASE("read_features reads the files of ZoomMIL's official code: levels by magnification, parents by order") {
   const test::temporary_directory folder;
   const auto path = folder.path() / "a.h5";
   write_official(path, {{"10.0x", 96}, {"1.25x", 2}, {"2.5x", 8 - 2}});

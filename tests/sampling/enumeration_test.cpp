@@ -127,8 +127,8 @@ TEST_CASE("sampling: enumerated draws of one stage have the stored means and var
     CHECK(agrees(ordered.dlogits2.variance(), golden, "variance_grad.logits"));
     std::vector<double> rms;  // of an unbiased law: what is stored as expected is exact
     if (golden.has("relative_rms")) {
-      const auto score = p.with(draw_estimator::score), ats = p.with(draw_estimator::ats_code),
-                 code = p.with(draw_estimator::zoom_in_code);
+      const auto score = p.with(draw_estimator::score), ats = p.with(draw_estimator::official_ats),
+                 code = p.with(draw_estimator::official_zoom_in);
       CHECK(agrees(score.dlogits2.variance(), golden, "variance_grad_score.logits"));
       CHECK(agrees(ats.dlogits2.average(), golden, "expected_grad_ats.logits", 1e-12));
       CHECK(agrees(code.dlogits2.average(), golden, "expected_grad_code.logits", 1e-12));
@@ -176,7 +176,7 @@ TEST_CASE("sampling: enumerated draws of two stages have the stored means and va
     CHECK(agrees(ordered.dlogits2.variance(), golden, "variance_grad.logits2"));
     CHECK(agrees(ordered.dfeatures.variance(), golden, "variance_grad.features"));
     if (golden.has("expected_grad_ats.logits2")) {
-      const auto ats = p.with(draw_estimator::ats_code), code = p.with(draw_estimator::zoom_in_code);
+      const auto ats = p.with(draw_estimator::official_ats), code = p.with(draw_estimator::official_zoom_in);
       CHECK(agrees(ats.dlogits2.average(), golden, "expected_grad_ats.logits2", 1e-12));
       CHECK(agrees(code.dlogits2.average(), golden, "expected_grad_code.logits2", 1e-12));
       CHECK(agrees(code.dfeatures.average(), golden, "expected_grad_code.features", 1e-12));

@@ -144,8 +144,8 @@ TEST_CASE("sampling: outputs and gradients of the ordered forms are those of pla
         if (last) w.back() = 1;
         for (const auto& [form, name] : {std::pair{draw_estimator::ordered, attention_form::raj},
                                          {draw_estimator::score, attention_form::score},
-                                         {draw_estimator::ats_code, attention_form::ats},
-                                         {draw_estimator::zoom_in_code, attention_form::zoom_in}}) {
+                                         {draw_estimator::official_ats, attention_form::ats},
+                                         {draw_estimator::official_zoom_in, attention_form::zoom_in}}) {
           if (last && form != draw_estimator::ordered && form != draw_estimator::score) continue;
           const auto got = estimate(p, given.f, given.u, draws, {form, last});
           CHECK(worst(got, reference::ordered_expectation(p, given.f, given.u, draws, w, name)) <= 1e-10);

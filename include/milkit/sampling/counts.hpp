@@ -91,9 +91,9 @@ std::int64_t clamp_draws(vector_view<const T> p, std::int64_t capacity, vector_v
   return all - above + share_draws(p, above, vector_view<const std::int64_t>(room.data(), counts.shape()), counts);
 }
 
-/// The weights of tiles in the public code's inference: (p - min p) / max p, those below their 30 % quantile (linear between
-/// order statistics) set to 0, over their sum (docs/papers/zoom_in.md 5). Equal probabilities stay as they are. Shapes:
-/// p, weights [K].
+/// The weights of tiles in the official code's inference: (p - min p) / max p, those below their 30 % quantile (linear
+/// between order statistics) set to 0, over their sum (docs/papers/zoom_in.md 5). Equal probabilities stay as they are.
+/// Shapes: p, weights [K].
 template <class T>
 void official_inference_weights(vector_view<const T> p, vector_view<T> weights) {
   const std::int64_t items = p.extent(0);

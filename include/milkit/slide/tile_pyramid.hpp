@@ -30,7 +30,7 @@ struct tile_pyramid {
   std::vector<std::vector<std::int64_t>> offsets;
   /// [levels - 1]: the most children that a tile has: 4 for a step of 2x, 16 for 4x, 64 for 8x.
   std::vector<std::int64_t> widths;
-  /// No tile had enough tissue, so that all were kept, as the public code of ZoomMIL does.
+  /// No tile had enough tissue, so that all were kept, as the official code of ZoomMIL does.
   bool without_tissue = false;
   /// All of them, at every level.
   std::int64_t tiles() const {

@@ -245,7 +245,8 @@ struct zoom_in {
   static area_of_view tile_view(const sampling::view_grid& grid) { return grid.tile_view; }
   static area_of_view cell_view(const sampling::view_grid& grid) { return {grid.cells.rows, grid.cells.columns}; }
 
-  /// The factors of an image's loss and of its complement's. The public code takes the means over positives, negatives and complements of
+  /// The factors of an image's loss and of its complement's. The official code takes the means over positives,
+  /// negatives and complements of
   /// a step, L = p L_pos + (1 - p) ((1 - p) L_neg + p L_con), p the share of positives: for images that count alike
   /// 1 of a positive one, 1 - p of a negative one and of a complement (docs/papers/zoom_in.md 2.11).
   std::array<double, 2> shares(std::int64_t label, vector_view<const std::int64_t> step) const {
@@ -320,7 +321,7 @@ struct zoom_in {
     classifier.forward(backend, stretch[3], matrix_view<const T, Space>(embedding), logits, unused, {});
   }
 
-  /// The tile weights of the public code's inference, where the backend works.
+  /// The tile weights of the official code's inference, where the backend works.
   template <class Backend, class Matrix>
   static Matrix official_tile_weights(Backend& backend, Matrix attention) {
     using T = typename Matrix::value_type;

@@ -32,7 +32,7 @@ struct given_uniforms {
   }
 };
 
-/// The law of draws without replacement: proportional to p, or to exp p as the public Zoom-In code has it, which adds
+/// The law of draws without replacement: proportional to p, or to exp p as the official Zoom-In code has it, which adds
 /// its noise to p and not to log p.
 enum class draw_law { p, exp_p };
 
@@ -157,8 +157,8 @@ void most_likely_items(Backend& backend, P p, const draw_list<typename Backend::
 }
 
 /// The weights c_k of the draws (`draw_estimator`), and in `backward` what stands for them in the gradient of the
-/// features: the same but for `zoom_in_code`; absent: not wanted. Shapes: p [rows, K]; weights, backward [M]. In double
-/// inside. Cost of a row: O(K + n), and of `unordered` n 2^n products up to n = 6, above some (40 + 7 sqrt n) n
+/// features: the same but for `official_zoom_in`; absent: not wanted. Shapes: p [rows, K]; weights, backward [M]. In
+/// double inside. Cost of a row: O(K + n), and of `unordered` n 2^n products up to n = 6, above some (40 + 7 sqrt n) n
 /// exponentials and 2 n doubles (card: 64 n).
 template <backend Backend, class P, class Weights, class Backward>
 requires resident_on<P, Backend> && resident_on<Weights, Backend> && resident_on<Backward, Backend>

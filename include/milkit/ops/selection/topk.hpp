@@ -37,7 +37,7 @@ struct given_noise {
 
 /// How the gradient of a perturbed top-K is estimated from its draws (docs/papers/zoommil.md 2.5): the full Jacobian
 /// with the mean of the other draws as a baseline, the same without baseline, or the Jacobian's diagonal alone, as the
-/// public code does.
+/// official code does.
 enum class topk_jacobian { full, full_without_baseline, diagonal };
 
 namespace detail {
