@@ -42,5 +42,6 @@ TEST_CASE("tensors move, and copy only when told to") {
 }
 
 TEST_CASE("tensors refuse negative extents") {
-  CHECK_THROWS_WITH_AS((tensor<float, 2>(shape<2>{3, -1})), "tensor: extent 1 is -1, expected 0 or more", shape_error);
+  CHECK_THROWS_WITH_AS((tensor<float, 2>(shape<2>{3, -1})), "milkit::tensor: extent 1 is -1, expected 0 or more",
+                       shape_error);
 }

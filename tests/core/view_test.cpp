@@ -74,7 +74,8 @@ TEST_CASE("rows are read in another shape where it holds as many elements") {
   CHECK(images.shape() == shape<4>{2, 2, 2, 2});
   CHECK(images(1, 1, 0, 1) == 17);
   CHECK_THROWS_WITH_AS(m.as_rows_of(shape<4>{2, 3, 2, 2}),
-                       "view: a row of [2, 8] holds 8 elements, the asked shape [2, 3, 2, 2] wants 12", shape_error);
+                       "milkit::view: a row of [2, 8] holds 8 elements, the asked shape [2, 3, 2, 2] wants 12",
+                       shape_error);
 }
 
 TEST_CASE("expect_shape names the op, what it looked at, and both shapes") {

@@ -114,7 +114,8 @@ TEST_CASE("cross_validate: a class that is absent from a fold leaves its AUROC u
 TEST_CASE("cross_validate refuses more folds than bags, folds that are not there, and reports what a fold throws") {
   const data::bag_table bags = test::needle_bags(6);
   CHECK_THROWS_WITH_AS(cross_validate(bags, {.folds = 7}),
-                       "stratified_k_fold: folds is 7, expected at most the number of bags, 6", value_error);
+                       "milkit::train::stratified_k_fold: folds is 7, expected at most the number of bags, 6",
+                       value_error);
   CHECK_THROWS_WITH_AS(cross_validate(bags, {.folds = 3, .repeats = 0}),
                        "milkit::train::cross_validate: repeats is 0, expected at least 1", value_error);
   CHECK_THROWS_WITH_AS(cross_validate(bags, {.folds = 3, .only_fold = 4}),

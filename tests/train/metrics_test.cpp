@@ -171,11 +171,13 @@ TEST_CASE("metrics refuse empty input, labels outside the classes, NaN, and diff
   CHECK_THROWS_AS(train::confusion_matrix(0), value_error);
   CHECK_THROWS_AS(auroc({}, {}), value_error);
   train::confusion_matrix c(3);
-  CHECK_THROWS_WITH_AS(c.add(3, 0), "confusion_matrix: label is 3, expected 0 to 2", value_error);
+  CHECK_THROWS_WITH_AS(c.add(3, 0), "milkit::train::confusion_matrix: label is 3, expected 0 to 2", value_error);
   CHECK_THROWS_AS(c.add(0, -1), value_error);
   CHECK(c.total() == 0);
-  CHECK_THROWS_WITH_AS(auroc(numbers{1, 2}, integers{0, 2}), "auroc: label is 2, expected 0 to 1", value_error);
-  CHECK_THROWS_WITH_AS(auroc(numbers{1, std::nan("")}, integers{0, 1}), "auroc: score 1 is NaN", value_error);
+  CHECK_THROWS_WITH_AS(auroc(numbers{1, 2}, integers{0, 2}), "milkit::train::auroc: label is 2, expected 0 to 1",
+                       value_error);
+  CHECK_THROWS_WITH_AS(auroc(numbers{1, std::nan("")}, integers{0, 1}), "milkit::train::auroc: score 1 is NaN",
+                       value_error);
   CHECK_THROWS_AS(auroc(numbers{1, 2}, integers{0}), shape_error);
   CHECK_THROWS_AS(train::confusion_matrix(integers{0}, integers{0, 1}, 2), shape_error);
   const numbers nan = {0.1, std::nan("")};

@@ -88,7 +88,7 @@ TEST_CASE("a plateau counts NaN as no improvement, and lower is better for negat
 
 TEST_CASE("schedules refuse what makes no sense") {
   CHECK_THROWS_WITH_AS(train::cosine_schedule{.epochs = 0}.rate(1, 0, {}),
-                       "cosine_schedule: epochs is 0, expected at least 1", value_error);
+                       "milkit::train::cosine_schedule: epochs is 0, expected at least 1", value_error);
   CHECK_THROWS_AS((train::cosine_schedule{.epochs = 5, .minimum = 2}.rate(1, 0, {})), value_error);
   CHECK_THROWS_AS((train::step_schedule{.factor = 0.1, .period = 0}.rate(1, 0, {})), value_error);
   CHECK_THROWS_AS((train::step_schedule{.factor = 0, .period = 1}.rate(1, 0, {})), value_error);

@@ -122,9 +122,11 @@ TEST_CASE("as many folds as bags is leave one out") {
 
 TEST_CASE("impossible folds are refused with both numbers") {
   CHECK_THROWS_WITH_AS(train::stratified_k_fold(integers{0, 1, 0}, {.folds = 4}),
-                       "stratified_k_fold: folds is 4, expected at most the number of bags, 3", value_error);
+                       "milkit::train::stratified_k_fold: folds is 4, expected at most the number of bags, 3",
+                       value_error);
   CHECK_THROWS_WITH_AS(train::stratified_k_fold(integers{0, 1, 0, 1}, names{"a", "a", "b", "b"}, {.folds = 3}),
-                       "stratified_k_fold: folds is 3, expected at most the number of groups, 2", value_error);
+                       "milkit::train::stratified_k_fold: folds is 3, expected at most the number of groups, 2",
+                       value_error);
   CHECK_THROWS_AS(train::stratified_k_fold(integers{0, 1, 0}, {.folds = 1}), value_error);
   CHECK_THROWS_AS(train::stratified_k_fold(integers{0, -1, 0}, {.folds = 2}), value_error);
   CHECK_THROWS_AS(train::stratified_k_fold(integers{0, 1}, names{"a"}, {.folds = 2}), shape_error);
@@ -175,9 +177,9 @@ TEST_CASE("check_no_leakage names the patient, the bag and the parts") {
   const names groups = {"P1", "P2", "P2", "P3"};
   CHECK_NOTHROW(train::check_no_leakage(4, groups, {integers{0}, integers{1, 2}, integers{3}}));
   CHECK_THROWS_WITH_AS(train::check_no_leakage(4, groups, {integers{0, 1}, integers{}, integers{2}}),
-                       "check_no_leakage: group \"P2\" is in part 0 and in part 2", value_error);
+                       "milkit::train::check_no_leakage: group \"P2\" is in part 0 and in part 2", value_error);
   CHECK_THROWS_WITH_AS(train::check_no_leakage(4, {}, {integers{0, 3}, integers{3}}),
-                       "check_no_leakage: bag 3 is in part 0 and again in part 1", value_error);
+                       "milkit::train::check_no_leakage: bag 3 is in part 0 and again in part 1", value_error);
   CHECK_THROWS_AS(train::check_no_leakage(4, groups, {integers{0, 0}}), value_error);
   CHECK_THROWS_AS(train::check_no_leakage(4, groups, {integers{4}}), value_error);
   CHECK_THROWS_AS(train::check_no_leakage(5, groups, {integers{0}}), shape_error);
