@@ -19,7 +19,7 @@ TEST_CASE("tensors start as zeros, aligned, at any size") {
   }
 }
 
-TEST_CASE("tensors of nothing") {
+TEST_CASE("tensor: an extent of 0 -> no memory, no elements") {
   const tensor<double, 2> none, rows(shape<2>{0, 5});
   CHECK(none.size() == 0);
   CHECK(none.data() == nullptr);

@@ -67,7 +67,7 @@ TEST_CASE("a default view is absent; a view of zero rows is not") {
   CHECK(matrix_view<float>(nullptr, {0, 3}).size() == 0);
 }
 
-TEST_CASE("rows are read in another shape where it holds as many elements") {
+TEST_CASE("as_rows_of: another shape -> allowed where it holds as many elements") {
   auto values = counted(24);
   const matrix_view<double> m(values.data(), {2, 8}, 12);
   const auto images = m.as_rows_of(shape<4>{99, 2, 2, 2});

@@ -66,7 +66,7 @@ bool far_off(const error& e) { return e.worst > 20 && e.norm > 20; }
 
 }  // namespace
 
-TEST_CASE("sampling: one stage has no bias in 10^6 draws, the form of the official code has") {
+TEST_CASE("sampling: one stage, 10^6 draws -> no bias; the official form has one") {
   const golden_case golden("sampling_enumeration_n3");
   const auto attention = golden.get<double, 1>("attention");
   const auto features = golden.get<double, 2>("features");
@@ -90,7 +90,7 @@ TEST_CASE("sampling: one stage has no bias in 10^6 draws, the form of the offici
   CHECK(far_off(error_of(code.dfeatures, golden, "expected_grad.features")));
 }
 
-TEST_CASE("sampling: two stages have no bias in 10^6 draws, stratified or not; the form of the official code has") {
+TEST_CASE("sampling: two stages, 10^6 draws -> no bias; the official form has one") {
   const golden_case golden("zoom_in_enumeration_two_stage");
   const test::two_stages two{golden.get<double, 1>("attention1"), golden.get<double, 2>("attention2"),
                              golden.get<double, 3>("features")};

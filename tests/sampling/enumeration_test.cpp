@@ -112,7 +112,7 @@ double relative_rms(const test::moments& got, const std::vector<double>& exact) 
 
 }  // namespace
 
-TEST_CASE("sampling: enumerated draws of one stage have the stored means and variances in every form") {
+TEST_CASE("sampling: one stage enumerated -> the golden means and variances of every form") {
   for (const std::string name : {"n1", "n2", "n3", "peaked", "all", "last", "on_prob"}) {
     CAPTURE(name);
     const golden_case golden("sampling_enumeration_" + name);
@@ -157,7 +157,7 @@ TEST_CASE("sampling: enumerated draws of one stage have the stored means and var
   }
 }
 
-TEST_CASE("sampling: enumerated draws of two stages have the stored means and variances, and unordered ones no more") {
+TEST_CASE("sampling: two stages enumerated -> the golden moments, unordered's no larger") {
   for (const std::string name : {"two_stage", "peaked", "all", "one_draw", "one_tile", "last", "complement"}) {
     CAPTURE(name);
     const golden_case golden("zoom_in_enumeration_" + name);
@@ -188,7 +188,7 @@ TEST_CASE("sampling: enumerated draws of two stages have the stored means and va
   }
 }
 
-TEST_CASE("sampling: the mean loss and the mean gradient of enumerated draws under a classifier") {
+TEST_CASE("sampling: enumerated draws, a classifier -> the golden mean loss and gradient") {
   const golden_case golden("zoom_in_enumeration_loss");
   const problem p = both_stages(golden);
   const auto weight = golden.get<double, 2>("classifier.weight");

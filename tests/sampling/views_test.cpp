@@ -117,7 +117,7 @@ TEST_CASE_TEMPLATE("tiles, sub-tiles and stage views agree with the golden tenso
   }
 }
 
-TEST_CASE("windows are cut pixel by pixel wherever they lie, at any thread count, from numbers and from bytes") {
+TEST_CASE("images read: windows anywhere, numbers or bytes -> their pixels, zeros outside") {
   const auto numbers = test::normals<double>(shape<3>{3, 11, 7}, 1);
   rgb_image bytes({11, 7, 3});
   tensor<double, 3> planes({3, 11, 7});

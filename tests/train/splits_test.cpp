@@ -50,7 +50,7 @@ void check_partition(const std::vector<train::fold>& folds, std::int64_t n) {
 
 }  // namespace
 
-TEST_CASE("without groups each class, and each fold, differs by at most one bag between folds") {
+TEST_CASE("stratified_k_fold: no groups -> folds and classes differ by one bag at most") {
   for (const std::int64_t n : {10, 31, 92, 257})
     for (const std::uint64_t classes : {1u, 2u, 3u, 5u})
       for (const std::int64_t k : {2, 3, 7, 10}) {
@@ -116,7 +116,7 @@ TEST_CASE("groups of unequal size: none of the folds stays empty") {
   check_partition(train::stratified_k_fold(labels, groups, {.folds = 3}), 13);
 }
 
-TEST_CASE("as many folds as bags is leave one out") {
+TEST_CASE("stratified_k_fold: as many folds as bags -> leave one out") {
   check_partition(train::stratified_k_fold(integers{0, 1, 0, 1, 1}, {.folds = 5}), 5);
 }
 
