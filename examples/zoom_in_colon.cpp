@@ -66,7 +66,7 @@ Network network_of(const settings& s) {
   net.options.contrastive_from = s.even_epochs;
   net.options.inference = models::looking::sampled;
   net.options.repeats = s.looks;
-  if (s.official_gradient) net.cell_sampler.estimator = ops::draw_estimator::zoom_in_code;
+  if (s.official_gradient) net.cell_sampler.estimator = ops::draw_estimator::official_zoom_in;
   if constexpr (Network::one_stage) net.options.views.tile = {};
   // The attention starts even (PyTorch's default) and is kept so until the features say something; what it then leaves is asked to look
   // negative. With the paper's lambda of 1e-5 from the start it settles on a few cells of some lumen within the first epochs.
@@ -247,7 +247,7 @@ int main(int argc, char** argv) {
   line.flag("--one-stage", s.one_stage,
             "attention over the cells of the whole image (ATS) instead of over tiles and their cells");
   line.flag("--official-gradient", s.official_gradient,
-            "the public code's gradient, which is biased, instead of the unbiased one");
+            "the official code's gradient, which is biased, instead of the unbiased one");
   line.flag("--no-contrast", s.no_contrast, "without the contrastive branch");
   line.option("--first-entropy", s.first_entropy,
               "lambda of the entropy regulariser in the first epoch, falling to --entropy");

@@ -20,7 +20,7 @@ struct twice_impl {
 
 }  // namespace
 
-TEST_CASE("execute takes scratch memory, runs, and gives it back; a planner only counts") {
+TEST_CASE("execute: scratch memory -> taken, used, given back; a planner only counts") {
   cpu backend{.threads = 1}, planner = backend.planner();
   int runs = 0, *counter = &runs;
   execute<twice_impl>(backend, std::int64_t{1000}, counter);

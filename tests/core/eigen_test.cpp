@@ -47,18 +47,18 @@ TEST_CASE("Eigen vectors, maps and rows become vector views") {
 TEST_CASE("Eigen memory with gaps between elements is refused") {
   double plain[12] = {};
   Eigen::Map<Eigen::VectorXd, 0, Eigen::InnerStride<>> strided(plain, 4, Eigen::InnerStride<>(3));
-  CHECK_THROWS_WITH_AS(view_of(strided), "view_of: the Eigen vector's stride is 3, expected 1", shape_error);
+  CHECK_THROWS_WITH_AS(view_of(strided), "milkit::view_of: the Eigen vector's stride is 3, expected 1", shape_error);
   row_major_matrix<double> m(3, 4);
   auto column = m.col(1);
-  CHECK_THROWS_WITH_AS(view_of(column), "view_of: the Eigen vector's stride is 4, expected 1", shape_error);
+  CHECK_THROWS_WITH_AS(view_of(column), "milkit::view_of: the Eigen vector's stride is 4, expected 1", shape_error);
   Eigen::Map<row_major_matrix<double>, 0, Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>> gaps(
       plain, 2, 3, Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>(6, 2));
-  CHECK_THROWS_WITH_AS(view_of(gaps), "view_of: the Eigen matrix's inner stride is 2, expected 1", shape_error);
+  CHECK_THROWS_WITH_AS(view_of(gaps), "milkit::view_of: the Eigen matrix's inner stride is 2, expected 1", shape_error);
 }
 
 TEST_CASE("a strided vector view is no Eigen vector") {
   double plain[12] = {};
   CHECK_THROWS_WITH_AS(as_eigen(vector_view<double>(plain, {4}, 3)),
-                       "as_eigen: the vector view's stride is 3, expected 1", shape_error);
+                       "milkit::as_eigen: the vector view's stride is 3, expected 1", shape_error);
   CHECK_NOTHROW(as_eigen(vector_view<double>(plain, {1}, 3)));
 }

@@ -15,7 +15,7 @@ double density(double z) { return std::exp(-z * z / 2) / std::sqrt(2 * std::acos
 
 }  // namespace
 
-TEST_CASE("normal_fixed is the quantile of the normal distribution, from the far tail to the middle") {
+TEST_CASE("normal_fixed: any probability -> the quantile of the normal distribution") {
   double worst = 0;
   for (std::uint64_t p = 1; p < std::uint64_t{1} << 31;
        p = (p < 4096 ? p + 2 : p + p / 4096) | 1) {  // p 2^-32 is the tail

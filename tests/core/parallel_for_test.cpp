@@ -57,7 +57,7 @@ TEST_CASE("an exception crosses parallel_for intact, and of several the lowest c
   }
 }
 
-TEST_CASE("parallel_in_order commits in ascending order and gives the same sum at any thread count") {
+TEST_CASE("parallel_in_order: any thread count -> ascending commits, the same sum") {
   double want = 0;
   for (const int threads : {1, 2, 5}) {
     cpu backend{.threads = threads};

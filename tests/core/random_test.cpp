@@ -60,7 +60,7 @@ TEST_CASE("philox gives the known answers of its authors' library") {
   static_assert(philox({{0, 0, 0, 0}}, 0, 0).word[0] == 0x6627e8d5u);  // at compile time too
 }
 
-TEST_CASE("uniform_of is exact and below 1") {
+TEST_CASE("uniform_of: any bits -> exact and below 1") {
   CHECK(uniform_of<float>(0, 0xffffffffu) == 0);
   CHECK(uniform_of<double>(0, 0) == 0);
   CHECK(uniform_of<float>(0xffffffffu, 0) == 1 - 0x1p-24f);
@@ -114,7 +114,7 @@ TEST_CASE_TEMPLATE("Gumbel numbers have the moments of their distribution and ch
   for (int c = 0; c < 3; ++c) CHECK(std::abs(wins[c] - std::exp(logits[c]) / mass) < 4 * 0.5 / std::sqrt(1.0 * many));
 }
 
-TEST_CASE("below gives every number alike, and never the bound") {
+TEST_CASE("below: any bound -> every number equally often, never the bound") {
   for (const std::uint64_t bound : {1u, 2u, 3u, 7u, 64u, 1000u}) {
     std::map<std::uint64_t, double> counts;
     for (std::uint64_t i = 0; i < many; ++i) ++counts[stream.below(bound, i, 5)];

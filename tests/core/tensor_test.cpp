@@ -19,7 +19,7 @@ TEST_CASE("tensors start as zeros, aligned, at any size") {
   }
 }
 
-TEST_CASE("tensors of nothing") {
+TEST_CASE("tensor: an extent of 0 -> no memory, no elements") {
   const tensor<double, 2> none, rows(shape<2>{0, 5});
   CHECK(none.size() == 0);
   CHECK(none.data() == nullptr);
@@ -42,5 +42,6 @@ TEST_CASE("tensors move, and copy only when told to") {
 }
 
 TEST_CASE("tensors refuse negative extents") {
-  CHECK_THROWS_WITH_AS((tensor<float, 2>(shape<2>{3, -1})), "tensor: extent 1 is -1, expected 0 or more", shape_error);
+  CHECK_THROWS_WITH_AS((tensor<float, 2>(shape<2>{3, -1})), "milkit::tensor: extent 1 is -1, expected 0 or more",
+                       shape_error);
 }

@@ -67,14 +67,15 @@ TEST_CASE("a default view is absent; a view of zero rows is not") {
   CHECK(matrix_view<float>(nullptr, {0, 3}).size() == 0);
 }
 
-TEST_CASE("rows are read in another shape where it holds as many elements") {
+TEST_CASE("as_rows_of: another shape -> allowed where it holds as many elements") {
   auto values = counted(24);
   const matrix_view<double> m(values.data(), {2, 8}, 12);
   const auto images = m.as_rows_of(shape<4>{99, 2, 2, 2});
   CHECK(images.shape() == shape<4>{2, 2, 2, 2});
   CHECK(images(1, 1, 0, 1) == 17);
   CHECK_THROWS_WITH_AS(m.as_rows_of(shape<4>{2, 3, 2, 2}),
-                       "view: a row of [2, 8] holds 8 elements, the asked shape [2, 3, 2, 2] wants 12", shape_error);
+                       "milkit::view: a row of [2, 8] holds 8 elements, the asked shape [2, 3, 2, 2] wants 12",
+                       shape_error);
 }
 
 TEST_CASE("expect_shape names the op, what it looked at, and both shapes") {

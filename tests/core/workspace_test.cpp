@@ -61,7 +61,7 @@ TEST_CASE("a released stretch is used again") {
   CHECK(memory.allocate<float>(7).data() == first);
 }
 
-TEST_CASE("a workspace grows by blocks, keeps what is alive, and becomes one block of the peak's size") {
+TEST_CASE("workspace: grows in blocks -> live memory stays, then one block of the peak") {
   workspace<host_space> memory;
   {
     const auto scope = memory.scope();
@@ -118,7 +118,7 @@ TEST_CASE("a workspace over a slice stays within it") {
   CHECK(memory.reserved_bytes() == reserved);
 }
 
-TEST_CASE("a workspace that gets no memory says so, goes on, and does not count what it did not get") {
+TEST_CASE("workspace: the system has no memory -> an error, and it goes on uncounted") {
 #if defined(MILKIT_TEST_SANITIZED)
   throw test::skipped("sanitizers end the program where memory is refused");
 #endif

@@ -51,10 +51,11 @@ TEST_CASE("rows that lie apart keep their stride; steps within a row are refused
 TEST_CASE("a column-major array and another rank are refused with both numbers") {
   xt::xtensor<float, 2, xt::layout_type::column_major> columns({3, 4});
   CHECK_THROWS_WITH_AS(view_of<2>(columns),
-                       "view_of: stride 1 of the xtensor array is 3, expected 1 (row-major, contiguous rows)",
+                       "milkit::view_of: stride 1 of the xtensor array is 3, expected 1 (row-major, contiguous rows)",
                        milkit::shape_error);
   xt::xarray<float> cube = xt::zeros<float>({2, 3, 4});
-  CHECK_THROWS_WITH_AS(view_of<2>(cube), "view_of: the xtensor array's rank is 3, expected 2", milkit::shape_error);
+  CHECK_THROWS_WITH_AS(view_of<2>(cube), "milkit::view_of: the xtensor array's rank is 3, expected 2",
+                       milkit::shape_error);
 }
 
 TEST_CASE("a view is an xtensor adaptor of the same memory, also with strided rows") {

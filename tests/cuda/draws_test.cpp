@@ -137,7 +137,7 @@ TEST_CASE_TEMPLATE("cuda: samplers draw as on the CPU, with weights and gradient
 TEST_CASE_TEMPLATE("cuda: every form of weights and gradients, and what is most likely", T, MILKIT_FLOATS) {
   using enum ops::draw_estimator;
   const auto p = probabilities<T>(3, 45, 2.0);
-  for (const auto form : {unordered, ordered, score, ats_code, zoom_in_code, renormalised, mean})
+  for (const auto form : {unordered, ordered, score, official_ats, official_zoom_in, renormalised, mean})
     for (const auto how : {drawing::random, drawing::most_likely}) {
       CAPTURE(static_cast<int>(form));
       same_on_both<T>(sampling::without_replacement{form}, p, true, how);

@@ -66,7 +66,7 @@ void launch_draws(milkit::cuda& gpu) {
       follow(by, by.draw(gpu, of, draws, how, random_stream(1, 2, 3)));
   };
   each(sampling::without_replacement{});
-  each(sampling::without_replacement{ops::draw_estimator::zoom_in_code, false, ops::draw_law::exp_p});
+  each(sampling::without_replacement{ops::draw_estimator::official_zoom_in, false, ops::draw_law::exp_p});
   each(sampling::with_replacement{});
   each(sampling::uniform{});
 }

@@ -35,7 +35,7 @@ std::vector<float> cut(const rgb_image& image, std::int64_t x, std::int64_t y, s
 
 }  // namespace
 
-TEST_CASE("a patch as it comes is value / 255 around its centre, and the nearest pixel beyond the border") {
+TEST_CASE("patch: nothing augmented -> value / 255, the nearest pixel beyond the border") {
   const rgb_image image = picture(7, 9);
   for (const auto& [x, y, side] : {std::array<std::int64_t, 3>{4, 3, 5}, {0, 0, 5}, {8, 6, 4}, {4, 3, 1}, {4, 3, 21}}) {
     const auto got = cut(image, x, y, side, plain);
@@ -75,7 +75,7 @@ TEST_CASE("the 8 orientations are distinct, keep the pixels, and come equally of
   }
 }
 
-TEST_CASE("separating stains and mixing them again is the identity, and factors scale optical density") {
+TEST_CASE("stains: separated and mixed -> the identity; a factor scales optical density") {
   const auto stains = data::detail::haematoxylin_eosin();
   const auto same = data::detail::stain_mix(1, 1);
   for (std::size_t i = 0; i < 3; ++i) {
@@ -98,7 +98,7 @@ TEST_CASE("separating stains and mixing them again is the identity, and factors 
   }
 }
 
-TEST_CASE("stains of the factor 1 leave a patch as it is, others change it as much as they say, within 0 and 1") {
+TEST_CASE("stains: factor 1 -> the same patch; other factors -> their change within 0 to 1") {
   const auto stains = data::detail::haematoxylin_eosin();
   rgb_image tissue({40, 40, 3});  // all mixtures of the two stains
   for (std::int64_t y = 0; y < 40; ++y)
@@ -179,8 +179,7 @@ double colour_at(const tensor<float, 3>& planes, std::int64_t c, double y, doubl
 
 }  // namespace
 
-TEST_CASE(
-    "a zoomed field is a scaled one of the planes: inside where smaller, around the middle and mirrored where larger") {
+TEST_CASE("zoom_planes: zoom -> the scaled field, cut where smaller, mirrored where larger") {
   tensor<float, 3> planes({2, 11, 14}), field({2, 11, 14});
   for (std::int64_t i = 0; i < planes.size(); ++i) planes.data()[i] = static_cast<float>(i * 37 % 101) / 101;
   const random_stream random(4, 5, 6);
@@ -206,7 +205,7 @@ TEST_CASE(
   CHECK(larger < 30);
 }
 
-TEST_CASE("a field that is not zoomed is the planes themselves, down to one pixel; what cannot be is refused") {
+TEST_CASE("zoom_planes: no zoom -> the planes, down to one pixel; bad zooms -> refused") {
   for (const std::int64_t side : {1, 2, 9}) {
     tensor<float, 3> planes({1, side, side}), field({1, side, side});
     for (std::int64_t i = 0; i < planes.size(); ++i) planes.data()[i] = static_cast<float>(i);

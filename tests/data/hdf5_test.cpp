@@ -42,7 +42,7 @@ std::string refusal(auto&& body) {
   return "it was not refused";
 }
 
-/// The layout of ZoomMIL's public code, written by HDF5 itself.
+/// The layout of ZoomMIL's official code, written by HDF5 itself.
 void write_official(const std::filesystem::path& path, const std::vector<std::pair<std::string, std::int64_t>>& levels,
                     bool coordinates = true) {
   data::detail::h5_writer out(path.string(), path.string());
@@ -76,7 +76,7 @@ TEST_CASE("feature_pyramid: comes back bit by bit, with its provenance") {
   CHECK(files == 1);
 }
 
-TEST_CASE("feature_pyramid: a slide without tiles is one") {
+TEST_CASE("feature_pyramid: a slide without tiles -> a file that reads back") {
   const test::temporary_directory folder;
   feature_pyramid empty;
   empty.levels.push_back({"5x", tensor<float, 2>({0, 4}), tensor<std::int64_t, 2>({0, 2}), {}});
@@ -86,7 +86,7 @@ TEST_CASE("feature_pyramid: a slide without tiles is one") {
   CHECK(read.levels[0].features.shape() == shape<2>{0, 4});
 }
 
-TEST_CASE("read_features reads the files of ZoomMIL's public code: levels by magnification, parents by order") {
+TEST_CASE("read_features: a file of official ZoomMIL -> levels by name, parents by order") {
   const test::temporary_directory folder;
   const auto path = folder.path() / "a.h5";
   write_official(path, {{"10.0x", 96}, {"1.25x", 2}, {"2.5x", 8 - 2}});

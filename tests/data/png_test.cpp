@@ -92,7 +92,7 @@ TEST_CASE("16-bit, palette and one-bit pictures are converted") {
   CHECK(pixels_of(path) == std::vector<int>{255, 255, 255, 0, 0, 0, 255, 255, 255});
 }
 
-TEST_CASE("a PNG that is none is refused") {
+TEST_CASE("read_png: no PNG -> refused") {
   const temporary_directory folder;
   const auto path = folder.path() / "none.png";
   for (const std::string& bytes : {std::string(), std::string("GIF89a"), std::string(5000, 'x')}) {
@@ -102,7 +102,7 @@ TEST_CASE("a PNG that is none is refused") {
   has(refusal([&] { md::read_png(folder.path() / "missing.png"); }), "cannot be opened");
 }
 
-TEST_CASE("a PNG that claims more pixels than it can hold is refused before they are allocated") {
+TEST_CASE("read_png: claims more pixels than it can hold -> refused before allocation") {
   std::string bytes = md::encode_png(pattern(2, 2, 3).view());
   const temporary_directory folder;
   const auto path = folder.path() / "huge.png";
@@ -131,6 +131,6 @@ TEST_CASE("every corruption of a small PNG is read or refused") {
                             [](const std::filesystem::path& file) { static_cast<void>(md::read_png(file)); }) > 100);
 }
 
-TEST_CASE("a colon image is 500 x 500") {
+TEST_CASE("read_png: a colon image -> 500 x 500 pixels") {
   CHECK(md::read_png(data_file("colon/img1.png")).shape() == milkit::shape<3>{500, 500, 3});
 }

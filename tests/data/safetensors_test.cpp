@@ -118,7 +118,7 @@ TEST_CASE("names and metadata of any text come back, and the data are aligned") 
   CHECK((length + 8) % 64 == 0);
 }
 
-TEST_CASE("a file of no tensors is one") {
+TEST_CASE("safetensors: no tensors -> a file that reads back") {
   const temporary_directory folder;
   md::safetensors_writer().write(folder.path() / "none.safetensors");
   CHECK(md::safetensors_reader(folder.path() / "none.safetensors").names().empty());

@@ -23,7 +23,7 @@ tensor<float, 2> noise(std::int64_t rows, std::int64_t features, unsigned seed) 
 
 }  // namespace
 
-TEST_CASE("standardiser: mean and deviation of all rows that were added, and of nothing else") {
+TEST_CASE("standardiser: rows added -> their mean and deviation, of no other rows") {
   const auto first = noise(31, 3, 1), second = noise(70, 3, 2);
   data::standardiser how(3);
   how.add(first.view());
@@ -56,7 +56,7 @@ TEST_CASE("standardiser: a constant feature is shifted only; without rows nothin
   CHECK(constant.view()(2, 0) == 0);
 }
 
-TEST_CASE("standardiser: folded into a layer, it gives the same outputs from features as they are") {
+TEST_CASE("standardiser: folded into a layer -> the same outputs from raw features") {
   const auto features = noise(9, 4, 3);
   data::standardiser how(4);
   how.add(features.view());

@@ -5,8 +5,8 @@
 #include <cstddef>
 #include <vector>
 
-/// Expectations from draws without replacement by plain loops, as zoom_in.md 2.5 writes them down: with a division by
-/// every probability, and Murthy's weights from every order of a set.
+/// Expectations from draws without replacement by plain loops, as docs/papers/zoom_in.md 2.5 writes them down: with a
+/// division by every probability, and Murthy's weights from every order of a set.
 namespace milkit::reference {
 
 struct draws_estimate {

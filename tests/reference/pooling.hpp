@@ -30,8 +30,8 @@ inline constexpr branch_function gelu_branch{[](double x) { return x * std::erfc
                                                       x * std::exp(-x * x / 2) / std::sqrt(2 * std::acos(-1.0));
                                              }};
 
-/// The parameters of one attention (zoommil.md 2.2), or their gradient. Without u there is one branch. Masks [n, L] of
-/// both branches are 0 or 1 / (1 - p); empty: no dropout.
+/// The parameters of one attention (docs/papers/zoommil.md 2.2), or their gradient. Without u there is one branch.
+/// Masks [n, L] of both branches are 0 or 1 / (1 - p); empty: no dropout.
 struct attention_head {
   std::size_t width = 0;
   numbers v, u, v_bias, u_bias, w;

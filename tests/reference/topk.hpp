@@ -33,8 +33,8 @@ struct matrix {
 };
 inline matrix zeros(std::size_t rows, std::size_t cols) { return {rows, cols, numbers(rows * cols, 0.0)}; }
 
-/// Perturbed top-K from given noise, one row a draw (zoommil.md 2.4, 2.5): what each draw selects, how often, and the
-/// three estimates of the gradient.
+/// Perturbed top-K from given noise, one row a draw (docs/papers/zoommil.md 2.4, 2.5): what each draw selects, how
+/// often, and the three estimates of the gradient.
 struct perturbed_topk {
   std::size_t n, k, samples;
   double sigma;

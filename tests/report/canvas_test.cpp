@@ -41,7 +41,7 @@ TEST_CASE("an area is filled and cut off at the picture's edges") {
   CHECK(count(picture, red) == 20);
 }
 
-TEST_CASE("opacity mixes") {
+TEST_CASE("blend: opacity -> both colours mixed in its proportion") {
   auto picture = blank_picture(1, 3, {100, 0, 200});
   blend(pixel(picture, 0, 0), {200, 100, 0}, 0.25);
   blend(pixel(picture, 0, 1), {200, 100, 0}, 0);

@@ -99,7 +99,7 @@ TEST_CASE("several series have a legend, and any name is escaped") {
   CHECK_FALSE(curve_of(svg, 1).empty());
 }
 
-TEST_CASE("own x values are used, and of another number refused") {
+TEST_CASE("curves_svg: given x values -> used; another number of them -> refused") {
   const auto svg = curves_svg({.title = "roc", .lines = {{"a", {0, 0.5, 1}, {0, 0.25, 1}}}});
   check_well_formed(svg);
   CHECK_THROWS_AS(curves_svg({.title = "", .lines = {{"a", {0, 1}, {0}}}}), milkit::shape_error);

@@ -40,7 +40,7 @@ TEST_CASE("all printable characters differ, and unknown ones are a box") {
   CHECK(drawn("\xC3") == box);
 }
 
-TEST_CASE("text that leaves the picture is cut off: what is inside is as in a larger picture") {
+TEST_CASE("draw_text: beyond the picture -> cut off, the rest as in a larger picture") {
   const auto all = [](const milkit::rgb_image& picture) {
     return std::string(picture.data(), picture.data() + picture.size());
   };

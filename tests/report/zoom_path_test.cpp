@@ -29,7 +29,7 @@ std::vector<zoom_step> steps() {
 
 }  // namespace
 
-TEST_CASE("draw_zoom_path: outlines what was zoomed into, and shades what was seen at the highest magnification") {
+TEST_CASE("draw_zoom_path: a path -> zoomed tiles outlined, the highest ones shaded") {
   const rgb_image thumbnail = blank_picture(400, 500);
   const rgb_image made = draw_zoom_path(thumbnail, {1000, 800}, steps(), {.pale = 0});
   REQUIRE(made.extent(0) >= 400);
@@ -46,7 +46,7 @@ TEST_CASE("draw_zoom_path: outlines what was zoomed into, and shades what was se
   CHECK(border == at(mixed, 0, 0));
 }
 
-TEST_CASE("draw_zoom_path: insets stand to the right, in frames of their magnification's colour") {
+TEST_CASE("draw_zoom_path: insets -> to the right, framed in their magnification's colour") {
   auto with_insets = steps();
   with_insets[0].insets.push_back(blank_picture(32, 32, {10, 200, 30}));
   with_insets[0].insets.push_back(blank_picture(64, 64, {1, 2, 3}));

@@ -9,7 +9,8 @@
 #include "stages.hpp"
 
 // No bias in 10^6 draws of the samplers themselves: every component of output and gradients lies within 4 standard
-// errors of the exact value, and the norm of all errors at what chance makes of it. The public code's form fails both.
+// errors of the exact value, and the norm of all errors at what chance makes of it. The official code's form fails
+// both.
 
 using namespace milkit;
 using ops::draw_estimator;
@@ -65,7 +66,7 @@ bool far_off(const error& e) { return e.worst > 20 && e.norm > 20; }
 
 }  // namespace
 
-TEST_CASE("sampling: one stage has no bias in 10^6 draws, the form of the public code has") {
+TEST_CASE("sampling: one stage, 10^6 draws -> no bias; the official form has one") {
   const golden_case golden("sampling_enumeration_n3");
   const auto attention = golden.get<double, 1>("attention");
   const auto features = golden.get<double, 2>("features");
@@ -83,13 +84,13 @@ TEST_CASE("sampling: one stage has no bias in 10^6 draws, the form of the public
     CHECK(unbiased(error_of(got.dlogits2, golden, "expected_grad.logits")));
     CHECK(unbiased(error_of(got.dfeatures, golden, "expected_grad.features")));
   }
-  const auto code = repeated(one, draws, upstream, outer, draw_estimator::zoom_in_code, 100);
+  const auto code = repeated(one, draws, upstream, outer, draw_estimator::official_zoom_in, 100);
   CHECK(unbiased(error_of(code.output, golden, "expected_output")));
   CHECK(far_off(error_of(code.dlogits2, golden, "expected_grad.logits")));
   CHECK(far_off(error_of(code.dfeatures, golden, "expected_grad.features")));
 }
 
-TEST_CASE("sampling: two stages have no bias in 10^6 draws, stratified or not; the form of the public code has") {
+TEST_CASE("sampling: two stages, 10^6 draws -> no bias; the official form has one") {
   const golden_case golden("zoom_in_enumeration_two_stage");
   const test::two_stages two{golden.get<double, 1>("attention1"), golden.get<double, 2>("attention2"),
                              golden.get<double, 3>("features")};
@@ -104,7 +105,7 @@ TEST_CASE("sampling: two stages have no bias in 10^6 draws, stratified or not; t
   };
   check(sampling::with_replacement{}, 1000);
   check(sampling::stratified{}, 200);
-  const auto code = repeated(two, draws, upstream, sampling::with_replacement{}, draw_estimator::zoom_in_code, 200);
+  const auto code = repeated(two, draws, upstream, sampling::with_replacement{}, draw_estimator::official_zoom_in, 200);
   CHECK(unbiased(error_of(code.output, golden, "expected_output")));
   CHECK(far_off(error_of(code.dlogits2, golden, "expected_grad.logits2")));
   CHECK(far_off(error_of(code.dfeatures, golden, "expected_grad.features")));

@@ -112,7 +112,7 @@ double relative_rms(const test::moments& got, const std::vector<double>& exact) 
 
 }  // namespace
 
-TEST_CASE("sampling: enumerated draws of one stage have the stored means and variances in every form") {
+TEST_CASE("sampling: one stage enumerated -> the golden means and variances of every form") {
   for (const std::string name : {"n1", "n2", "n3", "peaked", "all", "last", "on_prob"}) {
     CAPTURE(name);
     const golden_case golden("sampling_enumeration_" + name);
@@ -127,8 +127,8 @@ TEST_CASE("sampling: enumerated draws of one stage have the stored means and var
     CHECK(agrees(ordered.dlogits2.variance(), golden, "variance_grad.logits"));
     std::vector<double> rms;  // of an unbiased law: what is stored as expected is exact
     if (golden.has("relative_rms")) {
-      const auto score = p.with(draw_estimator::score), ats = p.with(draw_estimator::ats_code),
-                 code = p.with(draw_estimator::zoom_in_code);
+      const auto score = p.with(draw_estimator::score), ats = p.with(draw_estimator::official_ats),
+                 code = p.with(draw_estimator::official_zoom_in);
       CHECK(agrees(score.dlogits2.variance(), golden, "variance_grad_score.logits"));
       CHECK(agrees(ats.dlogits2.average(), golden, "expected_grad_ats.logits", 1e-12));
       CHECK(agrees(code.dlogits2.average(), golden, "expected_grad_code.logits", 1e-12));
@@ -157,7 +157,7 @@ TEST_CASE("sampling: enumerated draws of one stage have the stored means and var
   }
 }
 
-TEST_CASE("sampling: enumerated draws of two stages have the stored means and variances, and unordered ones no more") {
+TEST_CASE("sampling: two stages enumerated -> the golden moments, unordered's no larger") {
   for (const std::string name : {"two_stage", "peaked", "all", "one_draw", "one_tile", "last", "complement"}) {
     CAPTURE(name);
     const golden_case golden("zoom_in_enumeration_" + name);
@@ -176,7 +176,7 @@ TEST_CASE("sampling: enumerated draws of two stages have the stored means and va
     CHECK(agrees(ordered.dlogits2.variance(), golden, "variance_grad.logits2"));
     CHECK(agrees(ordered.dfeatures.variance(), golden, "variance_grad.features"));
     if (golden.has("expected_grad_ats.logits2")) {
-      const auto ats = p.with(draw_estimator::ats_code), code = p.with(draw_estimator::zoom_in_code);
+      const auto ats = p.with(draw_estimator::official_ats), code = p.with(draw_estimator::official_zoom_in);
       CHECK(agrees(ats.dlogits2.average(), golden, "expected_grad_ats.logits2", 1e-12));
       CHECK(agrees(code.dlogits2.average(), golden, "expected_grad_code.logits2", 1e-12));
       CHECK(agrees(code.dfeatures.average(), golden, "expected_grad_code.features", 1e-12));
@@ -188,7 +188,7 @@ TEST_CASE("sampling: enumerated draws of two stages have the stored means and va
   }
 }
 
-TEST_CASE("sampling: the mean loss and the mean gradient of enumerated draws under a classifier") {
+TEST_CASE("sampling: enumerated draws, a classifier -> the golden mean loss and gradient") {
   const golden_case golden("zoom_in_enumeration_loss");
   const problem p = both_stages(golden);
   const auto weight = golden.get<double, 2>("classifier.weight");

@@ -144,8 +144,8 @@ TEST_CASE("sampling: outputs and gradients of the ordered forms are those of pla
         if (last) w.back() = 1;
         for (const auto& [form, name] : {std::pair{draw_estimator::ordered, attention_form::raj},
                                          {draw_estimator::score, attention_form::score},
-                                         {draw_estimator::ats_code, attention_form::ats},
-                                         {draw_estimator::zoom_in_code, attention_form::zoom_in}}) {
+                                         {draw_estimator::official_ats, attention_form::ats},
+                                         {draw_estimator::official_zoom_in, attention_form::zoom_in}}) {
           if (last && form != draw_estimator::ordered && form != draw_estimator::score) continue;
           const auto got = estimate(p, given.f, given.u, draws, {form, last});
           CHECK(worst(got, reference::ordered_expectation(p, given.f, given.u, draws, w, name)) <= 1e-10);
@@ -155,7 +155,7 @@ TEST_CASE("sampling: outputs and gradients of the ordered forms are those of pla
   }
 }
 
-TEST_CASE("sampling: unordered weights are Murthy's, by all orders, by all subsets, by integrals") {
+TEST_CASE("sampling: unordered weights -> Murthy's by orders, by subsets, by integrals") {
   for (const double scale : {0.0, 1.0, 3.0, 8.0})
     for (const std::size_t items : {2u, 7u, 40u, 300u}) {
       CAPTURE(scale);
@@ -183,7 +183,7 @@ TEST_CASE("sampling: unordered weights are Murthy's, by all orders, by all subse
     }
 }
 
-TEST_CASE("sampling: unordered weights of peaked, tiny and equal probabilities, and of floats") {
+TEST_CASE("sampling: peaked, tiny and equal probabilities -> exact unordered weights") {
   const auto check = [](std::vector<double> p, const std::vector<std::size_t>& draws) {
     const auto want = reference::murthy_by_orders(p, draws);
     const auto got = weights_of<double>(p, draws);
@@ -209,7 +209,7 @@ TEST_CASE("sampling: unordered weights of peaked, tiny and equal probabilities, 
   CHECK(with_zero[2] == 0);
 }
 
-TEST_CASE("sampling: all drawn is exact, one draw has the weight 1, and no order matters to the unordered estimator") {
+TEST_CASE("sampling: all drawn, one draw, any order -> exact, weight 1, unordered unchanged") {
   for (const std::int64_t items : {1, 2, 6, 33, 130}) {
     CAPTURE(items);
     const auto p = softmax_of(items, 2, 2.0);
@@ -257,7 +257,7 @@ TEST_CASE("sampling: renormalised weights and their gradient; a mean has none") 
   CHECK(weights_of<double>(p(), draws, {draw_estimator::mean}) == std::vector<double>(4, 0.25));
 }
 
-TEST_CASE("sampling: -log u to a few units in the last place") {
+TEST_CASE("sampling: -log u -> right to a few units in the last place") {
   double off = 0;
   const auto check = [&](double u) {
     const long double want = -std::log(static_cast<long double>(u));

@@ -79,8 +79,7 @@ double sum(const std::vector<double>& all) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("sampling: the same draws at any number of threads, and for a row alone or among others", T, float,
-                   double) {
+TEST_CASE_TEMPLATE("sampling: any thread count, a row alone or not -> the same draws", T, float, double) {
   const std::int64_t rows = 7, items = 5000;  // more than a chunk of ring times
   const auto p = probabilities<T>(rows, items, 2);
   const std::vector<std::int64_t> draws{1, 2, 30, 4, 100, 6, 7};
@@ -129,7 +128,7 @@ TEST_CASE("sampling: float and double of the same values draw the same") {
   check(sampling::uniform{});
 }
 
-TEST_CASE_TEMPLATE("sampling: what most likely and uniform draws weigh", T, MILKIT_FLOATS) {
+TEST_CASE_TEMPLATE("sampling: most likely and uniform draws -> their documented weights", T, MILKIT_FLOATS) {
   const auto p = row_of<T>({0.1, 0.4, 0.05, 0.25, 0.2});
   const auto top = draw_one(sampling::top_n{}, p, 2);
   CHECK(top.items == std::vector<double>{1, 3});
@@ -143,7 +142,7 @@ TEST_CASE_TEMPLATE("sampling: what most likely and uniform draws weigh", T, MILK
   for (std::size_t k = 0; k < 5; ++k) CHECK(all.weights[k] == p.data()[static_cast<std::int64_t>(all.items[k])]);
 }
 
-TEST_CASE_TEMPLATE("sampling: what has no probability is drawn when nothing else is left", T, MILKIT_FLOATS) {
+TEST_CASE_TEMPLATE("sampling: probability 0 -> drawn only when nothing else is left", T, MILKIT_FLOATS) {
   const auto p = row_of<T>({0, 0.5, 0, 0.25, 0.25, 0});
   for (const std::int64_t n : {1, 2, 3})
     for (const double item : draw_one(sampling::without_replacement{}, p, n).items)
@@ -161,7 +160,7 @@ TEST_CASE_TEMPLATE("sampling: what has no probability is drawn when nothing else
   CHECK(draw_one(sampling::without_replacement{}, certain, 2).items == std::vector<double>{2, 0});
 }
 
-TEST_CASE_TEMPLATE("sampling: one item, one draw, no rows, no draws", T, MILKIT_FLOATS) {
+TEST_CASE_TEMPLATE("sampling: one item, one draw, no rows, no draws -> documented outcomes", T, MILKIT_FLOATS) {
   const auto alone = row_of<T>({1});
   const auto check = [&](const auto& by) {
     const auto made = draw_one(by, alone, 1);
@@ -198,7 +197,7 @@ TEST_CASE_TEMPLATE("sampling: NaN gives valid draws and the weight NaN", T, MILK
     CHECK(std::isnan(each));
 }
 
-TEST_CASE("sampling: what is no distribution is refused, with a sentence") {
+TEST_CASE("sampling: no distribution -> refused with a sentence") {
   const auto refused = [](const auto& by, const std::vector<double>& p, std::int64_t n, const char* text) {
     CHECK_THROWS_WITH_AS(draw_one(by, row_of<double>(p), n), doctest::Contains(text), value_error);
   };
@@ -261,9 +260,9 @@ TEST_CASE_TEMPLATE("sampling: complements sum to 1 and are those of the golden f
     CHECK(std::abs(sum(test::elements(q.view().rows(r, 1))) - 1) <= test::tolerance_of<T>(1e-14, 1e-6));
 }
 
-// A smoothed distribution (zoom_in.md 8) needs no op: q = (1 - e) p + e / K, and what comes back for q goes to p times
-// 1 - e.
-TEST_CASE("sampling: a smoothed distribution and its gradient") {
+// A smoothed distribution (docs/papers/zoom_in.md 8) needs no op: q = (1 - e) p + e / K, and what comes back for q goes
+// to p times 1 - e.
+TEST_CASE("sampling: a smoothed distribution -> its gradient by plain loops") {
   const test::golden_case golden("sampling_smoothing");
   const auto logits = golden.get<double, 1>("logits");
   const std::int64_t items = logits.extent(0);
@@ -281,7 +280,7 @@ TEST_CASE("sampling: a smoothed distribution and its gradient") {
   CHECK(golden.error("grad.logits", dlogits) <= 1e-12);
 }
 
-TEST_CASE("sampling: shared draws keep their sum, their capacities and their order among equals") {
+TEST_CASE("largest_remainder: capacities -> the sum and the order among equals are kept") {
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
     const auto random = [&](std::uint64_t bound, std::uint64_t i) {
       return static_cast<std::int64_t>(random_stream(seed, 0, 0).below(bound, i, 0));

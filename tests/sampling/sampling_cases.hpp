@@ -104,9 +104,9 @@ TEST_CASE_TEMPLATE("draws without replacement agree with the golden tensors in e
     if (golden.has("grad_score.logits"))
       CHECK(gradient_within<T>(golden, "grad_score.logits", made(draw_estimator::score).dlogits));
     if (golden.has("grad_ats.logits"))
-      CHECK(gradient_within<T>(golden, "grad_ats.logits", made(draw_estimator::ats_code).dlogits));
+      CHECK(gradient_within<T>(golden, "grad_ats.logits", made(draw_estimator::official_ats).dlogits));
     if (golden.has("grad_code.logits")) {
-      const auto code = made(draw_estimator::zoom_in_code);
+      const auto code = made(draw_estimator::official_zoom_in);
       CHECK(gradient_within<T>(golden, "grad_code.logits", code.dlogits));
       CHECK(gradient_within<T>(golden, "grad_code.features", code.dfeatures));
       CHECK(same_bits(code.output, own.output));

@@ -79,7 +79,7 @@ TEST_CASE("coordinates of tiles and sub-tiles agree with the golden tensors") {
     }
     CHECK(golden.equal("tile_origin", origins));
     CHECK(golden.equal("subtile_origin", subtile_origins(grid)));
-    grid.legacy_step = golden.option<std::int64_t>("inverse_scale");
+    grid.official_step = golden.option<std::int64_t>("inverse_scale");
     CHECK(golden.equal("subtile_origin_legacy", subtile_origins(grid)));
   }
 }
@@ -117,7 +117,7 @@ TEST_CASE_TEMPLATE("tiles, sub-tiles and stage views agree with the golden tenso
   }
 }
 
-TEST_CASE("windows are cut pixel by pixel wherever they lie, at any thread count, from numbers and from bytes") {
+TEST_CASE("images read: windows anywhere, numbers or bytes -> their pixels, zeros outside") {
   const auto numbers = test::normals<double>(shape<3>{3, 11, 7}, 1);
   rgb_image bytes({11, 7, 3});
   tensor<double, 3> planes({3, 11, 7});
@@ -184,7 +184,7 @@ TEST_CASE("a geometry fits images of any size, and says what it cannot do") {
                        value_error);
 }
 
-TEST_CASE_TEMPLATE("the tile weights of the public code's inference agree with the golden tensor", T, MILKIT_FLOATS) {
+TEST_CASE_TEMPLATE("the tile weights of the official code's inference agree with the golden tensor", T, MILKIT_FLOATS) {
   const test::golden_case golden("zoom_in_official_inference_weights");
   const auto attention = golden.get<T, 1>("attention");
   tensor<T, 1> weights(attention.shape());

@@ -15,7 +15,7 @@
 using namespace milkit::slide;
 using milkit::test::data_file;
 
-TEST_CASE("what is no slide is an io_error that names the file") {
+TEST_CASE("whole_slide: no slide -> io_error that names the file") {
   const milkit::test::temporary_directory folder;
   CHECK_THROWS_WITH_AS(whole_slide(folder.path() / "none.svs"), doctest::Contains("none.svs: there is no such file"),
                        milkit::io_error);

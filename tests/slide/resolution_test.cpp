@@ -22,7 +22,7 @@ property_map without(property_map properties, std::initializer_list<const char*>
 
 }  // namespace
 
-TEST_CASE("the mpp property comes before the TIFF resolution, the objective power and the user") {
+TEST_CASE("find_resolution: several sources -> mpp, then TIFF, objective power, the user") {
   const auto found = find_resolution(everything, mpp{1});
   REQUIRE(found);
   CHECK(found->source == resolution_source::mpp_property);

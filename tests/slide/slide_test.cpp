@@ -142,7 +142,7 @@ TEST_CASE("non-integer pyramids agree with the average of level 0 through every 
     }
 }
 
-TEST_CASE("a read at a level's own resolution that starts between its pixels weights them by their share") {
+TEST_CASE("read_region: starts between pixels of a level -> weighted by their share") {
   const milkit::test::temporary_directory folder;
   const picture full = noise(502, 502, 3), small = noise(125, 125, 4);
   write_tiff_pyramid(folder.path() / "noise.tiff", {full, small});
@@ -196,7 +196,7 @@ TEST_CASE("transparent pixels are laid over white") {
     }
 }
 
-TEST_CASE("microns and magnifications are read at the slide's own levels where they are near, and exactly otherwise") {
+TEST_CASE("scale_for: microns, magnifications -> a near level of the slide, else exact") {
   const milkit::test::temporary_directory folder;
   const picture full = noise(256, 256, 9);
   write_tiff_pyramid(folder.path() / "s.tiff", {full, noise(128, 128, 10)}, {.mpp = 0.2505});
@@ -265,7 +265,7 @@ TEST_CASE("a real slide tells its levels, its resolution and its bounds") {
   CHECK(size_of(small.view()) == pixel_size{75, 100});
 }
 
-TEST_CASE("a slide without mpp reads by pixels, asks for its resolution by name, and takes the user's word") {
+TEST_CASE("slide: without mpp -> reads by pixels, microns only by the user's word") {
   const whole_slide slide(data_file("slides/boxes.tiff"));
   CHECK_FALSE(slide.known_resolution());
   CHECK_THROWS_WITH_AS(slide.resolution(), doctest::Contains("boxes.tiff"), resolution_error);
@@ -279,7 +279,7 @@ TEST_CASE("a slide without mpp reads by pixels, asks for its resolution by name,
     CHECK(size_of(told.read_region(level0_point(0, 0), mpp{at}, {30, 20}).view()) == pixel_size{30, 20});
 }
 
-TEST_CASE("the boxes have the same colours through every level, also through one narrower than its tiles") {
+TEST_CASE("read_region: every level, narrow ones too -> the same colours of the boxes") {
   const whole_slide slide(data_file("slides/boxes.tiff"));
   CHECK(slide.levels()[2].readable);
   CHECK_FALSE(slide.levels()[3].readable);

@@ -95,7 +95,7 @@ void check_structure(const tile_pyramid& made, const whole_slide& slide) {
 
 }  // namespace
 
-TEST_CASE("make_pyramid: grids that fit into each other, centred, every tile with all its children") {
+TEST_CASE("make_pyramid: a slide -> centred grids, every tile with all its children") {
   const synthetic made;
   for (const std::int64_t step : {2, 4, 8}) {
     CAPTURE(step);
@@ -124,7 +124,7 @@ TEST_CASE("make_pyramid: grids that fit into each other, centred, every tile wit
   CHECK(three.widths == std::vector<std::int64_t>{4, 16});
 }
 
-TEST_CASE("make_pyramid: a missing level is averaged from a finer one, and a child shows its part of the parent") {
+TEST_CASE("make_pyramid: a level is missing -> averaged from a finer one, children in place") {
   const synthetic made;
   const tile_pyramid tiles =
       make_pyramid(made.slide, everywhere(made.slide), {.resolutions = {mpp{2}, mpp{1}, mpp{0.5}}, .tile_size = 32});
@@ -148,7 +148,7 @@ TEST_CASE("make_pyramid: a missing level is averaged from a finer one, and a chi
     }
 }
 
-TEST_CASE("make_pyramid: tissue is chosen at the lowest resolution, and all below a kept tile is kept") {
+TEST_CASE("make_pyramid: tissue -> chosen at the lowest resolution, with all below") {
   const synthetic made;
   const tissue_mask left = mask_of(made.slide, [](std::int64_t x, std::int64_t) { return x < 450; });
   const tile_pyramid tiles =
@@ -167,7 +167,7 @@ TEST_CASE("make_pyramid: tissue is chosen at the lowest resolution, and all belo
   CHECK(all.levels[0].tiles.size() == static_cast<std::size_t>(all.levels[0].columns * all.levels[0].rows));
 }
 
-TEST_CASE("make_pyramid: tiles in the padding may be left out, and parents then have different numbers of children") {
+TEST_CASE("make_pyramid: padding left out -> parents with different numbers of children") {
   const synthetic made;
   const tile_pyramid_options whole{.resolutions = {mpp{2}, mpp{1}, mpp{0.25}}, .tile_size = 48, .min_tissue = 0};
   tile_pyramid_options cut = whole;
@@ -185,7 +185,7 @@ TEST_CASE("make_pyramid: tiles in the padding may be left out, and parents then 
   }
 }
 
-TEST_CASE("make_pyramid: real slides") {
+TEST_CASE("make_pyramid: real slides -> every tile in place, with its children") {
   const whole_slide slide(data_file("slides/CMU-1-Small-Region.svs"));
   const tile_pyramid tiles =
       make_pyramid(slide, find_tissue(slide), {.resolutions = {magnification{5}, magnification{20}}, .tile_size = 128});

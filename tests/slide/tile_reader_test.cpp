@@ -26,7 +26,7 @@ bool same(const_rgb_view a, const milkit::rgb_image& b) {
 
 }  // namespace
 
-TEST_CASE("every tile arrives once, in order or not, with the pixels that a plain read gives") {
+TEST_CASE("read_tiles: in order or not -> every tile once, with a plain read's pixels") {
   const whole_slide slide(data_file("slides/CMU-1-Small-Region.svs"));
   for (const auto& resolution : {target_resolution(native{}), target_resolution(mpp{1.1})}) {
     const tile_grid grid = make_tiles(slide, {.resolution = resolution, .tile_size = 200});

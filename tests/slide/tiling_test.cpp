@@ -111,7 +111,7 @@ TEST_CASE("a region of interest moves the grid, and an empty one has no tiles") 
   CHECK(make_tiles(made.slide, {.resolution = native{}, .region = nothing}).tiles.empty());
 }
 
-TEST_CASE("sizes, overlaps and shares out of range are refused, and so are microns where none are known") {
+TEST_CASE("make_tiles: bad sizes, overlaps, shares, unknown microns -> refused") {
   const synthetic made;
   CHECK_THROWS_AS(make_tiles(made.slide, {.tile_size = 0}), milkit::value_error);
   CHECK_THROWS_AS(make_tiles(made.slide, {.tile_size = 8, .overlap = 8}), milkit::value_error);

@@ -58,7 +58,7 @@ TEST_CASE("Otsu's threshold has the largest variance between its classes") {
   }
 }
 
-TEST_CASE("Otsu's threshold of two spikes lies between them, of one it is the spike, of none 0") {
+TEST_CASE("otsu_threshold: two spikes, one, none -> between them, the spike, 0") {
   std::array<std::int64_t, 256> histogram{};
   CHECK(otsu_threshold(histogram) == 0);
   histogram[40] = 7;
@@ -87,7 +87,7 @@ TEST_CASE("glass has no tissue, and a picture full of tissue is all tissue") {
   CHECK(all.share() == 1);
 }
 
-TEST_CASE("black is not tissue, a given threshold is taken, one pixel works, none is refused") {
+TEST_CASE("tissue_of: black, a threshold, one pixel, none -> none, taken, works, refused") {
   milkit::rgb_image black(milkit::shape{20, 20, 3});
   for (std::int64_t i = 0; i < 400; ++i) black.data()[3 * i] = 20;
   CHECK(tissue_of(black.view(), level0_extent(20, 20)).empty());
@@ -98,7 +98,7 @@ TEST_CASE("black is not tissue, a given threshold is taken, one pixel works, non
   CHECK_THROWS_AS(tissue_of(const_rgb_view(nullptr, milkit::shape{0, 0, 3}), level0_extent(1, 1)), milkit::value_error);
 }
 
-TEST_CASE("real slides: the mask has the asked resolution, or what a small or unmeasured slide allows") {
+TEST_CASE("find_tissue: real slides -> the asked resolution, or what the slide allows") {
   const whole_slide cmu(data_file("slides/CMU-1-Small-Region.svs"));
   CHECK(tissue_mask_side(cmu, {.mpp = 4}) == std::llround(2967 * 0.499 / 4));
   CHECK(tissue_mask_side(cmu) == 256);

@@ -66,7 +66,7 @@ struct ragged {
   std::int64_t count() const { return offsets.back(); }
 };
 
-/// The plain double loops of zoommil.md 2.6.
+/// The plain double loops of docs/papers/zoommil.md 2.6.
 struct oracle {
   reference::matrix out, dweights, dh;
   reference::numbers mass;

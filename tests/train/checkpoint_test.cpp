@@ -88,7 +88,7 @@ TEST_CASE("checkpoint: weights are read by name, from float into double too") {
   CHECK(test::same_bits(read.flat(), weights.flat()));
 }
 
-TEST_CASE("checkpoint of another network: every tensor that is missing or misshapen is named, nothing is changed") {
+TEST_CASE("checkpoint: another network -> every tensor that differs named, nothing changed") {
   const test::temporary_directory folder;
   const auto path = folder.path() / "run.safetensors";
   const auto weights = initial_parameters<float>(network{}, {.seed = 1});
@@ -116,7 +116,7 @@ TEST_CASE("checkpoint of another network: every tensor that is missing or missha
   CHECK(state.epoch == 0);
 }
 
-TEST_CASE("checkpoint: other settings, weights alone, a wrong element type and broken files are refused") {
+TEST_CASE("checkpoint: other settings, weights alone, other type, broken file -> refused") {
   const test::temporary_directory folder;
   const auto path = folder.path() / "run.safetensors", broken = folder.path() / "broken.safetensors";
   const auto weights = initial_parameters<float>(network{}, {.seed = 1});

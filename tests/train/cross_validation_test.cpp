@@ -39,7 +39,7 @@ train::cross_validation_result cross_validate(const data::bag_table& bags,
 
 }  // namespace
 
-TEST_CASE("cross_validate tests every bag once a repeat, and gives the same at any number of threads") {
+TEST_CASE("cross_validate: any thread count -> every bag tested once a repeat, same figures") {
   const data::bag_table bags = test::needle_bags(30);
   const auto want = cross_validate(bags, {.folds = 5, .repeats = 2, .seed = 3});
   REQUIRE(want.folds.size() == 10);
@@ -69,7 +69,7 @@ TEST_CASE("cross_validate tests every bag once a repeat, and gives the same at a
   CHECK(test::same_bits(alone.folds[0].result.probabilities, want.folds[3].result.probabilities));
 }
 
-TEST_CASE("cross_validate leaks nothing: no patient and no feature of a test part is seen in training") {
+TEST_CASE("cross_validate: any fold -> no patient or feature of its test part in training") {
   const auto labels = alternating(24);
   std::vector<std::string> patients;
   for (int b = 0; b < 24; ++b) patients.push_back(message("patient ", b / 3));
@@ -98,7 +98,7 @@ TEST_CASE("cross_validate leaks nothing: no patient and no feature of a test par
   for (const std::int64_t b : fit_on) CHECK(test::same_bits(one.bag(b), two.bag(b)));
 }
 
-TEST_CASE("cross_validate: a class that is absent from a fold leaves its AUROC undefined and the mean of the others") {
+TEST_CASE("cross_validate: a class absent from a fold -> AUROC undefined, others averaged") {
   data::bag_table bags = test::needle_bags(12);
   std::fill(bags.labels.begin(), bags.labels.end(), 0);
   bags.labels[1] = bags.labels[3] = 1;
@@ -111,10 +111,11 @@ TEST_CASE("cross_validate: a class that is absent from a fold leaves its AUROC u
   CHECK(result.accuracy().count == 4);
 }
 
-TEST_CASE("cross_validate refuses more folds than bags, folds that are not there, and reports what a fold throws") {
+TEST_CASE("cross_validate: too many folds, an unknown one, one that throws -> reported") {
   const data::bag_table bags = test::needle_bags(6);
   CHECK_THROWS_WITH_AS(cross_validate(bags, {.folds = 7}),
-                       "stratified_k_fold: folds is 7, expected at most the number of bags, 6", value_error);
+                       "milkit::train::stratified_k_fold: folds is 7, expected at most the number of bags, 6",
+                       value_error);
   CHECK_THROWS_WITH_AS(cross_validate(bags, {.folds = 3, .repeats = 0}),
                        "milkit::train::cross_validate: repeats is 0, expected at least 1", value_error);
   CHECK_THROWS_WITH_AS(cross_validate(bags, {.folds = 3, .only_fold = 4}),
@@ -137,7 +138,7 @@ TEST_CASE("cross_validate refuses more folds than bags, folds that are not there
   }
 }
 
-TEST_CASE("standardised: mean 0 and deviation 1 over the bags it was fitted on, constant features only shifted") {
+TEST_CASE("standardised: its bags -> mean 0, deviation 1; a constant feature only shifted") {
   data::bag_table bags = test::needle_bags(10);
   for (std::int64_t i = 0; i < bags.instances.rows(); ++i) bags.instances.view()(i, 5) = 7;
   const std::vector<std::int64_t> fit_on = {0, 1, 2, 5, 7};

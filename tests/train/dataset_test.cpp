@@ -58,7 +58,7 @@ TEST_CASE("a subset augments where its data set does") {
   CHECK(part.bag(0, random_stream(1, 2, 3)) >= 100);
 }
 
-TEST_CASE("epoch_order: shuffled draws every bag once, another order each epoch, all orders alike often") {
+TEST_CASE("epoch_order: shuffled -> every bag once, each order equally often") {
   const data::bag_table table = labelled({0, 1, 0});
   train::table_dataset all(table);
   std::map<std::vector<std::int64_t>, int> counts;
@@ -74,7 +74,7 @@ TEST_CASE("epoch_order: shuffled draws every bag once, another order each epoch,
   }
 }
 
-TEST_CASE("epoch_order: balanced draws every class as often, each of its bags alike, and a class without bags never") {
+TEST_CASE("epoch_order: balanced -> classes equally often, one without bags never") {
   std::vector<std::int64_t> labels(50, 0);
   labels[7] = labels[8] = 3;  // of four classes two have no bag
   const data::bag_table table = labelled(labels);
@@ -93,7 +93,7 @@ TEST_CASE("epoch_order: balanced draws every class as often, each of its bags al
     if (i != 7 && i != 8) CHECK(std::abs(counts[i] - draws / 96) < 5 * std::sqrt(draws / 96));
 }
 
-TEST_CASE("an augmented bag keeps at least one instance, is a function of the stream, and leaves evaluation alone") {
+TEST_CASE("augmented_table: instances dropped -> at least one stays; evaluation unchanged") {
   milkit::data::bag_table table;
   table.instances = milkit::tensor<float, 2>({5, 3});
   for (std::int64_t i = 0; i < 15; ++i) table.instances.data()[i] = static_cast<float>(i);

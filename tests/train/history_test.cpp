@@ -22,7 +22,7 @@ TEST_CASE("a history keeps columns of one length, NaN where an epoch said nothin
 
 TEST_CASE("a history refuses unknown names, and a name given twice without adding anything") {
   train::history history;
-  CHECK_THROWS_WITH_AS(history.column("loss"), "history: there is no figure \"loss\"", value_error);
+  CHECK_THROWS_WITH_AS(history.column("loss"), "milkit::train::history: there is no figure \"loss\"", value_error);
   CHECK_THROWS_AS(history.add({{"loss", 1}, {"loss", 2}}), value_error);
   CHECK(history.epochs() == 0);
   CHECK(history.names().empty());

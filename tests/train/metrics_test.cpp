@@ -86,7 +86,7 @@ TEST_CASE("AUROC does not feel order, shift or scale, and turns with the sign") 
   CHECK(test::close(auroc(negated.scores, negated.labels), 1 - want, {0, 1e-14}));
 }
 
-TEST_CASE("AUROC at its ends") {
+TEST_CASE("auroc: perfect, reversed, equal scores, one class -> 1, 0, 1/2, undefined") {
   CHECK(auroc(numbers{1, 2, 3, 4}, integers{0, 0, 1, 1}) == 1);
   CHECK(auroc(numbers{1, 2, 3, 4}, integers{1, 1, 0, 0}) == 0);
   CHECK(auroc(numbers{5, 5, 5}, integers{0, 1, 1}) == 0.5);
@@ -96,7 +96,7 @@ TEST_CASE("AUROC at its ends") {
   CHECK(std::isnan(auroc(numbers{1}, integers{0})));
 }
 
-TEST_CASE("AUROC of a hundred times the scores takes about a hundred times as long, not ten thousand") {
+TEST_CASE("auroc: a hundred times the scores -> about a hundred times the time") {
   const auto seconds = [](std::int64_t n) {
     const sample s(n, 1, 5000);
     double best = HUGE_VAL;  // of several: what the machine does beside is none of ours
@@ -171,11 +171,13 @@ TEST_CASE("metrics refuse empty input, labels outside the classes, NaN, and diff
   CHECK_THROWS_AS(train::confusion_matrix(0), value_error);
   CHECK_THROWS_AS(auroc({}, {}), value_error);
   train::confusion_matrix c(3);
-  CHECK_THROWS_WITH_AS(c.add(3, 0), "confusion_matrix: label is 3, expected 0 to 2", value_error);
+  CHECK_THROWS_WITH_AS(c.add(3, 0), "milkit::train::confusion_matrix: label is 3, expected 0 to 2", value_error);
   CHECK_THROWS_AS(c.add(0, -1), value_error);
   CHECK(c.total() == 0);
-  CHECK_THROWS_WITH_AS(auroc(numbers{1, 2}, integers{0, 2}), "auroc: label is 2, expected 0 to 1", value_error);
-  CHECK_THROWS_WITH_AS(auroc(numbers{1, std::nan("")}, integers{0, 1}), "auroc: score 1 is NaN", value_error);
+  CHECK_THROWS_WITH_AS(auroc(numbers{1, 2}, integers{0, 2}), "milkit::train::auroc: label is 2, expected 0 to 1",
+                       value_error);
+  CHECK_THROWS_WITH_AS(auroc(numbers{1, std::nan("")}, integers{0, 1}), "milkit::train::auroc: score 1 is NaN",
+                       value_error);
   CHECK_THROWS_AS(auroc(numbers{1, 2}, integers{0}), shape_error);
   CHECK_THROWS_AS(train::confusion_matrix(integers{0}, integers{0, 1}, 2), shape_error);
   const numbers nan = {0.1, std::nan("")};
@@ -183,7 +185,7 @@ TEST_CASE("metrics refuse empty input, labels outside the classes, NaN, and diff
   CHECK_THROWS_AS(train::auroc_per_class({nan.data(), shape<2>{1, 2}}, integers{2}), value_error);
 }
 
-TEST_CASE("bootstrap_interval of a mean is as wide as theory says, and the same for the same seed") {
+TEST_CASE("bootstrap_interval: of a mean -> the width of theory, the same for a seed") {
   numbers x;
   const random_stream stream(11, 0, 0);
   for (std::uint64_t i = 0; i < 400; ++i) x.push_back(stream.normal<double>(i, 0));

@@ -22,7 +22,7 @@ struct file {
 
 }  // namespace
 
-TEST_CASE("predictions are a line a bag with the probability of every class, and read back as the same numbers") {
+TEST_CASE("write_predictions: bags -> a line each with every probability, read back alike") {
   const file out;
   const auto evaluation = three_bags();
   train::write_predictions(out.path, evaluation, name_of);

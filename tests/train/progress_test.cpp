@@ -37,7 +37,7 @@ TEST_CASE("progress says nothing unless it is asked to") {
   CHECK_FALSE(asked);
 }
 
-TEST_CASE("elsewhere than on a terminal: plain lines at a bounded rate, and always the last") {
+TEST_CASE("progress: no terminal -> plain lines at a bounded rate, and always the last") {
   scene s;
   train::progress progress("fold 1", 1000, s.options(false));
   for (int i = 1; i <= 1000; ++i) {
@@ -55,7 +55,7 @@ TEST_CASE("elsewhere than on a terminal: plain lines at a bounded rate, and alwa
   CHECK(s.text().size() == length);
 }
 
-TEST_CASE("on a terminal: one line redrawn in place with a bar") {
+TEST_CASE("progress: a terminal -> one line redrawn in place with a bar") {
   scene s;
   train::progress progress("epoch", 4, s.options(true));
   progress.update(1);
@@ -95,7 +95,7 @@ TEST_CASE("progress of nothing is finished at once; a total below 0 is refused")
   CHECK_THROWS_AS(train::progress("epoch", -1), value_error);
 }
 
-TEST_CASE("durations") {
+TEST_CASE("duration_text: seconds -> m:ss or h:mm:ss; below 0 or NaN -> ?") {
   CHECK(train::duration_text(0.4) == "0:00");
   CHECK(train::duration_text(42) == "0:42");
   CHECK(train::duration_text(725) == "12:05");

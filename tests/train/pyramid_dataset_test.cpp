@@ -20,7 +20,7 @@ data::feature_pyramid slide(std::vector<std::int64_t> parents) {
 }
 }  // namespace
 
-TEST_CASE("pyramid_dataset: slides as networks take them, dense where all parents have their children in order") {
+TEST_CASE("pyramid_dataset: slides -> pyramids, dense where all children are in order") {
   train::pyramid_dataset<2> slides;
   static_assert(train::bag_dataset<train::pyramid_dataset<2>>);
   CHECK(slides.classes() == 0);

@@ -62,7 +62,7 @@ TEST_CASE("golden rates: step, cosine, plateau") {
   CHECK(plateau_error("core_schedule_plateau_threshold.safetensors") <= 1e-10);
 }
 
-TEST_CASE("constant and cosine at their ends") {
+TEST_CASE("schedules: constant, cosine -> their rates at the first and last epoch") {
   CHECK(train::constant_schedule{}.rate(0.3, 1000, {}) == 0.3);
   const train::cosine_schedule cosine{.epochs = 10, .minimum = 0.1};
   CHECK(cosine.rate(0.3, 0, {}) == 0.3);
@@ -71,7 +71,7 @@ TEST_CASE("constant and cosine at their ends") {
   CHECK(cosine.rate(0.3, 11, {}) == 0.1);
 }
 
-TEST_CASE("a plateau counts NaN as no improvement, and lower is better for negative losses too") {
+TEST_CASE("reduce_on_plateau: NaN, negative losses -> no improvement, lower is better") {
   const train::reduce_on_plateau schedule{.factor = 0.5, .patience = 1};
   train::schedule_state state;
   schedule.observe(state, std::nan(""));
@@ -88,7 +88,7 @@ TEST_CASE("a plateau counts NaN as no improvement, and lower is better for negat
 
 TEST_CASE("schedules refuse what makes no sense") {
   CHECK_THROWS_WITH_AS(train::cosine_schedule{.epochs = 0}.rate(1, 0, {}),
-                       "cosine_schedule: epochs is 0, expected at least 1", value_error);
+                       "milkit::train::cosine_schedule: epochs is 0, expected at least 1", value_error);
   CHECK_THROWS_AS((train::cosine_schedule{.epochs = 5, .minimum = 2}.rate(1, 0, {})), value_error);
   CHECK_THROWS_AS((train::step_schedule{.factor = 0.1, .period = 0}.rate(1, 0, {})), value_error);
   CHECK_THROWS_AS((train::step_schedule{.factor = 0, .period = 1}.rate(1, 0, {})), value_error);

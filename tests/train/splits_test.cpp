@@ -50,7 +50,7 @@ void check_partition(const std::vector<train::fold>& folds, std::int64_t n) {
 
 }  // namespace
 
-TEST_CASE("without groups each class, and each fold, differs by at most one bag between folds") {
+TEST_CASE("stratified_k_fold: no groups -> folds and classes differ by one bag at most") {
   for (const std::int64_t n : {10, 31, 92, 257})
     for (const std::uint64_t classes : {1u, 2u, 3u, 5u})
       for (const std::int64_t k : {2, 3, 7, 10}) {
@@ -116,15 +116,17 @@ TEST_CASE("groups of unequal size: none of the folds stays empty") {
   check_partition(train::stratified_k_fold(labels, groups, {.folds = 3}), 13);
 }
 
-TEST_CASE("as many folds as bags is leave one out") {
+TEST_CASE("stratified_k_fold: as many folds as bags -> leave one out") {
   check_partition(train::stratified_k_fold(integers{0, 1, 0, 1, 1}, {.folds = 5}), 5);
 }
 
 TEST_CASE("impossible folds are refused with both numbers") {
   CHECK_THROWS_WITH_AS(train::stratified_k_fold(integers{0, 1, 0}, {.folds = 4}),
-                       "stratified_k_fold: folds is 4, expected at most the number of bags, 3", value_error);
+                       "milkit::train::stratified_k_fold: folds is 4, expected at most the number of bags, 3",
+                       value_error);
   CHECK_THROWS_WITH_AS(train::stratified_k_fold(integers{0, 1, 0, 1}, names{"a", "a", "b", "b"}, {.folds = 3}),
-                       "stratified_k_fold: folds is 3, expected at most the number of groups, 2", value_error);
+                       "milkit::train::stratified_k_fold: folds is 3, expected at most the number of groups, 2",
+                       value_error);
   CHECK_THROWS_AS(train::stratified_k_fold(integers{0, 1, 0}, {.folds = 1}), value_error);
   CHECK_THROWS_AS(train::stratified_k_fold(integers{0, -1, 0}, {.folds = 2}), value_error);
   CHECK_THROWS_AS(train::stratified_k_fold(integers{0, 1}, names{"a"}, {.folds = 2}), shape_error);
@@ -175,9 +177,9 @@ TEST_CASE("check_no_leakage names the patient, the bag and the parts") {
   const names groups = {"P1", "P2", "P2", "P3"};
   CHECK_NOTHROW(train::check_no_leakage(4, groups, {integers{0}, integers{1, 2}, integers{3}}));
   CHECK_THROWS_WITH_AS(train::check_no_leakage(4, groups, {integers{0, 1}, integers{}, integers{2}}),
-                       "check_no_leakage: group \"P2\" is in part 0 and in part 2", value_error);
+                       "milkit::train::check_no_leakage: group \"P2\" is in part 0 and in part 2", value_error);
   CHECK_THROWS_WITH_AS(train::check_no_leakage(4, {}, {integers{0, 3}, integers{3}}),
-                       "check_no_leakage: bag 3 is in part 0 and again in part 1", value_error);
+                       "milkit::train::check_no_leakage: bag 3 is in part 0 and again in part 1", value_error);
   CHECK_THROWS_AS(train::check_no_leakage(4, groups, {integers{0, 0}}), value_error);
   CHECK_THROWS_AS(train::check_no_leakage(4, groups, {integers{4}}), value_error);
   CHECK_THROWS_AS(train::check_no_leakage(5, groups, {integers{0}}), shape_error);

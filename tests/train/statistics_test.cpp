@@ -104,7 +104,7 @@ TEST_CASE("trainable stretches are all but the statistics, and one where there a
         std::vector<row_range>{{0, parameter_stretch(plain)}});
 }
 
-TEST_CASE("trainer: running statistics follow the mean of a step's bags, whatever optimizer, decay and clipping do") {
+TEST_CASE("trainer: running statistics -> the mean of a step's bags, whatever else is set") {
   const pictures bags;
   double mean[2] = {}, variance[2] = {};
   for (std::int64_t i = 0; i < 4; ++i) {

@@ -80,7 +80,7 @@ data::bag_table numbers(const std::vector<float>& values, std::vector<std::int64
 
 }  // namespace
 
-TEST_CASE("trainer learns with one logit and binary cross-entropy; probabilities of both classes come out") {
+TEST_CASE("trainer: one logit, binary cross-entropy -> learns; both probabilities come out") {
   using one_logit = models::bag_classifier<nn::sequential<nn::linear<6, 8>, nn::relu>, pooling::gated_attention<8, 5>,
                                            nn::linear<8, 1>>;
   const data::bag_table bags = test::needle_bags(40), others = test::needle_bags(20, 2);
@@ -108,7 +108,7 @@ TEST_CASE("trainer learns with one logit and binary cross-entropy; probabilities
                        "milkit::loss::binary_cross_entropy: there are 3 classes, expected 2", value_error);
 }
 
-TEST_CASE("trainer learns to find the needle") {
+TEST_CASE("trainer: bags with a needle -> learns to find it") {
   const outcome out = train_once({.epochs = 60, .seed = 1});
   const data::bag_table unseen = test::needle_bags(60, 9);
   train::table_dataset dataset(unseen);
@@ -122,7 +122,7 @@ TEST_CASE("trainer learns to find the needle") {
   CHECK(out.history.column("loss").back() < 0.5 * out.history.column("loss").front());
 }
 
-TEST_CASE("trainer: the same seed gives the same bits at any number of threads, another seed others") {
+TEST_CASE("trainer: a seed -> the same bits at any thread count; another seed -> others") {
   const train::fit_options options{.epochs = 4, .seed = 3, .bags_per_step = 5, .clip_norm = 0.5};
   const outcome want = train_once(options);
   for (const int threads : {1, 2, 3}) CHECK(same(train_once(options, threads), want));
@@ -131,7 +131,7 @@ TEST_CASE("trainer: the same seed gives the same bits at any number of threads, 
   CHECK_FALSE(same(train_once(other), want));
 }
 
-TEST_CASE("trainer: stopped after any epoch and resumed, it ends with the bits of an uninterrupted training") {
+TEST_CASE("trainer: stopped after any epoch, resumed -> the bits of an unbroken training") {
   const test::temporary_directory folder;
   train::fit_options options{
       .epochs = 6, .seed = 3, .order = train::bag_order::balanced, .bags_per_step = 5, .clip_norm = 0.5};
@@ -190,7 +190,7 @@ TEST_CASE("trainer: killed at any moment and started again, it ends with the sam
   CHECK(same(train_once(options), want));
 }
 
-TEST_CASE("trainer: early stopping, and the best epoch's weights at the end, also after a resume") {
+TEST_CASE("trainer: early stopping, resumed or not -> the best epoch's weights at the end") {
   const test::temporary_directory folder;
   // A large rate makes the validation loss jump about, so that the best epoch is not the last.
   const train::adam adam{.learning_rate = 0.2};
@@ -220,7 +220,7 @@ TEST_CASE("trainer: early stopping, and the best epoch's weights at the end, als
   }
 }
 
-TEST_CASE("trainer: accumulated gradients are those of a ragged batch of the same bags, with class weights too") {
+TEST_CASE("trainer: accumulated gradients, class weights -> those of one ragged batch") {
   const data::bag_table bags = test::needle_bags(7);
   train::table_dataset dataset(bags);
   small_network net;  // without dropout, whose random numbers differ
@@ -258,8 +258,7 @@ TEST_CASE("trainer: clipping bounds the step") {
   CHECK(weights["w"](0) == doctest::Approx(-1.0f));
 }
 
-TEST_CASE(
-    "trainer: a loss or a gradient that is no number names its bags, and leaves the weights as before that step") {
+TEST_CASE("trainer: NaN in loss or gradient -> its bags named, weights as before the step") {
   for (const bool in_loss : {true, false}) {
     plain_network odd{[in_loss](float x, float) {
       return std::pair(in_loss && x == 3 ? std::nan("") : 1.0, !in_loss && x == 3 ? std::nan("") : 1.0);
@@ -292,7 +291,7 @@ TEST_CASE("trainer: a bag with NaN features is named") {
   for (const double each : test::elements(weights.flat())) CHECK(std::isfinite(each));
 }
 
-TEST_CASE("trainer: the plateau schedule is told the validation loss, or the training loss where there is none") {
+TEST_CASE("trainer: plateau schedule -> sees the validation loss, else the training loss") {
   // The validation loss never falls, the training loss always does.
   plain_network falling{[](float, float w) { return std::pair(100.0 + static_cast<double>(w), 1.0); }};
   const data::bag_table bags = numbers({1, 2}, {1, 1}), others = numbers({1, 2}, {0, 1});
@@ -307,7 +306,7 @@ TEST_CASE("trainer: the plateau schedule is told the validation loss, or the tra
   CHECK(trainer.fit(again, training, {.epochs = 5}).column("learning_rate") == std::vector<double>(5, 8.0));
 }
 
-TEST_CASE("trainer: an undefined validation AUROC is no criterion") {
+TEST_CASE("trainer: undefined validation AUROC -> refused as a criterion") {
   const data::bag_table bags = test::needle_bags(6);
   data::bag_table one_class = test::needle_bags(4, 3);
   one_class.labels = {1, 1, 1, 1};
@@ -458,7 +457,7 @@ TEST_CASE("trainer refuses the checkpoint of another training") {
   CHECK_NOTHROW(train_once(options));
 }
 
-TEST_CASE("trainer: a disk that fills up while a checkpoint is written leaves the old one, and is reported") {
+TEST_CASE("trainer: disk fills while it saves -> the old checkpoint stays, error reported") {
   const test::temporary_directory folder;
   train::fit_options options{.epochs = 2, .seed = 3, .checkpoint = folder.path() / "run.safetensors"};
   train_once(options);

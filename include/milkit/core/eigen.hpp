@@ -20,7 +20,8 @@ auto as_eigen(matrix_view<T> m) {
 }
 template <class T>
 auto as_eigen(vector_view<T> v) {
-  if (!v.contiguous()) throw shape_error(message("as_eigen: the vector view's stride is ", v.stride(), ", expected 1"));
+  if (!v.contiguous())
+    throw shape_error(message("milkit::as_eigen: the vector view's stride is ", v.stride(), ", expected 1"));
   using vector = Eigen::Matrix<std::remove_const_t<T>, Eigen::Dynamic, 1>;
   return Eigen::Map<std::conditional_t<std::is_const_v<T>, const vector, vector>>(v.data(), v.extent(0));
 }
@@ -32,7 +33,8 @@ auto view_of(Eigen::DenseBase<Derived>& m) {
   using scalar = std::remove_reference_t<decltype(*m.derived().data())>;
   if constexpr (Derived::IsVectorAtCompileTime) {
     if (m.derived().innerStride() != 1)
-      throw shape_error(message("view_of: the Eigen vector's stride is ", m.derived().innerStride(), ", expected 1"));
+      throw shape_error(
+          message("milkit::view_of: the Eigen vector's stride is ", m.derived().innerStride(), ", expected 1"));
     return vector_view<scalar>(m.derived().data(), shape<1>{m.size()});
   } else {
     static_assert(
@@ -40,7 +42,7 @@ auto view_of(Eigen::DenseBase<Derived>& m) {
         "milkit::view_of: an Eigen matrix of instances must be row-major (Eigen::RowMajor), one instance a row");
     if (m.derived().innerStride() != 1)
       throw shape_error(
-          message("view_of: the Eigen matrix's inner stride is ", m.derived().innerStride(), ", expected 1"));
+          message("milkit::view_of: the Eigen matrix's inner stride is ", m.derived().innerStride(), ", expected 1"));
     return matrix_view<scalar>(m.derived().data(), shape<2>{m.rows(), m.cols()}, m.derived().outerStride());
   }
 }

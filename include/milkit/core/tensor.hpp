@@ -95,7 +95,7 @@ class tensor {
 
   tensor() = default;
   explicit tensor(milkit::shape<Rank> shape) : shape_(shape) {
-    const std::size_t bytes = bytes_of<T>("tensor", shape);
+    const std::size_t bytes = bytes_of<T>("milkit::tensor", shape);
     if (bytes == 0) return;
     data_.reset(static_cast<T*>(space_allocator<Space>::allocate(bytes)));
     space_allocator<Space>::clear(data_.get(), bytes);

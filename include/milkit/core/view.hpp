@@ -119,7 +119,7 @@ class view {
   template <int OtherRank>
   constexpr view<T, OtherRank, Space> as_rows_of(milkit::shape<OtherRank> row_shape) const {
     if (row_shape.row_size() != row_size())
-      throw shape_error(message("view: a row of ", to_string(shape_), " holds ", row_size(),
+      throw shape_error(message("milkit::view: a row of ", to_string(shape_), " holds ", row_size(),
                                 " elements, the asked shape ", to_string(row_shape), " wants ", row_shape.row_size()));
     return {data_, row_shape.with_rows(rows()), stride_};
   }

@@ -18,7 +18,7 @@ namespace milkit {
 template <int Rank, class Array>
 auto view_of(Array& array) {
   using scalar = std::remove_reference_t<decltype(*array.data())>;
-  expect_extent("view_of", "the xtensor array's rank", static_cast<std::int64_t>(array.dimension()), Rank);
+  expect_extent("milkit::view_of", "the xtensor array's rank", static_cast<std::int64_t>(array.dimension()), Rank);
   shape<Rank> extents;
   bool empty = false;
   for (int i = 0; i < Rank; ++i) {
@@ -31,8 +31,8 @@ auto view_of(Array& array) {
     const bool matters = !empty && extents[i] > 1;  // xtensor gives an extent of 1 the stride 0
     if (matters && i == 0 && Rank > 1 && stride >= packed) row_stride = stride;
     else if (matters && stride != packed)
-      throw shape_error(message("view_of: stride ", i, " of the xtensor array is ", stride, ", expected ", packed,
-                                " (row-major, contiguous rows)"));
+      throw shape_error(message("milkit::view_of: stride ", i, " of the xtensor array is ", stride, ", expected ",
+                                packed, " (row-major, contiguous rows)"));
     packed *= extents[i];
   }
   return view<scalar, Rank>(array.data() + array.data_offset(), extents, row_stride);

@@ -197,8 +197,8 @@ class csv_writer {
   }
 
   void row(const std::vector<std::string>& fields) {
-    expect_value(fields.size() == columns_, "csv_writer", "a row of ", file_.name(), " has ", fields.size(),
-                 " fields, expected ", columns_);
+    expect_value(fields.size() == columns_, "milkit::data::csv_writer", "a row of ", file_.name(), " has ",
+                 fields.size(), " fields, expected ", columns_);
     for (std::size_t i = 0; i < fields.size(); ++i) text_ += (i ? "," : "") + quoted(fields[i]);
     text_ += '\n';
     if (text_.size() > (std::size_t{1} << 16)) flush();

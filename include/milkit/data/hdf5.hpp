@@ -218,7 +218,7 @@ inline void expect_level(const std::string& file, const feature_level& level, st
   if (!fault.empty()) throw io_error(message(file, ": level '", level.name, "': ", fault));
 }
 
-/// As the public code of ZoomMIL writes it: "<magnification>x_patches" and "<magnification>x_coords", the tiles of a
+/// As the official code of ZoomMIL writes it: "<magnification>x_patches" and "<magnification>x_coords", the tiles of a
 /// parent one after the other.
 inline feature_pyramid read_official(const h5_reader& file) {
   std::vector<std::pair<double, std::string>> found;
@@ -279,10 +279,10 @@ inline void write_features(const std::filesystem::path& path, const feature_pyra
   file.commit();
 }
 
-/// Reads what `write_features` wrote, or a file of the public code of ZoomMIL, whose parents follow from the order of its
-/// tiles. What `expected` names must be in the provenance with this value ({{"encoder", "resnet50"}, {"tile_size",
-/// "256"}}); a file of the public code has none, and is taken at its word. Errors: io_error that names the file and what
-/// is wrong, both values where the provenance is another.
+/// Reads what `write_features` wrote, or a file of the official code of ZoomMIL, whose parents follow from the order of
+/// its tiles. What `expected` names must be in the provenance with this value ({{"encoder", "resnet50"}, {"tile_size",
+/// "256"}}); a file of the official code has none, and is taken at its word. Errors: io_error that names the file and
+/// what is wrong, both values where the provenance is another.
 inline feature_pyramid read_features(const std::filesystem::path& path,
                                      const std::map<std::string, std::string>& expected = {}) {
   const detail::quiet_h5 quiet;

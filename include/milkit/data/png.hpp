@@ -56,7 +56,7 @@ inline rgb_image read_png(const std::filesystem::path& path) { return decode_png
 inline std::string encode_png(view<const std::uint8_t, 3> picture) {
   const std::int64_t channels = picture.extent(2);
   if (picture.size() == 0 || (channels != 1 && channels != 3 && channels != 4))
-    throw shape_error(message("encode_png: picture is ", to_string(picture.shape()),
+    throw shape_error(message("milkit::data::encode_png: picture is ", to_string(picture.shape()),
                               ", expected [height, width, channels] with 1, 3 or 4 channels and at least one pixel"));
   detail::png_handle png;
   png.image.height = static_cast<png_uint_32>(picture.extent(0));
@@ -66,7 +66,8 @@ inline std::string encode_png(view<const std::uint8_t, 3> picture) {
   std::string bytes(PNG_IMAGE_PNG_SIZE_MAX(png.image), '\0');
   png_alloc_size_t size = bytes.size();
   if (!png_image_write_to_memory(&png.image, bytes.data(), &size, 0, picture.data(), stride, nullptr))
-    throw io_error(message("encode_png: a picture of ", to_string(picture.shape()), ": ", png.image.message));
+    throw io_error(
+        message("milkit::data::encode_png: a picture of ", to_string(picture.shape()), ": ", png.image.message));
   bytes.resize(size);
   return bytes;
 }

@@ -89,9 +89,10 @@ class safetensors_rows {
   void read(std::int64_t first, matrix_view<T> out) const {
     const std::int64_t count = out.rows();
     if (count == 0) return;
-    expect_extent("safetensors_rows", "out.cols", out.cols(), cols());
-    expect_value(first >= 0 && first <= rows() - count, "safetensors_rows", "rows ", first, " to ", first + count - 1,
-                 " were asked of tensor '", info_.name, "' in ", file_->name(), ", expected rows of 0 to ", rows() - 1);
+    expect_extent("milkit::data::safetensors_rows", "out.cols", out.cols(), cols());
+    expect_value(first >= 0 && first <= rows() - count, "milkit::data::safetensors_rows", "rows ", first, " to ",
+                 first + count - 1, " were asked of tensor '", info_.name, "' in ", file_->name(),
+                 ", expected rows of 0 to ", rows() - 1);
     if (out.contiguous())
       return detail::read_elements(*file_, data_start_, info_, first * cols(), count * cols(), out.data());
     for (std::int64_t i = 0; i < count; ++i)
@@ -219,7 +220,8 @@ class safetensors_writer {
   void add_bytes(const std::string& name, dtype type, const std::vector<std::int64_t>& shape, const void* data) {
     std::int64_t bytes = traits_of(type).bytes;
     for (const std::int64_t extent : shape) {
-      expect_value(extent >= 0, "safetensors_writer", "tensor '", name, "' has the shape ", to_string(shape));
+      expect_value(extent >= 0, "milkit::data::safetensors_writer", "tensor '", name, "' has the shape ",
+                   to_string(shape));
       bytes *= extent;
     }
     add_rows(name, type, shape, data, 1, bytes, bytes);
@@ -267,9 +269,9 @@ class safetensors_writer {
 
   void add_rows(const std::string& name, dtype type, std::vector<std::int64_t> shape, const void* data,
                 std::int64_t rows, std::int64_t row_bytes, std::int64_t stride_bytes) {
-    expect_value(name != "__metadata__", "safetensors_writer", "a tensor cannot be named __metadata__");
+    expect_value(name != "__metadata__", "milkit::data::safetensors_writer", "a tensor cannot be named __metadata__");
     for (const auto& each : entries_)
-      expect_value(each.info.name != name, "safetensors_writer", "tensor '", name, "' was added before");
+      expect_value(each.info.name != name, "milkit::data::safetensors_writer", "tensor '", name, "' was added before");
     tensor_info info{name, type, std::move(shape), 0, rows * row_bytes};
     if (stride_bytes == row_bytes) {
       row_bytes *= rows;

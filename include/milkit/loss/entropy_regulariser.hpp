@@ -8,8 +8,9 @@
 namespace milkit::loss {
 
 /// Spreads attention (Katharopoulos & Fleuret 2019; Kong & Henao 2022): L = lambda sum_i p_i log p_i = -lambda H, with 0 log
-/// 0 = 0; gradient in the logits lambda p_i (log p_i + H). A segment of one has neither. `official`: the public code's
-/// lambda / K sum_i p_i log(p_i + 1e-6) of a segment of K, with its exact derivative. Errors: as ops::distribution_loss.
+/// 0 = 0; gradient in the logits lambda p_i (log p_i + H). A segment of one has neither. `official`: the official
+/// code's lambda / K sum_i p_i log(p_i + 1e-6) of a segment of K, with its exact derivative. Errors: as
+/// ops::distribution_loss.
 struct entropy_regulariser {
   double lambda = 1e-5;
   bool official = false;

@@ -11,7 +11,8 @@ namespace milkit::pooling {
 /// Attention pooling with a small scoring network; `attention`, `gated_attention` and `dual_gated_attention` are its
 /// names. For head h: z_i = w . f(V h_i + b_V) + b_w, or with two branches z_i = w . (f(V h_i + b_V) * sigmoid(U h_i +
 /// b_U)) + b_w; a = softmax(z) over the bag; the first head gives the embedding g = sum_i a_i h_i. Gradients:
-/// zoommil.md 2.2. Shapes: h [n, D], V and U [L, D], w [L], logits and attention [n, heads], g [D]. Parameters, head by
+/// docs/papers/zoommil.md 2.2. Shapes: h [n, D], V and U [L, D], w [L], logits and attention [n, heads], g [D].
+/// Parameters, head by
 /// head (the second one's have the prefix `zoom.`): v.weight, u.weight, v.bias, u.bias, w.weight, w.bias; V and U of
 /// all heads lie next to each other, so that one matrix product makes all branches. `dropout` is the rate on both
 /// branches in training; value_error outside [0, 1). Cost: 2 n D L FLOPs a branch; O(n heads) memory beside the

@@ -108,8 +108,8 @@ class plot_writer {
     bool whole = true;
     for (const series& line : plot_.lines) {
       if (!line.x.empty() && line.x.size() != line.y.size())
-        throw shape_error(
-            message("curves_svg: series '", line.name, "' has ", line.x.size(), " x values, expected ", line.y.size()));
+        throw shape_error(message("milkit::report::curves_svg: series '", line.name, "' has ", line.x.size(),
+                                  " x values, expected ", line.y.size()));
       for (std::size_t i = 0; i < line.y.size(); ++i) {
         const auto [x, y] = point(line, i);
         if (!std::isfinite(x) || !std::isfinite(y)) continue;

@@ -68,7 +68,7 @@ inline void expect_tiles(std::string_view op, std::size_t tiles, std::size_t val
 inline rgb_image draw_heatmap(const rgb_image& thumbnail, slide::pixel_size level0,
                               std::span<const slide::level0_rectangle> tiles, std::span<const double> raw,
                               const heatmap_options& options = {}) {
-  detail::expect_tiles("draw_heatmap", tiles.size(), raw.size(), level0);
+  detail::expect_tiles("milkit::report::draw_heatmap", tiles.size(), raw.size(), level0);
   const std::int64_t height = thumbnail.extent(0), width = thumbnail.extent(1);
   const std::vector<double> values = normalised(raw, options.scale);
   tensor<float, 2> sum({height, width}), count({height, width});
@@ -109,7 +109,7 @@ inline rgb_image draw_heatmap(const rgb_image& thumbnail, slide::pixel_size leve
 /// Writes what a heatmap shows: `x,y,width,height,raw,normalised`, one tile a line, level-0 pixels.
 inline void write_heatmap_csv(const std::filesystem::path& path, std::span<const slide::level0_rectangle> tiles,
                               std::span<const double> raw, colour_scale scale = colour_scale::linear) {
-  expect_extent("write_heatmap_csv", "values", static_cast<std::int64_t>(raw.size()),
+  expect_extent("milkit::report::write_heatmap_csv", "values", static_cast<std::int64_t>(raw.size()),
                 static_cast<std::int64_t>(tiles.size()));
   const std::vector<double> values = normalised(raw, scale);
   data::csv_writer csv(path, {"x", "y", "width", "height", "raw", "normalised"});

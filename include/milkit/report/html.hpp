@@ -49,7 +49,7 @@ class html_page {
   html_page& table(const std::vector<std::string>& header, const std::vector<std::vector<std::string>>& rows) {
     std::vector<bool> numeric(header.size(), !rows.empty());
     for (const auto& row : rows) {
-      expect_extent("html_page::table", "cells in a row", static_cast<std::int64_t>(row.size()),
+      expect_extent("milkit::report::html_page::table", "cells in a row", static_cast<std::int64_t>(row.size()),
                     static_cast<std::int64_t>(header.size()));
       for (std::size_t i = 0; i < row.size(); ++i)
         numeric[i] = numeric[i] &&

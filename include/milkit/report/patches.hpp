@@ -19,7 +19,7 @@ namespace milkit::report {
 /// shape_error.
 inline rgb_image draw_weighted_patches(const rgb_image& picture, std::span<const pixel_rectangle> patches,
                                        std::span<const double> weights) {
-  expect_extent("draw_weighted_patches", "weights", static_cast<std::int64_t>(weights.size()),
+  expect_extent("milkit::report::draw_weighted_patches", "weights", static_cast<std::int64_t>(weights.size()),
                 static_cast<std::int64_t>(patches.size()));
   const std::int64_t height = picture.extent(0), width = picture.extent(1);
   std::vector<double> shares = normalised(weights);

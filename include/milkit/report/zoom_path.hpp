@@ -51,8 +51,8 @@ inline rgb_image resized(const rgb_image& picture, std::int64_t height, std::int
 /// `level0` is the size of the slide that the thumbnail shows whole.
 inline rgb_image draw_zoom_path(const rgb_image& thumbnail, slide::pixel_size level0, std::span<const zoom_step> steps,
                                 const zoom_path_options& options = {}) {
-  expect_value(level0.width > 0 && level0.height > 0, "draw_zoom_path", "the slide is ", level0.width, " x ",
-               level0.height, " pixels, expected at least 1 x 1");
+  expect_value(level0.width > 0 && level0.height > 0, "milkit::report::draw_zoom_path", "the slide is ", level0.width,
+               " x ", level0.height, " pixels, expected at least 1 x 1");
   const std::int64_t margin = 14, text = 2;
   const std::int64_t row_height = options.inset + text_height(text) + 2 * margin;
   std::size_t most = 0;
@@ -69,7 +69,7 @@ inline rgb_image draw_zoom_path(const rgb_image& thumbnail, slide::pixel_size le
     const zoom_step& step = steps[m];
     const auto tiles = static_cast<std::int64_t>(step.looked_at.size());
     for (const std::int64_t i : step.selected) {
-      expect_value(i >= 0 && i < tiles, "draw_zoom_path", "tile ", i, " of magnification ", step.name,
+      expect_value(i >= 0 && i < tiles, "milkit::report::draw_zoom_path", "tile ", i, " of magnification ", step.name,
                    " is selected, expected 0 to ", tiles - 1);
       outline(map, detail::on_thumbnail(step.looked_at[static_cast<std::size_t>(i)], x_scale, y_scale), zoom_colour(m),
               1, m == 0 ? 3 : 2);

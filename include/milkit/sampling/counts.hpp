@@ -12,9 +12,9 @@ namespace milkit::sampling {
 /// Adds n draws to counts [K] in proportion to p [K] without chance: floor(n p_i / sum p), and the draws that are left
 /// go to the largest remainders, the lower index first among equals. No item gets more than its `capacity` [K] (absent:
 /// no limit): those that would are filled, and the others share what is left by the same rule, again and again
-/// (zoom_in.md 2.4, 5). Where all are full, the rest of the draws is dropped. Returns how many were given out. Items
-/// that have all the mass count alone; where what has room has no mass, it shares alike. Errors: value_error for n < 0
-/// and for probabilities that are negative or NaN.
+/// (docs/papers/zoom_in.md 2.4, 5). Where all are full, the rest of the draws is dropped. Returns how many were given
+/// out. Items that have all the mass count alone; where what has room has no mass, it shares alike. Errors: value_error
+/// for n < 0 and for probabilities that are negative or NaN.
 template <class T>
 std::int64_t share_draws(vector_view<const T> p, std::int64_t n, vector_view<const std::int64_t> capacity,
                          vector_view<std::int64_t> counts) {
@@ -91,8 +91,9 @@ std::int64_t clamp_draws(vector_view<const T> p, std::int64_t capacity, vector_v
   return all - above + share_draws(p, above, vector_view<const std::int64_t>(room.data(), counts.shape()), counts);
 }
 
-/// The weights of tiles in the public code's inference: (p - min p) / max p, those below their 30 % quantile (linear between
-/// order statistics) set to 0, over their sum (zoom_in.md 5). Equal probabilities stay as they are. Shapes: p, weights [K].
+/// The weights of tiles in the official code's inference: (p - min p) / max p, those below their 30 % quantile (linear
+/// between order statistics) set to 0, over their sum (docs/papers/zoom_in.md 5). Equal probabilities stay as they are.
+/// Shapes: p, weights [K].
 template <class T>
 void official_inference_weights(vector_view<const T> p, vector_view<T> weights) {
   const std::int64_t items = p.extent(0);

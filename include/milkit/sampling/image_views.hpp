@@ -28,7 +28,8 @@ concept image_source = requires(const S s, cpu& backend, place<pixel_frame> orig
   s.read(backend, origin, extent, out);
 };
 
-/// How the pixels of a view follow from those of the image: their mean, or bilinear sampling as the public code has it.
+/// How the pixels of a view follow from those of the image: their mean, or bilinear sampling as the official code has
+/// it.
 enum class view_filter { area_average, bilinear };
 
 /// An image of numbers in memory, [3, height, width].

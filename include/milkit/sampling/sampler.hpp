@@ -92,7 +92,7 @@ template <class T, class Space, class Backend>
 void weigh(Backend& backend, const ops::draw_rule& rule, const distributions<T, Space>& of, drawn<T, Space>& made) {
   const std::int64_t size = made.list.items.extent(0);
   const auto weights = backend.workspace.template allocate<T>(size);
-  const bool differs = rule.estimator == ops::draw_estimator::zoom_in_code;
+  const bool differs = rule.estimator == ops::draw_estimator::official_zoom_in;
   const auto backward = differs ? backend.workspace.template allocate<T>(size) : vector_view<T, Space>();
   ops::draw_weights(backend, rule, of.p, made.list, weights, backward);
   made.weights = weights;

@@ -6,8 +6,9 @@
 
 #include <milkit/core/error.hpp>
 
-/// Coordinates of attention sampling (zoom_in.md 2.1). An image is cut into tiles, a tile is looked at as cells of its
-/// low-resolution view, and a sub-tile is the full-resolution window around a cell. Pairs are (row, column).
+/// Coordinates of attention sampling (docs/papers/zoom_in.md 2.1). An image is cut into tiles, a tile is looked at as
+/// cells of its low-resolution view, and a sub-tile is the full-resolution window around a cell. Pairs are (row,
+/// column).
 namespace milkit::sampling {
 
 /// The frames that a place can be given in.
@@ -43,13 +44,13 @@ struct view_scale {
 
 /// Tiles, cells and sub-tiles of one image. Tiles begin at (0, 0) and have no gaps; those at the border go beyond the image, where
 /// all pixels are zeros. The sub-tile of cell r of u in a tile of h pixels begins at row floor((r + 1/2) h / u - subtile / 2 + 1/2)
-/// of the tile, so that its centre is the cell's (halves go up); `legacy_step` > 0 is the public code's rule, r legacy_step -
-/// floor(subtile / 2). Sub-tiles read the image beyond their tile.
+/// of the tile, so that its centre is the cell's (halves go up); `official_step` > 0 is the official code's rule, r
+/// official_step - floor(subtile / 2). Sub-tiles read the image beyond their tile.
 struct view_grid {
   area<pixel_frame> image, tile, subtile;
   area<pixel_frame> tile_view;  ///< pixels of a tile's view at the first scale
   area<cell_frame> cells;       ///< pixels of a tile's view at the second scale
-  std::int64_t legacy_step = 0;
+  std::int64_t official_step = 0;
 
   area<tile_frame> tiles() const {
     return {(image.rows + tile.rows - 1) / tile.rows, (image.columns + tile.columns - 1) / tile.columns};
@@ -63,20 +64,20 @@ struct view_grid {
 
  private:
   std::int64_t offset(std::int64_t r, std::int64_t size, std::int64_t count, std::int64_t window) const {
-    if (legacy_step > 0) return r * legacy_step - window / 2;
+    if (official_step > 0) return r * official_step - window / 2;
     const std::int64_t above = (2 * r + 1) * size + (1 - window) * count,
                        below = 2 * count;  // in units of 1 / (2 count)
     return above >= 0 ? above / below : -((-above + below - 1) / below);
   }
 };
 
-/// How images are looked at, whatever their size (zoom_in.md 1, 4: the colon setting).
+/// How images are looked at, whatever their size (docs/papers/zoom_in.md 1, 4: the colon setting).
 struct view_geometry {
   area<pixel_frame> tile = {250, 250};  ///< without pixels: the whole image is one tile
   view_scale tile_scale = 0.1;          ///< s1
   view_scale cell_scale = 0.2;          ///< s2
   area<pixel_frame> subtile = {27, 27};
-  std::int64_t legacy_step = 0;
+  std::int64_t official_step = 0;
 
   /// Views have round(size scale) pixels, and at least one. Errors: value_error.
   view_grid grid(area<pixel_frame> image) const {
@@ -97,7 +98,7 @@ struct view_geometry {
       return area<pixel_frame>{of(own.rows, scale.rows), of(own.columns, scale.columns)};
     };
     const auto first = view(tile_scale), second = view(cell_scale);
-    return {image, own, subtile, first, {second.rows, second.columns}, legacy_step};
+    return {image, own, subtile, first, {second.rows, second.columns}, official_step};
   }
 };
 

@@ -5,10 +5,11 @@
 
 namespace milkit::sampling {
 
-/// n independent draws: counts n_i ~ Multinomial(n, p), F = sum_i n_i / n f_i (zoom_in.md 2.4, 2.6). Unbiased, as is
-/// the gradient dL / d log p_i = n_i / n <u, f_i>. `Stratified` draws one number from each n-th of [0, 1) instead: the
-/// same means, counts that lie within 2 of n p_i, and mostly less variance; not always, where a later stage draws from
-/// what was drawn. Most likely: largest remainder. Cost: O(items + n log items) a row; the counts come to the host.
+/// n independent draws: counts n_i ~ Multinomial(n, p), F = sum_i n_i / n f_i (docs/papers/zoom_in.md 2.4, 2.6).
+/// Unbiased, as is the gradient dL / d log p_i = n_i / n <u, f_i>. `Stratified` draws one number from each n-th of [0,
+/// 1) instead: the same means, counts that lie within 2 of n p_i, and mostly less variance; not always, where a later
+/// stage draws from what was drawn. Most likely: largest remainder. Cost: O(items + n log items) a row; the counts come
+/// to the host.
 template <bool Stratified>
 struct basic_with_replacement {
   static constexpr bool repeats = true;

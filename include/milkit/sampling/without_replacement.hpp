@@ -5,10 +5,10 @@
 namespace milkit::sampling {
 
 /// Distinct draws, each proportional to p among what is left (Plackett-Luce), by Gumbel top-n, and F = sum_k c_k
-/// f_{I_k} with the weights of `estimator` (ops/selection/draws/weights.hpp; zoom_in.md 2.4, 2.5). The default is unbiased,
-/// forward and backward, and has at most the variance of `ordered` in every component; with as many draws as items it
-/// is exact. Most likely: the n largest p. More draws than items are an error: `clamp_draws` before. Cost: a random
-/// number an item and row.
+/// f_{I_k} with the weights of `estimator` (ops/selection/draws/weights.hpp; docs/papers/zoom_in.md 2.4, 2.5). The
+/// default is unbiased, forward and backward, and has at most the variance of `ordered` in every component; with as
+/// many draws as items it is exact. Most likely: the n largest p. More draws than items are an error: `clamp_draws`
+/// before. Cost: a random number an item and row.
 struct without_replacement {
   ops::draw_estimator estimator = ops::draw_estimator::unordered;
   bool last = false;  ///< with `ordered` and `score`: all weight on the last draw

@@ -72,8 +72,8 @@ inline std::optional<double> number_property(const property_map& properties, con
 /// microns; the user is believed anything above 0. Throws value_error where `given` is not a positive number, needed or
 /// not.
 inline std::optional<resolution> find_resolution(const property_map& properties, std::optional<mpp> given = {}) {
-  expect_value(!given || (given->value > 0 && std::isfinite(given->value)), "slide", "the given resolution is ",
-               given ? given->value : 0, " microns a pixel, expected more than 0");
+  expect_value(!given || (given->value > 0 && std::isfinite(given->value)), "milkit::slide::find_resolution",
+               "the given resolution is ", given ? given->value : 0, " microns a pixel, expected more than 0");
   const auto plausible = [](std::optional<double> x, std::optional<double> y) -> std::optional<pixel_microns> {
     if (!x) x = y;
     if (!y) y = x;

@@ -126,7 +126,7 @@ class whole_slide {
   /// averaged with exact shares. Cost: O(pixels of that level in the area) time, O(one block of 2048 x 2048) memory.
   void read_region(level0_rectangle area, rgb_view picture, region_buffer& buffer) const {
     const pixel_size out = size_of(picture);
-    expect_extent("read_region", "picture.extent(2)", picture.extent(2), 3);
+    expect_extent("milkit::slide::read_region", "picture.extent(2)", picture.extent(2), 3);
     const auto sane = [](double v) { return std::abs(v) < 1e15; };
     expect_value(sane(area.origin.x) && sane(area.origin.y) && sane(area.right()) && sane(area.bottom()) &&
                      area.size.width > 0 && area.size.height > 0,
@@ -164,7 +164,8 @@ class whole_slide {
 
   /// The whole slide, its longer side `longest_side` pixels or its own length, whichever is less.
   rgb_image thumbnail(std::int64_t longest_side) const {
-    expect_value(longest_side >= 1, "thumbnail", "longest_side is ", longest_side, ", expected 1 or more");
+    expect_value(longest_side >= 1, "milkit::slide::thumbnail", "longest_side is ", longest_side,
+                 ", expected 1 or more");
     const double scale = (std::max)({size().width, size().height, 1.0}) / static_cast<double>(longest_side);
     const auto side = [&](double length) { return (std::max)(std::llround(length / (std::max)(scale, 1.0)), 1LL); };
     return read_region(area(), pixel_size{side(size().width), side(size().height)});

@@ -30,7 +30,7 @@ struct tile_pyramid {
   std::vector<std::vector<std::int64_t>> offsets;
   /// [levels - 1]: the most children that a tile has: 4 for a step of 2x, 16 for 4x, 64 for 8x.
   std::vector<std::int64_t> widths;
-  /// No tile had enough tissue, so that all were kept, as the public code of ZoomMIL does.
+  /// No tile had enough tissue, so that all were kept, as the official code of ZoomMIL does.
   bool without_tissue = false;
   /// All of them, at every level.
   std::int64_t tiles() const {
@@ -59,14 +59,14 @@ inline std::vector<std::int64_t> pyramid_steps(const std::vector<pixel_scale>& s
 
 }  // namespace detail
 
-/// The pyramid of a slide's tiles (Thandiackal et al. 2022; zoommil.md 3). The grid of the lowest resolution is laid over
-/// the slide centred: its sides are padded, half on either side (to a whole level-0 pixel), to whole tiles; what is
-/// outside reads as white. Tiles of the lowest resolution are kept by their share of tissue, and everything below a kept
-/// tile is; where none has enough, all are kept and `without_tissue` is set. The highest resolution is a level of the
-/// slide, or read from the next finer one and averaged; the others are multiples of it, so that grids fit to the pixel
-/// whatever the slide's own downsamples are. Tiles start at whole level-0 pixels. Errors: value_error for fewer than one
-/// resolution, steps other than 2, 4 or 8, and (unless `leave_out_finer`) a resolution finer than level 0; those of
-/// `whole_slide::scale_for`.
+/// The pyramid of a slide's tiles (Thandiackal et al. 2022; docs/papers/zoommil.md 3). The grid of the lowest
+/// resolution is laid over the slide centred: its sides are padded, half on either side (to a whole level-0 pixel), to
+/// whole tiles; what is outside reads as white. Tiles of the lowest resolution are kept by their share of tissue, and
+/// everything below a kept tile is; where none has enough, all are kept and `without_tissue` is set. The highest
+/// resolution is a level of the slide, or read from the next finer one and averaged; the others are multiples of it, so
+/// that grids fit to the pixel whatever the slide's own downsamples are. Tiles start at whole level-0 pixels. Errors:
+/// value_error for fewer than one resolution, steps other than 2, 4 or 8, and (unless `leave_out_finer`) a resolution
+/// finer than level 0; those of `whole_slide::scale_for`.
 inline tile_pyramid make_pyramid(const whole_slide& slide, const tissue_mask& tissue,
                                  const tile_pyramid_options& options) {
   constexpr auto op = "milkit::slide::make_pyramid";

@@ -173,8 +173,10 @@ class tile_pipeline {
 template <class Callback>
 read_report read_tiles(const whole_slide& slide, const tile_grid& grid, Callback&& callback,
                        const tile_reader_options& options = {}) {
-  expect_value(options.threads >= 1, "read_tiles", "threads is ", options.threads, ", expected 1 or more");
-  expect_value(options.in_flight >= 0, "read_tiles", "in_flight is ", options.in_flight, ", expected 0 or more");
+  expect_value(options.threads >= 1, "milkit::slide::read_tiles", "threads is ", options.threads,
+               ", expected 1 or more");
+  expect_value(options.in_flight >= 0, "milkit::slide::read_tiles", "in_flight is ", options.in_flight,
+               ", expected 0 or more");
   const auto start = std::chrono::steady_clock::now();
   read_report report;
   if (!grid.tiles.empty()) detail::tile_pipeline(slide, grid, options).deliver(callback, report);

@@ -38,11 +38,12 @@ struct tile_grid {
 namespace detail {
 
 inline tile_grid make_grid(const whole_slide& slide, const tissue_mask* tissue, const grid_options& options) {
-  expect_value(options.tile_size >= 1, "tile_grid", "tile_size is ", options.tile_size, ", expected 1 or more");
-  expect_value(options.overlap >= 0 && options.overlap < options.tile_size, "tile_grid", "overlap is ", options.overlap,
-               ", expected 0 or more and less than tile_size ", options.tile_size);
-  expect_value(options.min_tissue >= 0 && options.min_tissue <= 1, "tile_grid", "min_tissue is ", options.min_tissue,
-               ", expected 0 to 1");
+  expect_value(options.tile_size >= 1, "milkit::slide::make_tiles", "tile_size is ", options.tile_size,
+               ", expected 1 or more");
+  expect_value(options.overlap >= 0 && options.overlap < options.tile_size, "milkit::slide::make_tiles", "overlap is ",
+               options.overlap, ", expected 0 or more and less than tile_size ", options.tile_size);
+  expect_value(options.min_tissue >= 0 && options.min_tissue <= 1, "milkit::slide::make_tiles", "min_tissue is ",
+               options.min_tissue, ", expected 0 to 1");
   const level0_rectangle region = options.region.value_or(slide.area());
   tile_grid grid{options.tile_size, slide.scale_for(options.resolution, options.scaling), 0, 0, {}};
   const auto side = static_cast<double>(options.tile_size);

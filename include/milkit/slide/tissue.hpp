@@ -87,8 +87,8 @@ inline int otsu_threshold(const std::array<std::int64_t, 256>& histogram) {
 /// small holes filled, in this order. Throws value_error for a picture without pixels.
 inline tissue_mask tissue_of(const_rgb_view picture, level0_extent slide_size, const tissue_options& options = {}) {
   const pixel_size size = size_of(picture);
-  expect_value(size.width > 0 && size.height > 0, "tissue_of", "the picture is ", size.width, " x ", size.height,
-               " pixels, expected 1 or more");
+  expect_value(size.width > 0 && size.height > 0, "milkit::slide::tissue_of", "the picture is ", size.width, " x ",
+               size.height, " pixels, expected 1 or more");
   mask_image mask(shape{size.height, size.width});
   std::array<std::int64_t, 256> histogram{};
   const auto saturation = [&](std::int64_t y, std::int64_t x) {

@@ -5,7 +5,8 @@
 
 namespace milkit::topk {
 
-/// The K largest scores by ascending index; the lower index first among equals (zoommil.md 4). T has a single 1 a row.
+/// The K largest scores by ascending index; the lower index first among equals (docs/papers/zoommil.md 4). T has a
+/// single 1 a row.
 /// No gradient reaches the scores: dscores is 0 (the paper's ablation NONDIFF). Cost: O(N + K log K).
 struct hard {
   static constexpr bool differentiable = false;

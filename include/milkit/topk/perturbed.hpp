@@ -16,13 +16,15 @@ struct noise_of_table : ops::given_noise<T, Space> {
   const ops::given_noise<T, Space>& at(const pass&) const { return *this; }
 };
 
-/// Perturbed top-K (Cordonnier et al. 2021; Thandiackal et al. 2022, eq. 4 and 5; zoommil.md 2.4, 2.5). J_s are the K
+/// Perturbed top-K (Cordonnier et al. 2021; Thandiackal et al. 2022, eq. 4 and 5; docs/papers/zoommil.md 2.4, 2.5). J_s
+/// are the K
 /// largest of a + sigma Z_s, Z_s ~ N(0, I), by ascending index; T[k, n] = #{s : J_s[k] = n} / S; every row of T sums
 /// to 1. sigma is absolute, or with `relative` in units of 1 / N, the mean of attention weights. The gradient is an
 /// estimate of E[dT] from the same draws, whose noise is made again from the pass' random stream (seed, step, block;
 /// instance and draw are its counter) and never stored: `full` (the default) is unbiased, with the mean of the other
-/// draws as a baseline; `full_without_baseline` is unbiased and noisier; `diagonal` is what the public code does and
-/// biased (zoommil.md 6). Kept for backward: S K integers. Cost: S N numbers of noise each way, no S K N or K N
+/// draws as a baseline; `full_without_baseline` is unbiased and noisier; `diagonal` is what the official code does and
+/// biased (docs/papers/zoommil.md 6). Kept for backward: S K integers. Cost: S N numbers of noise each way, no S K N or
+/// K N
 /// elements. Errors: value_error for K < 1, an empty bag, S < 1 (S < 2 with the baseline), sigma not positive or
 /// infinite.
 template <class Noise = noise_of_pass>

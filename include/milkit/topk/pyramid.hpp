@@ -8,7 +8,8 @@
 namespace milkit {
 
 /// The instances of one slide at `Levels` magnifications, from low to high, in memory: features[m] [N_m, d_m], of which
-/// children[m] says those that belong to each instance one magnification below (zoommil.md 1). Views: what they show
+/// children[m] says those that belong to each instance one magnification below (docs/papers/zoommil.md 1). Views: what
+/// they show
 /// must outlive it. `pyramid_of` makes one.
 template <class T, std::size_t Levels, class Space = host_space>
 struct pyramid {

@@ -6,7 +6,8 @@
 namespace milkit::topk {
 
 /// K instances uniformly at random and without replacement, by ascending index, whatever the scores are: the ablation
-/// RANDOM (zoommil.md 3). Drawn from the pass' random stream, in inference as in training: the same stream draws the
+/// RANDOM (docs/papers/zoommil.md 3). Drawn from the pass' random stream, in inference as in training: the same stream
+/// draws the
 /// same instances, so that each slide wants its own (`infer` and `predict` of a network take one). No gradient reaches
 /// the scores: dscores is 0. Cost: 64 random bits an instance.
 struct random {

@@ -16,7 +16,8 @@ constexpr void expect_selection_of() {
 }  // namespace detail
 
 /// The rows that a selection zooms to, [K W, d] in the backend's kept memory: convex mixtures where the selection is
-/// soft, copies where it is hard (zoommil.md 2.6). Missing children, shapes and errors: ops::zoom; gradient:
+/// soft, copies where it is hard (docs/papers/zoommil.md 2.6). Missing children, shapes and errors: ops::zoom;
+/// gradient:
 /// `zoom_backward`.
 template <class Backend, class Selection, class Children, class Instances>
 auto zoom(Backend& backend, const Selection& selected, const Children& index, Instances h) {

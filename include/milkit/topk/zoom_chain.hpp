@@ -7,7 +7,7 @@
 #include <milkit/topk/zoom.hpp>
 
 /// Zooms one after the other: rows several magnifications above the first selection, through every selection between
-/// (zoommil.md 2.6, 8). With links 0 .. Level - 1 and rows h of magnification Level,
+/// (docs/papers/zoommil.md 2.6, 8). With links 0 .. Level - 1 and rows h of magnification Level,
 ///
 ///     X = (T_{Level-1} kron I) ... (T_1 kron I) (T_0 kron I) h
 ///

@@ -101,7 +101,7 @@ class subset {
 };
 
 /// How the bags of an epoch are drawn: each once in random order, or as many draws with replacement in which every
-/// class has the same share (zoommil.md section 3: weight n / n_class).
+/// class has the same share (docs/papers/zoommil.md 3: weight n / n_class).
 enum class bag_order { shuffled, balanced };
 
 /// The bags of one epoch, a function of the stream alone.

@@ -24,7 +24,8 @@ class history {
   void add(std::span<const metric> figures) {
     for (std::size_t i = 0; i < figures.size(); ++i)
       for (std::size_t j = 0; j < i; ++j)
-        expect_value(figures[i].name != figures[j].name, "history", "figure \"", figures[i].name, "\" is given twice");
+        expect_value(figures[i].name != figures[j].name, "milkit::train::history", "figure \"", figures[i].name,
+                     "\" is given twice");
     for (const metric& each : figures)
       if (!find(each.name))
         columns_.push_back({each.name, std::vector<double>(static_cast<std::size_t>(epochs_), missing)});
@@ -44,7 +45,7 @@ class history {
   /// One value an epoch. Errors: value_error for a name that no epoch reported.
   const std::vector<double>& column(const std::string& name) const {
     const std::size_t found = find(name);
-    expect_value(found > 0, "history", "there is no figure \"", name, "\"");
+    expect_value(found > 0, "milkit::train::history", "there is no figure \"", name, "\"");
     return columns_[found - 1].values;
   }
 

@@ -43,19 +43,20 @@ inline std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 class confusion_matrix {
  public:
   explicit confusion_matrix(std::int64_t classes) : classes_(classes) {
-    expect_value(classes >= 1, "confusion_matrix", "classes is ", classes, ", expected at least 1");
+    expect_value(classes >= 1, "milkit::train::confusion_matrix", "classes is ", classes, ", expected at least 1");
     counts_.assign(detail::at(classes * classes), 0);
   }
   confusion_matrix(std::span<const std::int64_t> labels, std::span<const std::int64_t> predictions,
                    std::int64_t classes)
       : confusion_matrix(classes) {
-    expect_extent("confusion_matrix", "predictions.size()", detail::length(predictions), detail::length(labels));
+    expect_extent("milkit::train::confusion_matrix", "predictions.size()", detail::length(predictions),
+                  detail::length(labels));
     for (std::size_t i = 0; i < labels.size(); ++i) add(labels[i], predictions[i]);
   }
 
   void add(std::int64_t label, std::int64_t prediction) {
-    detail::expect_class("confusion_matrix", "label", label, classes_);
-    detail::expect_class("confusion_matrix", "prediction", prediction, classes_);
+    detail::expect_class("milkit::train::confusion_matrix", "label", label, classes_);
+    detail::expect_class("milkit::train::confusion_matrix", "prediction", prediction, classes_);
     ++counts_[detail::at(label * classes_ + prediction)];
   }
 
@@ -83,7 +84,7 @@ class confusion_matrix {
 
 /// The share of right predictions. Errors: value_error where nothing was counted, as in all metrics here.
 inline double accuracy(const confusion_matrix& c) {
-  expect_value(c.total() > 0, "accuracy", "counted 0 instances, expected at least 1");
+  expect_value(c.total() > 0, "milkit::train::accuracy", "counted 0 instances, expected at least 1");
   std::int64_t right = 0;
   for (std::int64_t k = 0; k < c.classes(); ++k) right += c.count(k, k);
   return static_cast<double>(right) / static_cast<double>(c.total());
@@ -100,7 +101,7 @@ inline std::vector<double> recall(const confusion_matrix& c) {
 
 /// The mean recall of the classes that occur.
 inline double balanced_accuracy(const confusion_matrix& c) {
-  expect_value(c.total() > 0, "balanced_accuracy", "counted 0 instances, expected at least 1");
+  expect_value(c.total() > 0, "milkit::train::balanced_accuracy", "counted 0 instances, expected at least 1");
   return detail::mean_of_defined(recall(c));
 }
 
@@ -116,13 +117,13 @@ inline std::vector<double> f1(const confusion_matrix& c) {
 
 /// The mean F1 of the classes that occur or are predicted.
 inline double macro_f1(const confusion_matrix& c) {
-  expect_value(c.total() > 0, "macro_f1", "counted 0 instances, expected at least 1");
+  expect_value(c.total() > 0, "milkit::train::macro_f1", "counted 0 instances, expected at least 1");
   return detail::mean_of_defined(f1(c));
 }
 
 /// The mean F1, each class weighted by its true instances; a class that does not occur has no weight.
 inline double weighted_f1(const confusion_matrix& c) {
-  expect_value(c.total() > 0, "weighted_f1", "counted 0 instances, expected at least 1");
+  expect_value(c.total() > 0, "milkit::train::weighted_f1", "counted 0 instances, expected at least 1");
   const std::vector<double> values = f1(c);
   double sum = 0;
   for (std::int64_t k = 0; k < c.classes(); ++k)
@@ -133,12 +134,13 @@ inline double weighted_f1(const confusion_matrix& c) {
 /// The class of the highest score of each row of [n, classes]; of equal ones the lower class.
 /// Errors: value_error for no classes or a NaN.
 inline std::vector<std::int64_t> predicted_classes(matrix_view<const double> scores) {
-  expect_value(scores.cols() >= 1, "predicted_classes", "classes is ", scores.cols(), ", expected at least 1");
+  expect_value(scores.cols() >= 1, "milkit::train::predicted_classes", "classes is ", scores.cols(),
+               ", expected at least 1");
   std::vector<std::int64_t> classes(detail::at(scores.rows()));
   for (std::int64_t i = 0; i < scores.rows(); ++i) {
     const std::span<const double> row(scores.row(i), detail::at(scores.cols()));
     for (const double score : row)
-      expect_value(!std::isnan(score), "predicted_classes", "scores of row ", i, " hold NaN");
+      expect_value(!std::isnan(score), "milkit::train::predicted_classes", "scores of row ", i, " hold NaN");
     classes[detail::at(i)] = std::max_element(row.begin(), row.end()) - row.begin();
   }
   return classes;
@@ -149,13 +151,13 @@ inline std::vector<std::int64_t> predicted_classes(matrix_view<const double> sco
 /// others. Cost: O(n log n) time, O(n) memory; the pairs are counted in integers, so the result is exact up to one
 /// rounding. Errors: value_error for no scores, a NaN, or another label; shape_error for different sizes.
 inline double auroc(std::span<const double> scores, std::span<const std::int64_t> labels) {
-  expect_extent("auroc", "labels.size()", detail::length(labels), detail::length(scores));
-  expect_value(!scores.empty(), "auroc", "got 0 scores, expected at least 1");
+  expect_extent("milkit::train::auroc", "labels.size()", detail::length(labels), detail::length(scores));
+  expect_value(!scores.empty(), "milkit::train::auroc", "got 0 scores, expected at least 1");
   std::vector<std::pair<double, std::int64_t>> sorted;
   sorted.reserve(scores.size());
   for (std::size_t i = 0; i < scores.size(); ++i) {
-    expect_value(!std::isnan(scores[i]), "auroc", "score ", i, " is NaN");
-    detail::expect_class("auroc", "label", labels[i], 2);
+    expect_value(!std::isnan(scores[i]), "milkit::train::auroc", "score ", i, " is NaN");
+    detail::expect_class("milkit::train::auroc", "label", labels[i], 2);
     sorted.emplace_back(scores[i], labels[i]);
   }
   std::sort(sorted.begin(), sorted.end());
@@ -176,8 +178,9 @@ inline double auroc(std::span<const double> scores, std::span<const std::int64_t
 /// AUROC of each class against the rest, by its column of the scores [n, classes]; undefined for a class that does not
 /// occur or that all are. Errors as `auroc`, and value_error for a label outside the classes.
 inline std::vector<double> auroc_per_class(matrix_view<const double> scores, std::span<const std::int64_t> labels) {
-  expect_extent("auroc_per_class", "labels.size()", detail::length(labels), scores.rows());
-  for (const std::int64_t label : labels) detail::expect_class("auroc_per_class", "label", label, scores.cols());
+  expect_extent("milkit::train::auroc_per_class", "labels.size()", detail::length(labels), scores.rows());
+  for (const std::int64_t label : labels)
+    detail::expect_class("milkit::train::auroc_per_class", "label", label, scores.cols());
   std::vector<double> values, column(labels.size());
   std::vector<std::int64_t> is_class(labels.size());
   for (std::int64_t k = 0; k < scores.cols(); ++k) {
@@ -199,18 +202,19 @@ inline double macro_auroc(matrix_view<const double> scores, std::span<const std:
 /// certainty costs 36 and not infinity. Errors: value_error for no rows, a label outside the classes, a probability
 /// outside [0, 1] or NaN, or a row whose sum is farther than 1e-4 from 1 (logits, for example).
 inline double log_loss(matrix_view<const double> probabilities, std::span<const std::int64_t> labels) {
-  expect_extent("log_loss", "labels.size()", detail::length(labels), probabilities.rows());
-  expect_value(!labels.empty(), "log_loss", "got 0 rows, expected at least 1");
+  expect_extent("milkit::train::log_loss", "labels.size()", detail::length(labels), probabilities.rows());
+  expect_value(!labels.empty(), "milkit::train::log_loss", "got 0 rows, expected at least 1");
   double sum = 0;
   for (std::int64_t i = 0; i < probabilities.rows(); ++i) {
     double mass = 0;
     for (std::int64_t k = 0; k < probabilities.cols(); ++k) {
       const double p = probabilities(i, k);
-      expect_value(p >= 0 && p <= 1, "log_loss", "probability [", i, ", ", k, "] is ", p, ", expected 0 to 1");
+      expect_value(p >= 0 && p <= 1, "milkit::train::log_loss", "probability [", i, ", ", k, "] is ", p,
+                   ", expected 0 to 1");
       mass += p;
     }
-    expect_value(std::abs(mass - 1) <= 1e-4, "log_loss", "row ", i, " sums to ", mass, ", expected 1");
-    detail::expect_class("log_loss", "label", labels[detail::at(i)], probabilities.cols());
+    expect_value(std::abs(mass - 1) <= 1e-4, "milkit::train::log_loss", "row ", i, " sums to ", mass, ", expected 1");
+    detail::expect_class("milkit::train::log_loss", "label", labels[detail::at(i)], probabilities.cols());
     const double p = probabilities(i, labels[detail::at(i)]);
     sum -= std::log((std::max)(p, std::numeric_limits<double>::epsilon()));
   }
@@ -237,7 +241,7 @@ struct interval {
 /// < 1, or a confidence outside (0, 1).
 template <class Statistic>
 interval bootstrap_interval(std::int64_t n, Statistic&& statistic, const bootstrap_options& options = {}) {
-  constexpr auto op = "bootstrap_interval";
+  constexpr auto op = "milkit::train::bootstrap_interval";
   expect_value(n >= 1, op, "n is ", n, ", expected at least 1");
   expect_value(options.resamples >= 1, op, "resamples is ", options.resamples, ", expected at least 1");
   expect_value(options.confidence > 0 && options.confidence < 1, op, "confidence is ", options.confidence,

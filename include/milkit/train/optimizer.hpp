@@ -88,9 +88,9 @@ using adamw = adaptive_moments<true>;
 /// The factor that shortens a gradient of this norm to `limit`: min(1, limit / norm); a limit of 0 means no clipping.
 /// Errors: value_error for a norm that is not finite (before any weight is touched) and for a limit below 0.
 inline double clip_factor(double norm, double limit) {
-  expect_value(std::isfinite(norm) && norm >= 0, "clip_factor", "the gradient's norm is ", norm,
+  expect_value(std::isfinite(norm) && norm >= 0, "milkit::train::clip_factor", "the gradient's norm is ", norm,
                ", expected a finite number");
-  expect_value(limit >= 0, "clip_factor", "limit is ", limit, ", expected at least 0");
+  expect_value(limit >= 0, "milkit::train::clip_factor", "limit is ", limit, ", expected at least 0");
   return limit == 0 || norm <= limit ? 1.0 : limit / norm;
 }
 

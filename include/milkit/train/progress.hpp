@@ -77,7 +77,7 @@ class progress {
   /// Errors: value_error for a total below 0.
   progress(std::string label, std::int64_t total, progress_options options = {})
       : label_(std::move(label)), total_(total), options_(std::move(options)) {
-    expect_value(total >= 0, "progress", "total is ", total, ", expected 0 or more");
+    expect_value(total >= 0, "milkit::train::progress", "total is ", total, ", expected 0 or more");
     if (options_.seconds_between <= 0) options_.seconds_between = options_.terminal ? 0.1 : 10;
     if (options_.out) last_ = start_ = options_.seconds();
   }

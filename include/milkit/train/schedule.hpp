@@ -67,9 +67,9 @@ struct step_schedule {
 
   std::string settings() const { return message("rate times ", factor, " every ", period, " epochs"); }
   double rate(double base, std::int64_t epoch, const schedule_state&) const {
-    detail::expect_epoch("step_schedule", epoch);
-    detail::expect_factor("step_schedule", factor);
-    expect_value(period >= 1, "step_schedule", "period is ", period, ", expected at least 1");
+    detail::expect_epoch("milkit::train::step_schedule", epoch);
+    detail::expect_factor("milkit::train::step_schedule", factor);
+    expect_value(period >= 1, "milkit::train::step_schedule", "period is ", period, ", expected at least 1");
     return base * std::pow(factor, static_cast<double>(epoch / period));
   }
   void observe(schedule_state&, double) const {}
@@ -83,9 +83,9 @@ struct cosine_schedule {
 
   std::string settings() const { return message("cosine rate over ", epochs, " epochs to ", minimum); }
   double rate(double base, std::int64_t epoch, const schedule_state&) const {
-    detail::expect_epoch("cosine_schedule", epoch);
-    detail::expect_minimum("cosine_schedule", minimum, base);
-    expect_value(epochs >= 1, "cosine_schedule", "epochs is ", epochs, ", expected at least 1");
+    detail::expect_epoch("milkit::train::cosine_schedule", epoch);
+    detail::expect_minimum("milkit::train::cosine_schedule", minimum, base);
+    expect_value(epochs >= 1, "milkit::train::cosine_schedule", "epochs is ", epochs, ", expected at least 1");
     if (epoch >= epochs) return minimum;
     const double angle = std::numbers::pi * static_cast<double>(epoch) / static_cast<double>(epochs);
     return minimum + (base - minimum) * (1 + std::cos(angle)) / 2;
@@ -108,15 +108,16 @@ struct reduce_on_plateau {
                    minimum);
   }
   double rate(double base, std::int64_t epoch, const schedule_state& state) const {
-    detail::expect_epoch("reduce_on_plateau", epoch);
-    detail::expect_factor("reduce_on_plateau", factor);
-    detail::expect_minimum("reduce_on_plateau", minimum, base);
+    detail::expect_epoch("milkit::train::reduce_on_plateau", epoch);
+    detail::expect_factor("milkit::train::reduce_on_plateau", factor);
+    detail::expect_minimum("milkit::train::reduce_on_plateau", minimum, base);
     const double reduced = base * std::pow(factor, static_cast<double>(state.reductions));
     return reduced > minimum ? reduced : minimum;
   }
   void observe(schedule_state& state, double loss) const {
-    expect_value(patience >= 0, "reduce_on_plateau", "patience is ", patience, ", expected 0 or more");
-    expect_value(threshold >= 0, "reduce_on_plateau", "threshold is ", threshold, ", expected 0 or more");
+    expect_value(patience >= 0, "milkit::train::reduce_on_plateau", "patience is ", patience, ", expected 0 or more");
+    expect_value(threshold >= 0, "milkit::train::reduce_on_plateau", "threshold is ", threshold,
+                 ", expected 0 or more");
     const double bar = std::isfinite(state.best) ? state.best - threshold * std::abs(state.best) : state.best;
     if (loss < bar) {
       state.best = loss;

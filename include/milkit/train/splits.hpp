@@ -133,7 +133,7 @@ inline std::vector<std::vector<std::int64_t>> dealt(const std::vector<bag_group>
 /// Errors: value_error for folds < 2, more folds than bags or than groups, no bags, a label below 0.
 inline std::vector<fold> stratified_k_fold(std::span<const std::int64_t> labels, std::span<const std::string> groups,
                                            const k_fold_options& options = {}) {
-  constexpr auto op = "stratified_k_fold";
+  constexpr auto op = "milkit::train::stratified_k_fold";
   const std::int64_t folds = options.folds, bags = static_cast<std::int64_t>(labels.size());
   expect_value(folds >= 2, op, "folds is ", folds, ", expected at least 2");
   expect_value(folds <= bags, op, "folds is ", folds, ", expected at most the number of bags, ", bags);
@@ -162,7 +162,7 @@ inline std::vector<fold> stratified_k_fold(std::span<const std::int64_t> labels,
 /// got no bag (too few groups), no bags, a label below 0.
 inline hold_out stratified_hold_out(std::span<const std::int64_t> labels, std::span<const std::string> groups,
                                     const hold_out_options& options = {}) {
-  constexpr auto op = "stratified_hold_out";
+  constexpr auto op = "milkit::train::stratified_hold_out";
   expect_value(options.validation >= 0, op, "validation is ", options.validation, ", expected at least 0");
   expect_value(options.test >= 0, op, "test is ", options.test, ", expected at least 0");
   expect_value(options.validation + options.test < 1, op, "validation and test add up to ",
@@ -185,7 +185,7 @@ inline hold_out stratified_hold_out(std::span<const std::int64_t> labels, const 
 /// Also value_error for an index that is no bag. `check_no_leakage(bags, groups, {fold.train, fold.test});`
 inline void check_no_leakage(std::int64_t bags, std::span<const std::string> groups,
                              std::initializer_list<std::span<const std::int64_t>> parts) {
-  constexpr auto op = "check_no_leakage";
+  constexpr auto op = "milkit::train::check_no_leakage";
   if (!groups.empty()) expect_extent(op, "groups.size()", static_cast<std::int64_t>(groups.size()), bags);
   std::vector<std::size_t> part_of_bag(
       static_cast<std::size_t>((std::max)(bags, std::int64_t{0})));  // 1 + the part, 0: none
@@ -210,7 +210,7 @@ inline void check_no_leakage(std::int64_t bags, std::span<const std::string> gro
 /// Errors: value_error for an index that is no bag or a label outside the classes.
 inline std::vector<std::int64_t> absent_classes(std::span<const std::int64_t> labels,
                                                 std::span<const std::int64_t> part, std::int64_t classes) {
-  constexpr auto op = "absent_classes";
+  constexpr auto op = "milkit::train::absent_classes";
   expect_value(classes >= 1, op, "classes is ", classes, ", expected at least 1");
   std::vector<bool> present(static_cast<std::size_t>(classes));
   for (const std::int64_t bag : part) {

@@ -149,7 +149,7 @@ TEST_CASE_TEMPLATE("zoom_in's training step agrees with the golden tensors", T, 
   training_step<T, nn::tanh>("zoom_in_two_stage_negative", {draw_estimator::ordered, true});
   training_step<T, nn::relu>("zoom_in_two_stage_one_tile", {draw_estimator::ordered});
   training_step<T, nn::relu>("zoom_in_two_stage_one_draw", {draw_estimator::ordered});
-  training_step<T, nn::relu>("zoom_in_two_stage_official_gradient", {draw_estimator::zoom_in_code});
+  training_step<T, nn::relu>("zoom_in_two_stage_official_gradient", {draw_estimator::official_zoom_in});
 }
 
 TEST_CASE_TEMPLATE("zoom_in in full and without chance agrees with the golden tensors", T, MILKIT_FLOATS) {

@@ -136,11 +136,11 @@ TEST_CASE("zoom_in's drawn gradient has the full one as its mean" * doctest::tes
   CHECK(worst_error(small<drawing_network>(), 3000) < 5);
   CHECK(worst_error(small<small_network<sampling::stratified, sampling::without_replacement>>(), 1500) < 5);
   auto official = small<drawing_network>();
-  official.cell_sampler.estimator = ops::draw_estimator::zoom_in_code;
+  official.cell_sampler.estimator = ops::draw_estimator::official_zoom_in;
   CHECK(worst_error(official, 1500) > 8);
 }
 
-TEST_CASE("zoom_in with the public code's contrast weighs what it draws from the complement by the attention itself") {
+TEST_CASE("zoom_in: official contrast -> draws of the complement weighted by the attention") {
   cpu backend{.threads = 2};
   const auto pixels = picture(20, 13);
   const auto step_of = [&](bool contrastive, bool official, std::int64_t label) {

@@ -22,10 +22,10 @@
 
 // What a training step of ZoomMIL estimates. The loss L is no linear function of the selections T, so that the mean loss
 // of S draws is not the loss of their law: a step estimates the gradient of L(E T), every selection replaced by its law
-// (zoommil.md 2.4), given the law of the selection below. Given its upstream gradient G the estimate of eq. 5 has no
-// bias; G itself is taken at the drawn T, whose error of order 1 / sqrt(S) leaves a bias of order 1 / S in the network's
-// gradient, and a standard error of order 1 / sqrt(S). Here L(E T) is exact, by quadrature over every subset, and its
-// gradient by central differences.
+// (docs/papers/zoommil.md 2.4), given the law of the selection below. Given its upstream gradient G the estimate of eq.
+// 5 has no bias; G itself is taken at the drawn T, whose error of order 1 / sqrt(S) leaves a bias of order 1 / S in the
+// network's gradient, and a standard error of order 1 / sqrt(S). Here L(E T) is exact, by quadrature over every subset,
+// and its gradient by central differences.
 
 using namespace milkit;
 using topk::jacobian;

@@ -26,7 +26,7 @@ using test::relative_error;
 
 namespace {
 
-// The paper's network (zoommil.md 2.8).
+// The paper's network (docs/papers/zoommil.md 2.8).
 using paper_projection = nn::sequential<nn::linear<1024, 512>, nn::relu, nn::dropout>;
 using paper_low = zoom_level<paper_projection, pooling::dual_gated_attention<512, 256>, topk::perturbed>;
 using paper_high = zoom_level<paper_projection, pooling::gated_attention<512, 256>>;

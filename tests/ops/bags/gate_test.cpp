@@ -147,7 +147,7 @@ TEST_CASE("gate keeps NaN, and refuses what does not fit") {
                        "milkit::ops::gate: columns of the branches is 8, expected 10", shape_error);
 }
 
-TEST_CASE("gate refuses biases, weights and gradients of other extents, and a bias with gaps") {
+TEST_CASE("gate: other extents, or a bias with gaps -> refused") {
   cpu backend{.threads = 1};
   const ops::gate_shape gate{.width = 3, .branches = 2, .heads = 2};
   tensor<float, 2> branches({4, 12}), w({2, 3}), logits({4, 2}), narrow({2, 2});

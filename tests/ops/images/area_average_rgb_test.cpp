@@ -36,7 +36,7 @@ const part parts[] = {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("area_average_rgb: the mean over each rectangle, zeros outside the image, at any thread count", T,
+TEST_CASE_TEMPLATE("area_average_rgb: any rectangle -> its mean, zeros outside, at any thread count", T,
                    MILKIT_FLOATS) {
   const rgb_image image = picture(40, 30);
   const auto at = [&](std::int64_t x, std::int64_t y, std::int64_t c) {
@@ -69,7 +69,7 @@ TEST_CASE_TEMPLATE("area_average_rgb: the mean over each rectangle, zeros outsid
   }
 }
 
-TEST_CASE("area_average_rgb is the area average of the same picture in float, and writes into a batch of tiles") {
+TEST_CASE("area_average_rgb: into a batch of tiles -> the area average of the float picture") {
   const rgb_image image = picture(24, 36);
   tensor<float, 4> planes(shape<4>{1, 3, 24, 36}), want(shape<4>{1, 3, 8, 9}), batch(shape<4>{3, 3, 8, 9});
   for (std::int64_t c = 0; c < 3; ++c)

@@ -115,8 +115,7 @@ TEST_CASE_TEMPLATE("conv2d and its gradients agree with plain loops", T, MILKIT_
   }
 }
 
-TEST_CASE_TEMPLATE("conv2d_relu is the convolution, the residual and the relu, whatever computes it", T, float,
-                   double) {
+TEST_CASE_TEMPLATE("conv2d_relu: every implementation -> convolution, residual, relu", T, float, double) {
   const double tolerance = sizeof(T) == 8 ? 1e-12 : 1e-5;
   for (const geometry& g : geometries) {
     CAPTURE(to_string(g.x));
@@ -238,8 +237,7 @@ TEST_CASE_TEMPLATE("conv2d gives the same bits with 1, 2 and 5 threads, and allo
   }
 }
 
-TEST_CASE_TEMPLATE("conv2d takes images that lie apart, adds to weight gradients, leaves out what is absent", T, float,
-                   double) {
+TEST_CASE_TEMPLATE("conv2d: images apart, absent views -> read in place, left out; gradients added", T, float, double) {
   cpu backend{.threads = 2};
   const ops::conv2d_options options{.padding = {1, 1}};
   const shape<4> xs{5, 2, 6, 7};
@@ -278,7 +276,7 @@ TEST_CASE("conv2d: a NaN stays within the windows that see it") {
   for (std::int64_t i = 0; i < y.size(); ++i) CHECK(std::isnan(y.data()[i]) == (i == 0));
 }
 
-TEST_CASE("conv2d: a NaN stays within its windows and channels where vectors run along channels") {
+TEST_CASE("conv2d: NaN, vectors along channels -> stays in its windows and channels") {
   cpu backend{.threads = 1};
   const ops::conv2d_options options{.padding = {1, 1}};
   auto x = test::normals<float>(shape<4>{2, 3, 9, 9}, 1);

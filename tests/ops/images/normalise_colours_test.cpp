@@ -6,7 +6,7 @@
 
 using namespace milkit;
 
-TEST_CASE("normalise_colours is (x / 255 - mean) / deviation, rounded once, at any thread count") {
+TEST_CASE("normalise_colours: any thread count -> (x / 255 - mean) / deviation rounded once") {
   const shape<4> sizes[] = {{0, 4, 4, 3}, {1, 1, 1, 3}, {2, 5, 7, 3}, {3, 33, 40, 3}};
   const ops::colour_scale scales[] = {ops::imagenet_colours, {}, {{0.5, 0.25, -1}, {2, 0.125, 3}}};
   for (const auto& size : sizes)

@@ -43,8 +43,7 @@ inline const sizes cases[] = {
     {{0, 3, 8, 8}, 4, 4},   {{1, 1, 7, 9}, 3, 20},
 };
 
-TEST_CASE_TEMPLATE("area average and bilinear sampling agree with plain loops, their gradients with the weights", T,
-                   MILKIT_FLOATS) {
+TEST_CASE_TEMPLATE("resampling: odd sizes -> plain loops' values, gradients from the same weights", T, MILKIT_FLOATS) {
   for (const sizes& each : cases)
     for (const way how : {way::area, way::linear}) {
       CAPTURE(to_string(each.x));
@@ -94,8 +93,7 @@ TEST_CASE("area average and bilinear sampling keep constants, area average the m
     }
 }
 
-TEST_CASE_TEMPLATE("area average and bilinear sampling: the same bits in every way, with gaps between images", T, float,
-                   double) {
+TEST_CASE_TEMPLATE("resampling: any thread count, gaps between images -> the same bits", T, float, double) {
   for (const sizes& each : {sizes{{3, 3, 90, 70}, 30, 14}, {{3, 3, 91, 70}, 30, 14}}) {
     const auto x = normals<T>(each.x, 1);
     const shape<4> small{3, 3, each.height, each.width};
@@ -125,7 +123,7 @@ TEST_CASE("area average of more than a thousand pixels in float keeps its digits
   CHECK(std::abs(static_cast<double>(resampled(backend, way::area, x, 1, 1).data()[0]) - sum / 262144) <= 1e-4);
 }
 
-TEST_CASE("area average and bilinear sampling: NaN reaches the pixels that it has a share in, and no other") {
+TEST_CASE("resampling: NaN -> the pixels that it has a share in, and no other") {
   backend_type backend = make_backend();
   auto x = normals<double>(shape<4>{1, 1, 6, 6}, 1);
   x.view()(0, 0, 2, 2) = std::nan("");
@@ -158,7 +156,7 @@ TEST_CASE_TEMPLATE("area average and bilinear sampling agree with the golden ten
   }
 }
 
-TEST_CASE("area average and bilinear sampling refuse images without pixels and other channels") {
+TEST_CASE("resampling: no pixels, or other channels -> refused") {
   backend_type backend = make_backend();
   const tensor<float, 4> x(shape<4>{1, 2, 0, 4});
   CHECK_THROWS_WITH_AS(

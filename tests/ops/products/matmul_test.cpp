@@ -73,8 +73,7 @@ TEST_CASE_TEMPLATE("matmul gives the same bits at any thread count, and for rows
     }
 }
 
-TEST_CASE_TEMPLATE("matmul of few rows and many columns: the same bits at any thread count, a worker's to rounding", T,
-                   MILKIT_FLOATS) {
+TEST_CASE_TEMPLATE("matmul: few rows, many columns -> the same bits at any thread count", T, MILKIT_FLOATS) {
   for (const std::int64_t rows : {1, 64, 512, 513})
     for (const std::int64_t n : {239, 240, 241, 900})
       for (const bool ta : {false, true})
@@ -117,8 +116,7 @@ TEST_CASE("matmul refuses extents that do not fit") {
                        "milkit::ops::matmul: columns of c is 4, expected 5", shape_error);
 }
 
-TEST_CASE_TEMPLATE("each thread's packing memory starts at a cache line, as aligned vector loads want", T, float,
-                   double) {
+TEST_CASE_TEMPLATE("matmul: packing memory of each thread -> whole cache lines", T, float, double) {
   cpu backend{.threads = 1};
   for (const std::int64_t n : {1, 3, 33})
     for (const std::int64_t k : {1, 7, 257})

@@ -77,7 +77,7 @@ TEST_CASE("reductions refuse strided input and outputs of another size") {
   const vector_view<float> column(table.data(), shape<1>{3}, 2);
   double norms[2] = {};
   CHECK_THROWS_WITH_AS(ops::l2_norm(backend, column, vector_view<double>(norms, shape<1>{1})),
-                       "l2_norm: x has stride 2, expected 1", shape_error);
+                       "milkit::ops::l2_norm: x has stride 2, expected 1", shape_error);
   CHECK_THROWS_AS(
       ops::l2_norm(backend, test::normals<float>(shape<1>{3}, 7).view(), vector_view<double>(norms, shape<1>{2})),
       shape_error);

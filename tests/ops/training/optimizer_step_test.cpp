@@ -123,9 +123,9 @@ TEST_CASE("optimizer steps refuse bad sizes and rates, and change nothing") {
   tensor<double, 1> shorter(shape<1>{2});
   const vector_view<const double> g = gradient.view();
   CHECK_THROWS_WITH_AS(ops::sgd_step(backend, weights.view(), constant(shorter), m.view(), {.learning_rate = 1}),
-                       "sgd_step: gradient is 2, expected 3", shape_error);
+                       "milkit::ops::sgd_step: gradient is 2, expected 3", shape_error);
   CHECK_THROWS_WITH_AS(ops::adam_step(backend, weights.view(), g, m.view(), shorter.view(), {.learning_rate = 1}),
-                       "adam_step: second is 2, expected 3", shape_error);
+                       "milkit::ops::adam_step: second is 2, expected 3", shape_error);
   tensor<double, 2> table(shape<2>{3, 2});
   const vector_view<double> strided(table.data(), shape<1>{3}, 2);
   CHECK_THROWS_AS(ops::sgd_step(backend, weights.view(), g, strided, {.learning_rate = 1, .momentum = 0.5}),

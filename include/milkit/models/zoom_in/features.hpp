@@ -22,7 +22,8 @@ using lenet_features = nn::sequential<nn::conv2d_same<3, Width, 7>, nn::relu, nn
                                       nn::relu, nn::conv2d_same<Width, Width, 3>, nn::relu,
                                       nn::conv2d_same<Width, Width, 3>, nn::relu, nn::global_average_pool>;
 
-/// The public code's: two convolutions of 5 x 5, each with a relu and a max pool that halves (and leaves out an odd last
+/// The official code's: two convolutions of 5 x 5, each with a relu and a max pool that halves (and leaves out an odd
+/// last
 /// row or column), mean, rows of length 1. 45 984 parameters. Images of at least 4 x 4 pixels.
 template <std::int64_t First = 36, std::int64_t Width = 48>
 using official_features =
@@ -45,7 +46,7 @@ using residual_features =
                    preactivation_block<Width, Width, 2>, preactivation_block<Width, Width, 2>,
                    preactivation_block<Width, Width, 2>, nn::batch_norm2d<Width>, nn::relu, nn::global_average_pool>;
 
-/// The public code's: three blocks, the first of stride 1 or 2, the others of stride 2, and rows of length 1.
+/// The official code's: three blocks, the first of stride 1 or 2, the others of stride 2, and rows of length 1.
 template <std::int64_t Width = 48, std::int64_t FirstStride = 1>
 using official_residual_features =
     nn::sequential<nn::conv2d_same<3, Width, 3, false>, preactivation_block<Width, Width, FirstStride>,

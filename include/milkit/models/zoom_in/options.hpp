@@ -7,7 +7,7 @@
 
 namespace milkit::models {
 
-/// How a trained network looks at an image (zoom_in.md 5).
+/// How a trained network looks at an image (docs/papers/zoom_in.md 5).
 enum class looking {
   deterministic,  ///< tiles by largest remainder, the most attended cells: the same every time
   exact,          ///< every cell of every tile
@@ -25,9 +25,9 @@ struct zoom_in_options {
       0;  ///< epochs over which lambda goes from `first_entropy` to `entropy`, each by the same factor
   bool contrastive = true;            ///< ask that what positive images are not attended to look negative
   std::int64_t contrastive_from = 9;  ///< from that epoch on, counted from 0
-  bool official_contrast = false;  ///< the public code's: drawn from the complements, weighted by the attention itself
-  bool official_weights = false;   ///< the public code's: weights of the losses by the share of positives in the step
-  bool official_entropy = false;   ///< the public code's: log(p + 1e-6), divided by the number of entries
+  bool official_contrast = false;     ///< the official code's: drawn from complements, weighted by the attention itself
+  bool official_weights = false;  ///< the official code's: weights of the losses by the share of positives in the step
+  bool official_entropy = false;  ///< the official code's: log(p + 1e-6), divided by the number of entries
   looking inference = looking::deterministic;
   std::int64_t repeats = 1;           ///< looks whose logits are averaged; without chance, they are all the same
   std::int64_t view_bytes = 1 << 20;  ///< of the views that an attention works on at a time

@@ -23,7 +23,8 @@ struct whole_image {
   constexpr void describe(Visitor&) const {}
 };
 
-/// The Zoom-In network (Kong & Henao 2022; zoom_in.md): an image too large to look at is classified from few sub-tiles. Attention a over
+/// The Zoom-In network (Kong & Henao 2022; docs/papers/zoom_in.md): an image too large to look at is classified from
+/// few sub-tiles. Attention a over
 /// tiles, from a low-resolution view of each; attention b over the cells of a tile, from a finer view; features of full-resolution
 /// sub-tiles at cells. Phi = sum_c a_c sum_i b^c_i f(c, i) is estimated from N draws, tiles by `TileSampler` and, n_c
 /// of them within tile c, cells by `CellSampler`: F = sum_c n_c / N F_c, unbiased with its gradient where the samplers are. A tile with
@@ -244,9 +245,10 @@ struct zoom_in {
   static area_of_view tile_view(const sampling::view_grid& grid) { return grid.tile_view; }
   static area_of_view cell_view(const sampling::view_grid& grid) { return {grid.cells.rows, grid.cells.columns}; }
 
-  /// The factors of an image's loss and of its complement's. The public code takes the means over positives, negatives and complements of
+  /// The factors of an image's loss and of its complement's. The official code takes the means over positives,
+  /// negatives and complements of
   /// a step, L = p L_pos + (1 - p) ((1 - p) L_neg + p L_con), p the share of positives: for images that count alike
-  /// 1 of a positive one, 1 - p of a negative one and of a complement (zoom_in.md 2.11).
+  /// 1 of a positive one, 1 - p of a negative one and of a complement (docs/papers/zoom_in.md 2.11).
   std::array<double, 2> shares(std::int64_t label, vector_view<const std::int64_t> step) const {
     if (!options.official_weights) return {1, 1};
     double positives = label != 0, all = 1;
@@ -319,7 +321,7 @@ struct zoom_in {
     classifier.forward(backend, stretch[3], matrix_view<const T, Space>(embedding), logits, unused, {});
   }
 
-  /// The tile weights of the public code's inference, where the backend works.
+  /// The tile weights of the official code's inference, where the backend works.
   template <class Backend, class Matrix>
   static Matrix official_tile_weights(Backend& backend, Matrix attention) {
     using T = typename Matrix::value_type;

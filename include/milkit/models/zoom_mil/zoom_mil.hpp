@@ -12,7 +12,8 @@ namespace milkit::models {
 
 /// ZoomMIL of any number of magnifications, low to high, each of its own type; the last one zooms no further. In
 /// training the rows at magnification m are soft: X_m = (T_{m-1} kron I) ... (T_1 kron I) H_m, mixtures of features
-/// with the weights T_j of the selections below (zoommil.md 2.4, 2.6; topk/zoom_chain.hpp), and every T_j gets the
+/// with the weights T_j of the selections below (docs/papers/zoommil.md 2.4, 2.6; topk/zoom_chain.hpp), and every T_j
+/// gets the
 /// gradient of all finer magnifications: with `topk::perturbed` an estimate of that of the loss at the means of the
 /// T_j, with a bias of order 1 / samples. In inference the children of the K chosen instances are gathered before they are projected, and nothing
 /// else is read. The logits are the classifier's of the aggregated embeddings. Takes one slide at a time, a `pyramid`
@@ -385,7 +386,8 @@ struct basic_zoom_mil {
   }
 };
 
-/// ZoomMIL (Thandiackal et al. 2022; zoommil.md): looks at a slide at the lowest magnification, chooses by a
+/// ZoomMIL (Thandiackal et al. 2022; docs/papers/zoommil.md): looks at a slide at the lowest magnification, chooses by
+/// a
 /// differentiable top-K where to zoom, and sees of each next magnification only what was chosen. The embeddings are
 /// summed. With the paper's numbers:
 ///

@@ -34,7 +34,7 @@ void expect_reducible(std::string_view op, const View& x, std::int64_t outputs) 
 template <backend Backend, class T, class Space>
 requires resident_on<vector_view<T, Space>, Backend>
 void l2_norm(Backend& backend, vector_view<T, Space> x, vector_view<double, Space> norm) {
-  detail::expect_reducible("l2_norm", x, norm.extent(0));
+  detail::expect_reducible("milkit::ops::l2_norm", x, norm.extent(0));
   execute<detail::l2_norm_impl>(backend, vector_view<const T, Space>(x), norm);
 }
 
@@ -44,7 +44,7 @@ void l2_norm(Backend& backend, vector_view<T, Space> x, vector_view<double, Spac
 template <backend Backend, class T, class Space>
 requires resident_on<vector_view<T, Space>, Backend>
 void count_nonfinite(Backend& backend, vector_view<T, Space> x, vector_view<std::int64_t, Space> count) {
-  detail::expect_reducible("count_nonfinite", x, count.extent(0));
+  detail::expect_reducible("milkit::ops::count_nonfinite", x, count.extent(0));
   execute<detail::count_nonfinite_impl>(backend, vector_view<const T, Space>(x), count);
 }
 

@@ -7,7 +7,7 @@
 #include <milkit/ops/selection/draws/weights.hpp>
 
 /// Draws from rows of probabilities p [rows, items], weighted sums over what was drawn, and their gradients: the
-/// arithmetic of sampling/ (zoom_in.md 2.4 to 2.6, 2.9).
+/// arithmetic of sampling/ (docs/papers/zoom_in.md 2.4 to 2.6, 2.9).
 namespace milkit::ops {
 
 /// A uniform number in (0, 1) for each place, made again wherever it is asked for; the same bits on CPU and card.
@@ -32,7 +32,7 @@ struct given_uniforms {
   }
 };
 
-/// The law of draws without replacement: proportional to p, or to exp p as the public Zoom-In code has it, which adds
+/// The law of draws without replacement: proportional to p, or to exp p as the official Zoom-In code has it, which adds
 /// its noise to p and not to log p.
 enum class draw_law { p, exp_p };
 
@@ -157,8 +157,8 @@ void most_likely_items(Backend& backend, P p, const draw_list<typename Backend::
 }
 
 /// The weights c_k of the draws (`draw_estimator`), and in `backward` what stands for them in the gradient of the
-/// features: the same but for `zoom_in_code`; absent: not wanted. Shapes: p [rows, K]; weights, backward [M]. In double
-/// inside. Cost of a row: O(K + n), and of `unordered` n 2^n products up to n = 6, above some (40 + 7 sqrt n) n
+/// features: the same but for `official_zoom_in`; absent: not wanted. Shapes: p [rows, K]; weights, backward [M]. In
+/// double inside. Cost of a row: O(K + n), and of `unordered` n 2^n products up to n = 6, above some (40 + 7 sqrt n) n
 /// exponentials and 2 n doubles (card: 64 n).
 template <backend Backend, class P, class Weights, class Backward>
 requires resident_on<P, Backend> && resident_on<Weights, Backend> && resident_on<Backward, Backend>
@@ -207,8 +207,8 @@ void add_logit_gradient(Backend& backend, P p, const draw_list<typename Backend:
                               vector_view<const T, Space>(d), dlogits);
 }
 
-/// q_i = (1 - p_i) / (K - 1), the normalised complement of each row; 1 - p_i is the rest of the row's sum (zoom_in.md
-/// 2.9). Shapes: p, q [rows, K]. Errors: value_error for K < 2.
+/// q_i = (1 - p_i) / (K - 1), the normalised complement of each row; 1 - p_i is the rest of the row's sum
+/// (docs/papers/zoom_in.md 2.9). Shapes: p, q [rows, K]. Errors: value_error for K < 2.
 template <backend Backend, class P, class Q>
 requires resident_on<P, Backend> && resident_on<Q, Backend>
 void complement(Backend& backend, P p, Q q) {

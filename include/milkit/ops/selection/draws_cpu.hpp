@@ -133,7 +133,7 @@ struct draws_impl<cpu> {
       if (rule.estimator == draw_estimator::unordered)
         unordered_weights(row, rest, one_lane(), own, memory.data() + 2 * first);
       else simple_weights(rule, row, rest, own, other);
-      if (other && rule.estimator != draw_estimator::zoom_in_code) std::copy_n(own, row.count, other);
+      if (other && rule.estimator != draw_estimator::official_zoom_in) std::copy_n(own, row.count, other);
     });
   }
 

@@ -220,7 +220,7 @@ struct draw_weights_kernel {
       unordered_weights(own.row, rest, team, to, memory.data() + 2 * own.first * team.lanes);
     else if (team.lane == 0) simple_weights(rule, own.row, rest, to, other);
     __syncwarp();
-    if (other && rule.estimator != draw_estimator::zoom_in_code)
+    if (other && rule.estimator != draw_estimator::official_zoom_in)
       for (std::int64_t k = team.lane; k < own.row.count; k += team.lanes) other[k] = to[k];
   }
 };

@@ -35,9 +35,9 @@ struct given_noise {
   }
 };
 
-/// How the gradient of a perturbed top-K is estimated from its draws (zoommil.md 2.5): the full Jacobian with the mean
-/// of the other draws as a baseline, the same without baseline, or the Jacobian's diagonal alone, as the public code
-/// does.
+/// How the gradient of a perturbed top-K is estimated from its draws (docs/papers/zoommil.md 2.5): the full Jacobian
+/// with the mean of the other draws as a baseline, the same without baseline, or the Jacobian's diagonal alone, as the
+/// official code does.
 enum class topk_jacobian { full, full_without_baseline, diagonal };
 
 namespace detail {
@@ -124,12 +124,12 @@ inline void expect_sigma(std::string_view op, double sigma) {
 }  // namespace detail
 
 /// The K largest of scores[n] / sigma + Z[s, n] in each of S draws, by ascending index: draws[s, k] is J_s[k]
-/// (zoommil.md 2.4, divided by sigma). Shapes: scores [N], elements may lie apart; draws [S, K] of int32, 1 <= K <= N.
-/// Ties go to the lower index; NaN ranks above +infinity. The perturbed score is computed in the scores' type T: the
-/// quotient by T(sigma), the noise and their sum are each rounded once, and no product stands before a sum, so that
-/// no compiler can fuse them: CPU and card select the same instances. Cost: S N numbers of noise, on cpu one pass over
-/// the scores a draw and O(K log K) beside it, parallel over draws. Errors: shape_error; value_error for N = 0, K
-/// outside 1..N, sigma not positive. Scores whose quotient by sigma overflows T tie at infinity.
+/// (docs/papers/zoommil.md 2.4, divided by sigma). Shapes: scores [N], elements may lie apart; draws [S, K] of int32, 1
+/// <= K <= N. Ties go to the lower index; NaN ranks above +infinity. The perturbed score is computed in the scores'
+/// type T: the quotient by T(sigma), the noise and their sum are each rounded once, and no product stands before a sum,
+/// so that no compiler can fuse them: CPU and card select the same instances. Cost: S N numbers of noise, on cpu one
+/// pass over the scores a draw and O(K log K) beside it, parallel over draws. Errors: shape_error; value_error for N =
+/// 0, K outside 1..N, sigma not positive. Scores whose quotient by sigma overflows T tie at infinity.
 template <backend Backend, class Noise, class Scores, class Draws>
 requires resident_on<Scores, Backend> && resident_on<Draws, Backend>
 void perturbed_topk(Backend& backend, const Noise& noise, Scores scores, double sigma, Draws draws) {
@@ -198,10 +198,10 @@ void select_each(Backend& backend, bool identity, Offsets offsets, Columns colum
 
 /// The gradient of the scores from dweights = dL/dT at the non-zeros of T, with c_s = sum_k dL/dT[k, J_s[k]]:
 /// full (the default) dscores[n] = 1/(S sigma) sum_s (c_s - mean of the other c) Z[s, n]; without baseline c_s alone;
-/// diagonal dscores[n] = 1/(S sigma) sum_s sum_k dL/dT[k, n] 1(J_s[k] = n) Z[s, n] (zoommil.md 2.5). The first two
-/// are unbiased. Shapes: draws [S, K] and columns as `count_draws` left them, dweights as columns, dscores [N]. The
-/// noise is made again. Sums in double. Cost: S N numbers of noise, the diagonal S K. Errors: value_error for S < 2
-/// with a baseline.
+/// diagonal dscores[n] = 1/(S sigma) sum_s sum_k dL/dT[k, n] 1(J_s[k] = n) Z[s, n] (docs/papers/zoommil.md 2.5). The
+/// first two are unbiased. Shapes: draws [S, K] and columns as `count_draws` left them, dweights as columns, dscores
+/// [N]. The noise is made again. Sums in double. Cost: S N numbers of noise, the diagonal S K. Errors: value_error for
+/// S < 2 with a baseline.
 template <backend Backend, class Noise, class Draws, class Columns, class Dweights, class Dscores>
 requires resident_on<Draws, Backend> && resident_on<Columns, Backend> && resident_on<Dweights, Backend> &&
     resident_on<Dscores, Backend>

@@ -72,12 +72,12 @@ void expect_zoom(std::string_view op, const Selection& selected, const Children&
 
 }  // namespace detail
 
-/// out[k W + j] = sum_n T[k, n] h[child j of n], W = index.width (zoommil.md 2.6, eq. 6): for the dense index (T kron
-/// I_r) h. A parent that has no child j adds nothing, and the rest is not divided by the weight that arrived
-/// (`zoom_mass`): a row that no selected parent has a child for is 0. Shapes: T [K, N]; h [R, d]; out [K W, d]. Rows
-/// that are not `wanted` are not touched. A row of one instance with weight 1 is a copy. Cost: 2 nnz(T) W d FLOPs, no K
-/// N or Kronecker matrix. Errors: shape_error; on cpu value_error for an index that leaves the rows of h or has more
-/// than W children a parent.
+/// out[k W + j] = sum_n T[k, n] h[child j of n], W = index.width (docs/papers/zoommil.md 2.6, eq. 6): for the dense
+/// index (T kron I_r) h. A parent that has no child j adds nothing, and the rest is not divided by the weight that
+/// arrived (`zoom_mass`): a row that no selected parent has a child for is 0. Shapes: T [K, N]; h [R, d]; out [K W, d].
+/// Rows that are not `wanted` are not touched. A row of one instance with weight 1 is a copy. Cost: 2 nnz(T) W d FLOPs,
+/// no K N or Kronecker matrix. Errors: shape_error; on cpu value_error for an index that leaves the rows of h or has
+/// more than W children a parent.
 template <backend Backend, class T, class Children, class Instances, class Out>
 requires resident_on<Instances, Backend> && resident_on<Out, Backend>
 void zoom(Backend& backend, const selection<T, typename Backend::space>& selected, const Children& index, Instances h,

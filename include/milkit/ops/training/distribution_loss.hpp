@@ -18,7 +18,7 @@ struct negative_entropy {
   }
   MILKIT_HD double slope(double p, double mask, std::int64_t count) const { return value(p, mask, count); }
 };
-/// As the public code of Zoom-In has it: lambda / count p log(p + 1e-6), with its exact derivative.
+/// As the official code of Zoom-In has it: lambda / count p log(p + 1e-6), with its exact derivative.
 struct official_negative_entropy {
   double lambda = 1;
   MILKIT_HD double value(double p, double, std::int64_t count) const {

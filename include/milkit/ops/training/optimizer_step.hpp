@@ -82,7 +82,7 @@ requires resident_on<vector_view<T, Space>, Backend>
 void sgd_step(Backend& backend, vector_view<T, Space> weights,
               vector_view<const std::type_identity_t<T>, Space> gradient,
               vector_view<std::type_identity_t<T>, Space> velocity, const sgd_step_options& options) {
-  constexpr auto op = "sgd_step";
+  constexpr auto op = "milkit::ops::sgd_step";
   const std::int64_t n = weights.extent(0);
   detail::expect_flat(op, "weights", weights, n);
   detail::expect_flat(op, "gradient", gradient, n);
@@ -108,7 +108,7 @@ void adam_step(Backend& backend, vector_view<T, Space> weights,
                vector_view<const std::type_identity_t<T>, Space> gradient,
                vector_view<std::type_identity_t<T>, Space> first, vector_view<std::type_identity_t<T>, Space> second,
                const adam_step_options& options) {
-  constexpr auto op = "adam_step";
+  constexpr auto op = "milkit::ops::adam_step";
   const std::int64_t n = weights.extent(0);
   detail::expect_flat(op, "weights", weights, n);
   detail::expect_flat(op, "gradient", gradient, n);
@@ -128,7 +128,7 @@ template <backend Backend, class T, class Space>
 requires resident_on<vector_view<T, Space>, Backend>
 void statistics_step(Backend& backend, vector_view<T, Space> statistics,
                      vector_view<const std::type_identity_t<T>, Space> sums) {
-  constexpr auto op = "statistics_step";
+  constexpr auto op = "milkit::ops::statistics_step";
   if (statistics.extent(0) < 1) throw shape_error(message(op, ": there is no count of steps in statistics"));
   detail::expect_flat(op, "statistics", statistics, statistics.extent(0));
   detail::expect_flat(op, "sums", sums, statistics.extent(0));

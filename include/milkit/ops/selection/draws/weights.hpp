@@ -9,21 +9,21 @@
 namespace milkit::ops {
 
 /// How an expectation Phi = sum_i p_i f_i, and its gradient, are estimated from distinct draws I_1 .. I_n
-/// (zoom_in.md 2.5). All but the last two give F = sum_k c_k f_{I_k} with E F = Phi, and sum_k c_k = 1.
+/// (docs/papers/zoom_in.md 2.5). All but the last two give F = sum_k c_k f_{I_k} with E F = Phi, and sum_k c_k = 1.
 enum class draw_estimator {
   /// The mean of `ordered` over all orders in which the same set may be drawn: c_i = p_i P(set | i first) / P(set)
   /// (Murthy 1957; Kool et al. 2020, "Estimating gradients for discrete random variables by sampling without
   /// replacement"). Unbiased with its gradients; by Rao and Blackwell no component of F or of a gradient has more
   /// variance than with `ordered`, and with all positions drawn it is exact.
   unordered,
-  /// F = sum_k w_k (sum_{j<k} p_j f_j + S_k f_k), S_k = 1 - sum_{j<k} p_j (Raj 1956; the specification's default).
+  /// F = sum_k w_k (sum_{j<k} p_j f_j + S_k f_k), S_k = 1 - sum_{j<k} p_j (Raj 1956; docs/papers/zoom_in.md 2.5).
   /// Unbiased with its gradients.
   ordered,
-  score,         ///< forward as `ordered`, the attention's gradient by the score function: unbiased
-  ats_code,      ///< forward as `ordered`, the attention's gradient of the ATS code: biased for n >= 2
-  zoom_in_code,  ///< forward as `ordered`, both gradients of the public Zoom-In code (inclusive sums): biased
-  renormalised,  ///< c_k = p_k / sum_j p_j, and its exact gradient at these draws: for fixed selections, biased
-  mean           ///< c_k = 1 / n, no gradient to the attention: biased unless p is uniform
+  score,             ///< forward as `ordered`, the attention's gradient by the score function: unbiased
+  official_ats,      ///< forward as `ordered`, the attention's gradient of the official ATS code: biased for n >= 2
+  official_zoom_in,  ///< forward as `ordered`, both gradients of the official Zoom-In code (inclusive sums): biased
+  renormalised,      ///< c_k = p_k / sum_j p_j, and its exact gradient at these draws: for fixed selections, biased
+  mean               ///< c_k = 1 / n, no gradient to the attention: biased unless p is uniform
 };
 
 struct draw_rule {
@@ -75,7 +75,7 @@ MILKIT_HD void ordered_weights(const draw_rule& rule, const drawn_row<T>& row, d
     remaining += p;
     const double c = w * remaining + p * later;
     weights[k] = static_cast<T>(c);
-    if (backward) backward[k] = static_cast<T>(rule.estimator == draw_estimator::zoom_in_code ? c - w * p : c);
+    if (backward) backward[k] = static_cast<T>(rule.estimator == draw_estimator::official_zoom_in ? c - w * p : c);
     later += w;
   }
 }
@@ -229,7 +229,8 @@ MILKIT_HD void unordered_weights(const drawn_row<T>& row, double rest, const Lan
   integral_weights(row, rest, team, weights, memory);
 }
 
-/// dL / d log p in the forms that mix the draws before and after each other: of `score`, `ats_code` and `zoom_in_code`.
+/// dL / d log p in the forms that mix the draws before and after each other: of `score`, `official_ats` and
+/// `official_zoom_in`.
 template <class T>
 MILKIT_HD void ordered_log_gradient(const draw_rule& rule, const drawn_row<T>& row, double rest, const T* a, T* d) {
   const std::int64_t n = row.count;
@@ -249,7 +250,7 @@ MILKIT_HD void ordered_log_gradient(const draw_rule& rule, const drawn_row<T>& r
       d[k] = static_cast<T>(w * g + p * (excess + own * later));
       excess += remaining < 1e-12 ? 0.0 : w * (g / remaining - own);
       later += w;
-    } else if (rule.estimator == draw_estimator::ats_code) {
+    } else if (rule.estimator == draw_estimator::official_ats) {
       d[k] = static_cast<T>(w * (g * remaining + p * (sum - draws * own)));
     } else {
       d[k] = static_cast<T>(w * (g * (remaining - p) + p * (sum + own - draws * own)));
@@ -277,7 +278,7 @@ MILKIT_HD void draw_log_gradient(const draw_rule& rule, const drawn_row<T>& row,
                                  const T* a, T* d) {
   const std::int64_t n = row.count;
   using enum draw_estimator;
-  if (rule.estimator == score || rule.estimator == ats_code || rule.estimator == zoom_in_code) {
+  if (rule.estimator == score || rule.estimator == official_ats || rule.estimator == official_zoom_in) {
     const double rest = row.rest(team);
     if (team.lane == 0) ordered_log_gradient(rule, row, rest, a, d);
     return;
