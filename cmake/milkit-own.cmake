@@ -28,6 +28,12 @@ if(MILKIT_SANITIZE)
   target_link_options(milkit_own INTERFACE ${sanitize})
 endif()
 
+if(MILKIT_COMPILED)
+  # Warnings, processor and sanitizers as in the programs: the link between the two checks what it can.
+  target_compile_options(milkit_compiled PRIVATE $<TARGET_PROPERTY:milkit_own,INTERFACE_COMPILE_OPTIONS>)
+  target_link_libraries(milkit_own INTERFACE milkit::compiled)
+endif()
+
 # Every program is linked with all the components that there are, and two more libraries that only milkit's own programs
 # use; it keeps those that it needs.
 target_link_options(milkit_own INTERFACE LINKER:--as-needed)

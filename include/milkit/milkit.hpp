@@ -4,10 +4,12 @@
 
 #include <milkit/version.hpp>
 #include <milkit/core/backend.hpp>
+#include <milkit/core/compiled.hpp>
 #include <milkit/core/cpu.hpp>
 #include <milkit/core/eigen.hpp>
 #include <milkit/core/error.hpp>
 #include <milkit/core/exponential.hpp>
+#include <milkit/core/function_ref.hpp>
 #include <milkit/core/image.hpp>
 #include <milkit/core/macros.hpp>
 #include <milkit/core/normal.hpp>
@@ -131,6 +133,8 @@
 #include <milkit/train/checkpoint.hpp>
 #include <milkit/train/cross_validation.hpp>
 #include <milkit/train/dataset.hpp>
+#include <milkit/train/evaluation.hpp>
+#include <milkit/train/fit_loop.hpp>
 #include <milkit/train/history.hpp>
 #include <milkit/train/metrics.hpp>
 #include <milkit/train/optimizer.hpp>

@@ -10,6 +10,7 @@
 /// the `x.ipp` beside `x.hpp`, and is inline in every program otherwise.
 #if defined(MILKIT_COMPILED)
 #define MILKIT_INLINE
+#include <milkit/core/compiled_symbol.hpp>
 #else
 #define MILKIT_INLINE inline
 #endif

@@ -13,6 +13,8 @@
 #include <milkit/ops/rows/reduce.hpp>
 #include <milkit/train/checkpoint.hpp>
 #include <milkit/train/dataset.hpp>
+#include <milkit/train/evaluation.hpp>
+#include <milkit/train/fit_loop.hpp>
 #include <milkit/train/metrics.hpp>
 #include <milkit/train/optimizer.hpp>
 #include <milkit/train/progress.hpp>
@@ -28,19 +30,6 @@
 ///
 /// where `bags` is what the data set's `bag(i)` gives, and `labels` is a host vector of one label a bag.
 namespace milkit::train {
-
-/// What decides which epoch's weights are the best, and when training stops early.
-enum class criterion { loss, accuracy, auroc };
-
-/// What one pass over labelled bags gives.
-struct evaluation {
-  double loss = 0;  ///< mean, by the weights of the labels; NaN where all are 0
-  double accuracy = 0;
-  double auroc = 0;  ///< macro over the classes (of two classes: the usual one); NaN where it is undefined
-  std::vector<std::int64_t> labels;       ///< [bags]
-  std::vector<std::int64_t> predictions;  ///< [bags]
-  std::vector<double> probabilities;      ///< [bags, classes]
-};
 
 struct epoch_report {
   std::int64_t epoch = 0;  ///< counted from 1
@@ -107,165 +96,137 @@ class trainer {
     expect_resident<Space>();
     const std::int64_t size = dataset.size(), classes = dataset.classes(), columns = loss_.columns(classes);
     expect_value(size > 0, "milkit::train::trainer", "there are no bags to evaluate");
-    evaluation result;
-    confusion_matrix confusion(classes);
-    double total = 0, total_weight = 0;
+    detail::evaluation_builder result(classes);
     for (std::int64_t i = 0; i < size; ++i) {
       const auto scope = backend_->workspace.scope();
       const auto logits = backend_->workspace.template allocate<T>(shape<2>{1, columns});
       infer(weights, dataset.bag(i), logits, static_cast<std::uint64_t>(number_of(dataset, i)));
       const std::int64_t label = dataset.label(i);
-      if (const double weight = loss_.weight(label); weight != 0) {
-        total += weight * loss::value(loss_, *backend_, logits, one(label));
-        total_weight += weight;
-      }
+      const double weight = loss_.weight(label);
+      const double loss = weight != 0 ? loss::value(loss_, *backend_, logits, one(label)) : 0.0;
       const auto row = to_host(*backend_, vector_view<const T, Space>(logits.data(), {columns}));
-      const std::vector<double> p = loss_.probabilities(std::vector<double>(row.data(), row.data() + columns));
-      const std::int64_t prediction = std::max_element(p.begin(), p.end()) - p.begin();
-      confusion.add(label, prediction);
-      result.labels.push_back(label);
-      result.predictions.push_back(prediction);
-      result.probabilities.insert(result.probabilities.end(), p.begin(), p.end());
+      result.add(label, loss_.probabilities(std::vector<double>(row.data(), row.data() + columns)), loss, weight);
     }
-    result.loss = total_weight > 0 ? total / total_weight : undefined;
-    result.accuracy = accuracy(confusion);
-    result.auroc = macro_auroc(matrix_view<const double>(result.probabilities.data(), {size, classes}), result.labels);
-    return result;
+    return result.finish();
   }
 
  private:
   template <class T, class Space, class Training, class Validation>
   history run(parameters<Network, T, Space>& weights, Training& training, Validation* validation,
               const fit_options& options) {
-    constexpr const char* op = "milkit::train::trainer";
     expect_resident<Space>();
-    expect_value(options.epochs > 0, op, "epochs is ", options.epochs, ", expected at least 1");
-    expect_value(options.bags_per_step > 0, op, "bags_per_step is ", options.bags_per_step, ", expected at least 1");
-    expect_value(options.clip_norm >= 0, op, "clip_norm is ", options.clip_norm, ", expected at least 0");
-    expect_value(options.patience >= 0, op, "patience is ", options.patience, ", expected at least 0");
-    expect_value(options.checkpoint_every > 0, op, "checkpoint_every is ", options.checkpoint_every,
-                 ", expected at least 1");
     expect_dataset(training, "");
-    bool learns = false;
-    for (std::int64_t i = 0; i < training.size(); ++i) learns |= loss_.weight(training.label(i)) != 0;
-    expect_value(learns, op, "the labels of all bags have the weight 0");
     if (validation) expect_dataset(*validation, "validation ");
-    training_state<T, Space> state(weights.flat().extent(0), Optimizer::moments);
-    parameters<Network, T, Space> gradient = weights.zeros();
-    const std::string settings = settings_text<T>(options, training.size(), validation ? validation->size() : 0);
-    if (!options.checkpoint.empty() && std::filesystem::exists(options.checkpoint))
-      load_checkpoint(options.checkpoint, weights, state, settings);
-
-    progress_options bar = options.progress;
-    bar.already_done = state.epoch * training.size();
-    train::progress progress(options.label, options.epochs * training.size(), bar);
-    std::vector<metric> figures;
-    while (state.epoch < options.epochs && !stopped(state, options)) {
-      const double rate = schedule_.rate(optimizer_.learning_rate, state.epoch, state.schedule);
-      const double train_loss = train_epoch(weights, gradient, training, state, rate, options, progress, figures);
-      figures = {{"loss", train_loss}, {"learning_rate", rate}};
-      evaluation result;
-      if (validation) {
-        result = evaluate(weights, *validation);
-        figures.push_back({"validation_loss", result.loss});
-        figures.push_back({"validation_accuracy", result.accuracy});
-        figures.push_back({"validation_auroc", result.auroc});
-      }
-      schedule_.observe(state.schedule, validation ? result.loss : train_loss);
-      ++state.epoch;
-      state.history.add(figures);
-      const double score = validation ? score_of(result, options.best_by) : -train_loss;
-      expect_value(!validation || options.best_by != criterion::auroc || !std::isnan(score), op,
-                   "the AUROC to judge by is undefined: the validation bags are all of one class");
-      if (state.best_epoch < 0 ? !std::isnan(score) : score > state.best_score) {
-        state.best_epoch = state.epoch;
-        state.best_score = score;
-        ops::copy_rows(*backend_, std::as_const(weights).flat(), state.best_weights.view());
-      }
-      const bool last = state.epoch == options.epochs || stopped(state, options);
-      if (!options.checkpoint.empty() && (state.epoch % options.checkpoint_every == 0 || last))
-        save_checkpoint(options.checkpoint, weights, state, settings);
-      if (options.on_epoch)
-        options.on_epoch({state.epoch, options.epochs, rate, train_loss, validation ? &result : nullptr});
-    }
-    if (validation && options.restore_best && state.best_epoch > 0)
-      ops::copy_rows(*backend_, std::as_const(state.best_weights).view(), weights.flat());
-    return state.history;
+    steps_of<T, Space, Training, Validation> steps(*this, weights, training, validation, options);
+    detail::run_training(steps,
+                         {.epochs = options.epochs,
+                          .seed = options.seed,
+                          .bags_per_step = options.bags_per_step,
+                          .clip_norm = options.clip_norm,
+                          .patience = options.patience,
+                          .checkpoint = options.checkpoint,
+                          .checkpoint_every = options.checkpoint_every,
+                          .progress = options.progress,
+                          .label = options.label},
+                         steps.state);
+    if (validation && options.restore_best && steps.state.best_epoch > 0)
+      ops::copy_rows(*backend_, std::as_const(steps.state.best_weights).view(), weights.flat());
+    return steps.state.history;
   }
 
-  template <class T, class Space, class Training, class State>
-  double train_epoch(parameters<Network, T, Space>& weights, parameters<Network, T, Space>& gradient,
-                     Training& training, State& state, double rate, const fit_options& options,
-                     train::progress& progress, const std::vector<metric>& figures) {
-    const auto epoch = static_cast<std::uint64_t>(state.epoch);
-    const std::vector<std::int64_t> order =
-        epoch_order(training, options.order, random_stream(options.seed, epoch, order_block));
-    const auto bags = static_cast<std::int64_t>(order.size());
-    double total = 0, total_weight = 0;
-    std::vector<std::int64_t> step_labels;
-    for (std::int64_t first = 0; first < bags; first += options.bags_per_step) {
-      const std::int64_t count = (std::min)(options.bags_per_step, bags - first);
-      const auto step_bags = std::span(order).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
-      double step_weight = 0;
-      bool learns = false;
-      step_labels.clear();
-      for (const std::int64_t i : step_bags) {
-        step_labels.push_back(training.label(i));
-        step_weight += loss_.weight(training.label(i));
-        learns |= loss_.weight(training.label(i)) != 0;
+  /// What the loop of a fit does by way of this network, these bags and this backend.
+  template <class T, class Space, class Training, class Validation>
+  class steps_of final : public detail::training_steps {
+   public:
+    steps_of(trainer& all, parameters<Network, T, Space>& network_weights, Training& training, Validation* validation,
+             const fit_options& options)
+        : state(network_weights.flat().extent(0), Optimizer::moments),
+          all_(all),
+          network_weights_(network_weights),
+          gradient_(network_weights.zeros()),
+          stretches_(trainable_stretches(network_weights.entries(), gradient_.flat().extent(0))),
+          training_(training),
+          validation_(validation),
+          options_(options),
+          settings_(all.settings_text<T>(options, training.size(), validation ? validation->size() : 0)) {
+      for (std::int64_t i = 0; i < training.size(); ++i) {
+        labels_.push_back(training.label(i));
+        weights.push_back(all.loss_.weight(training.label(i)));
+        numbers.push_back(number_of(training, i));
       }
-      ops::fill(*backend_, gradient.flat(), T(0));
-      for (std::int64_t k = first; k < first + count; ++k) {
-        const std::int64_t i = order[static_cast<std::size_t>(k)];
-        if (const std::int64_t label = training.label(i); loss_.weight(label) != 0) {
-          const auto draw = epoch * static_cast<std::uint64_t>(bags) + static_cast<std::uint64_t>(k);
-          const pass pass{.training = true,
-                          .random = random_stream(options.seed, draw, pass_block),
-                          .epoch = state.epoch,
-                          .step_labels = vector_view<const std::int64_t>(step_labels.data(), {count})};
-          const double loss = network_.train_bags(
-              *backend_, weights.flat(), bag_of(training, i, random_stream(options.seed, draw, bag_block)), one(label),
-              loss_, loss_.weight(label) / step_weight, gradient.flat(), pass);
-          expect_value(std::isfinite(loss), "milkit::train::trainer", "the loss of bag ", number_of(training, i),
-                       " in epoch ", state.epoch + 1, " is ", loss, ", expected a finite number");
-          total += loss_.weight(label) * loss;
-          total_weight += loss_.weight(label);
-        }
-        progress.update(state.epoch * bags + k + 1, figures);
-      }
-      if (learns) update(weights, gradient, training, state, rate, options.clip_norm, step_bags);
     }
-    return total_weight > 0 ? total / total_weight : undefined;
-  }
 
-  template <class T, class Space, class Training, class State>
-  void update(parameters<Network, T, Space>& weights, parameters<Network, T, Space>& gradient, Training& training,
-              State& state, double rate, double clip_norm, std::span<const std::int64_t> bags) {
-    const vector_view<const T, Space> flat = gradient.flat();
-    const std::vector<row_range> stretches = trainable_stretches(weights.entries(), flat.extent(0));
-    const double norm = norm_of(*backend_, flat, stretches);
-    if (!std::isfinite(norm)) {
-      std::string names;
-      for (const std::int64_t i : bags) names += message(names.empty() ? "" : ", ", number_of(training, i));
-      throw value_error(message("milkit::train::trainer: the gradient of bag ", names, " in epoch ", state.epoch + 1,
-                                " has the norm ", norm, ", expected a finite number"));
+    training_state<T, Space> state;
+
+    std::vector<std::int64_t> order(const random_stream& random) override {
+      return epoch_order(labels_, training_.classes(), options_.order, random);
     }
-    const double scale = clip_factor(norm, clip_norm);
-    ++state.step;
-    for (const row_range& part : stretches) {
-      std::array<vector_view<T, Space>, static_cast<std::size_t>(Optimizer::moments)> moments;
-      for (std::size_t m = 0; m < moments.size(); ++m)
-        moments[m] = state.moments[m].view().rows(part.first, part.count);
-      optimizer_.step(*backend_, weights.flat().rows(part.first, part.count), flat.rows(part.first, part.count),
-                      moments, {.step = state.step, .learning_rate = rate, .gradient_scale = scale});
+    void begin_step(std::span<const std::int64_t> bags) override {
+      step_labels_.clear();
+      for (const std::int64_t i : bags) step_labels_.push_back(labels_[static_cast<std::size_t>(i)]);
+      ops::fill(backend(), gradient_.flat(), T(0));
     }
-    move_statistics(*backend_, weights.entries(), weights.flat(), flat);
-  }
+    double learn(const detail::example_turn& turn) override {
+      const pass pass{.training = true,
+                      .random = random_stream(options_.seed, turn.draw, detail::pass_block),
+                      .epoch = turn.epoch,
+                      .step_labels = {step_labels_.data(), {static_cast<std::int64_t>(step_labels_.size())}}};
+      const random_stream augmentation(options_.seed, turn.draw, detail::bag_block);
+      return all_.network_.train_bags(backend(), network_weights_.flat(), bag_of(training_, turn.example, augmentation),
+                                      one(labels_[static_cast<std::size_t>(turn.example)]), all_.loss_, turn.scale,
+                                      gradient_.flat(), pass);
+    }
+    double gradient_norm() override { return norm_of(backend(), std::as_const(gradient_).flat(), stretches_); }
+    void update(std::int64_t step, double rate, double gradient_scale) override {
+      const vector_view<const T, Space> gradient = std::as_const(gradient_).flat();
+      for (const row_range& part : stretches_) {
+        std::array<vector_view<T, Space>, static_cast<std::size_t>(Optimizer::moments)> moments;
+        for (std::size_t m = 0; m < moments.size(); ++m)
+          moments[m] = state.moments[m].view().rows(part.first, part.count);
+        all_.optimizer_.step(backend(), network_weights_.flat().rows(part.first, part.count),
+                             gradient.rows(part.first, part.count), moments,
+                             {.step = step, .learning_rate = rate, .gradient_scale = gradient_scale});
+      }
+      move_statistics(backend(), network_weights_.entries(), network_weights_.flat(), gradient);
+    }
+    double rate(std::int64_t epoch, const schedule_state& schedule) override {
+      return all_.schedule_.rate(all_.optimizer_.learning_rate, epoch, schedule);
+    }
+    void observe(schedule_state& schedule, double loss) override { all_.schedule_.observe(schedule, loss); }
+    std::optional<detail::validation_result> validate() override {
+      if (!validation_) return std::nullopt;
+      validated_ = all_.evaluate(network_weights_, *validation_);
+      return detail::validation_of(validated_, options_.best_by);
+    }
+    void keep_best() override {
+      ops::copy_rows(backend(), std::as_const(network_weights_).flat(), state.best_weights.view());
+    }
+    void load() override { load_checkpoint(options_.checkpoint, network_weights_, state, settings_); }
+    void save() override { save_checkpoint(options_.checkpoint, network_weights_, state, settings_); }
+    void report(double rate, double train_loss) override {
+      if (options_.on_epoch)
+        options_.on_epoch({state.epoch, options_.epochs, rate, train_loss, validation_ ? &validated_ : nullptr});
+    }
+
+   private:
+    Backend& backend() { return *all_.backend_; }
+
+    trainer& all_;
+    parameters<Network, T, Space>& network_weights_;
+    parameters<Network, T, Space> gradient_;
+    std::vector<row_range> stretches_;
+    Training& training_;
+    Validation* validation_;
+    const fit_options& options_;
+    std::string settings_;
+    std::vector<std::int64_t> labels_, step_labels_;
+    evaluation validated_;
+  };
 
   /// A network that draws in inference draws for each bag its own, and for one bag always the same.
   template <class Weights, class Bag, class Logits>
   void infer(const Weights& weights, const Bag& bag, Logits logits, std::uint64_t number) {
-    const random_stream random(0, number, evaluation_block);
+    const random_stream random(0, number, detail::evaluation_block);
     if constexpr (requires { network_.infer(*backend_, weights.flat(), bag, logits, random); })
       network_.infer(*backend_, weights.flat(), bag, logits, random);
     else network_.infer(*backend_, weights.flat(), bag, logits);
@@ -290,13 +251,6 @@ class trainer {
   }
   static vector_view<const std::int64_t> one(const std::int64_t& label) { return {&label, {1}}; }
 
-  template <class State>
-  static bool stopped(const State& state, const fit_options& options) {
-    return options.patience > 0 && state.epoch - (std::max)(state.best_epoch, std::int64_t{0}) >= options.patience;
-  }
-  static double score_of(const evaluation& e, criterion how) {
-    return how == criterion::loss ? -e.loss : how == criterion::accuracy ? e.accuracy : e.auroc;
-  }
   template <class Dataset>
   void expect_dataset(Dataset& dataset, const char* which) const {
     constexpr const char* op = "milkit::train::trainer";
@@ -324,8 +278,6 @@ class trainer {
                    o.bags_per_step, ", clip norm ", o.clip_norm, ", best by ", criteria[static_cast<int>(o.best_by)],
                    "; ", optimizer_.settings(), "; ", schedule_.settings(), "; ", loss_.settings());
   }
-
-  static constexpr std::uint64_t order_block = 1, pass_block = 2, bag_block = 3, evaluation_block = 4;
 
   Backend* backend_;
   Network network_;

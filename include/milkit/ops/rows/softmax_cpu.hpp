@@ -40,7 +40,7 @@ struct softmax_impl<cpu> {
   template <class T>
   static void run(cpu& backend, vector_view<const std::int64_t> offsets, vector_view<const T> x, vector_view<T> y,
                   vector_view<T> log_sum_exp) {
-    expect_offsets("milkit::ops::segment_softmax", offsets, x.extent(0));
+    detail::expect_offsets("milkit::ops::segment_softmax", offsets, x.extent(0));
     const std::int64_t segments = offsets.extent(0) - 1;
     parallel_for(backend, segments, softmax_rows(segments, x.size()), [&](row_range range) {
       for (std::int64_t b = range.first; b < range.first + range.count; ++b) {
@@ -98,7 +98,7 @@ struct softmax_backward_impl<cpu> {
   template <class T>
   static void run(cpu& backend, vector_view<const std::int64_t> offsets, vector_view<const T> y,
                   vector_view<const T> dy, vector_view<const T> dlog_sum_exp, vector_view<T> dx) {
-    expect_offsets("milkit::ops::segment_softmax_backward", offsets, y.extent(0));
+    detail::expect_offsets("milkit::ops::segment_softmax_backward", offsets, y.extent(0));
     const std::int64_t segments = offsets.extent(0) - 1;
     parallel_for(backend, segments, softmax_rows(segments, y.size()), [&](row_range range) {
       for (std::int64_t b = range.first; b < range.first + range.count; ++b)
