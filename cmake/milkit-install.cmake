@@ -4,7 +4,7 @@ include(GNUInstallDirs)
 install(DIRECTORY include/milkit DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(TARGETS milkit EXPORT milkit-targets INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 
-set(package_dir ${CMAKE_INSTALL_DATADIR}/cmake/milkit)
+set(package_dir ${CMAKE_INSTALL_DATADIR}/milkit)  # also where vcpkg wants it
 install(EXPORT milkit-targets NAMESPACE milkit:: DESTINATION ${package_dir})
 configure_package_config_file(cmake/milkit-config.cmake.in milkit-config.cmake INSTALL_DESTINATION ${package_dir})
 write_basic_package_version_file(milkit-config-version.cmake COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
