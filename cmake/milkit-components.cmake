@@ -1,13 +1,31 @@
-# The optional components, for the source tree and for the installed package alike. `milkit_find_component(name)` looks
+# Eigen and the optional components, for the source tree and for the installed package alike. `milkit_find_component(name)` looks
 # quietly for what milkit::name needs; it defines the target and sets milkit_<name>_FOUND, or sets milkit_<name>_SENTENCE.
 # A new component is one name in this list and one branch below.
-set(milkit_COMPONENTS slide data hdf5 report xtensor onednn cblas cuda cudnn)
+set(milkit_COMPONENTS slide data hdf5 report xtensor onednn cblas cuda cudnn compiled)
+include("${CMAKE_CURRENT_LIST_DIR}/milkit-compiled.cmake")
+
+# Eigen 3.4 or newer: sets milkit_eigen_FOUND, or milkit_eigen_SENTENCE; what stands in the brackets goes on to find_package. It is
+# not told the version, because Eigen's own file takes 3.4 for "3.4 and not 5", and Debian 12's takes no range of both.
+macro(milkit_find_eigen)
+  if(NOT TARGET Eigen3::Eigen)
+    find_package(Eigen3 QUIET NO_MODULE ${ARGN})
+  endif()
+  set(milkit_eigen_FOUND FALSE)
+  if(NOT TARGET Eigen3::Eigen)
+    set(milkit_eigen_SENTENCE "milkit: needs Eigen 3.4 or newer (libeigen3-dev), and there is none; Eigen3_DIR may name its folder")
+  elseif(Eigen3_VERSION AND Eigen3_VERSION VERSION_LESS 3.4)
+    set(milkit_eigen_SENTENCE "milkit: needs Eigen 3.4 or newer; ${Eigen3_DIR} holds ${Eigen3_VERSION}")
+  else()
+    set(milkit_eigen_FOUND TRUE)
+  endif()
+endmacro()
 
 macro(milkit_find_component name)
   set(milkit_${name}_FOUND FALSE)
   set(milkit_libraries)  # what milkit::name links
   set(milkit_folder)     # where its headers are, if no library says so
   set(milkit_missing)    # what it needs and is not there
+  set(milkit_words "component '${name}' needs")
   if("${name}" STREQUAL "slide")
     milkit_need("Threads" "threads" Threads::Threads)
     milkit_need_pkg("openslide" "OpenSlide 3.4.1 or newer (libopenslide-dev)")
@@ -58,13 +76,18 @@ macro(milkit_find_component name)
         list(APPEND milkit_missing "cuDNN 9 (cudnn9-cuda-13)")
       endif()
     endif()
+  elseif("${name}" STREQUAL "compiled")
+    if(NOT TARGET milkit::compiled)
+      milkit_add_compiled("${milkit_HEADERS}")
+    endif()
   else()
-    list(APPEND milkit_missing "to exist; there are: ${milkit_COMPONENTS}")
+    set(milkit_words "there is no component '${name}'; there are:")
+    list(JOIN milkit_COMPONENTS ", " milkit_missing)
   endif()
 
   if(milkit_missing)
     list(JOIN milkit_missing " and " milkit_missing)
-    set(milkit_${name}_SENTENCE "milkit: component '${name}' needs ${milkit_missing}")
+    set(milkit_${name}_SENTENCE "milkit: ${milkit_words} ${milkit_missing}")
   else()
     set(milkit_${name}_FOUND TRUE)
     if(NOT TARGET milkit::${name})

@@ -38,7 +38,7 @@ endif()
 # use; it keeps those that it needs.
 target_link_options(milkit_own INTERFACE LINKER:--as-needed)
 set(host_components ${milkit_COMPONENTS})
-list(REMOVE_ITEM host_components cuda cudnn)  # only programs of .cu files get it
+list(REMOVE_ITEM host_components cuda cudnn compiled)  # the first two are for programs of .cu files alone
 foreach(component IN LISTS host_components)
   target_link_libraries(milkit_own INTERFACE $<TARGET_NAME_IF_EXISTS:milkit::${component}>)
 endforeach()

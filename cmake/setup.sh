@@ -23,6 +23,18 @@ install_missing() {
   }
 }
 
+# fetch_python_package PACKAGE [PIP_OPTION...]: puts it into build/PACKAGE, where tests look; they are skipped where it cannot be had.
+fetch_python_package() {
+  package=$1
+  shift
+  [ ! -d "build/$package" ] || return 0
+  if python3 -m pip install -q --target "build/$package.new" "$@" "$package" </dev/null >/dev/null 2>&1; then
+    mv "build/$package.new" "build/$package"
+  else
+    rm -rf "build/$package.new"
+  fi
+}
+
 build_packages="g++ cmake ninja-build pkg-config libeigen3-dev libopenslide-dev libpng-dev libhdf5-dev nlohmann-json3-dev libxtensor-dev \
 libcli11-dev libtiff-dev"
-test_packages="doctest-dev python3 clang libomp-dev libdnnl-dev libopenblas-dev"
+test_packages="doctest-dev python3 python3-pip clang libomp-dev libdnnl-dev libopenblas-dev"

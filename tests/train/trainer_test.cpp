@@ -268,7 +268,7 @@ TEST_CASE("trainer: NaN in loss or gradient -> its bags named, weights as before
     cpu backend{.threads = 1};
     train::trainer trainer(backend, odd, train::sgd{.learning_rate = 1});
     parameters<decltype(odd), float> weights(odd);
-    const auto order = train::epoch_order(dataset, train::bag_order::shuffled, random_stream(0, 0, 1));
+    const auto order = train::epoch_order(bags.labels, 2, train::bag_order::shuffled, random_stream(0, 0, 1));
     const auto steps_before = std::find(order.begin(), order.end(), 2) - order.begin();
     const char* sentence =
         in_loss ? "milkit::train::trainer: the loss of bag 2 in epoch 1 is nan, expected a finite number"

@@ -1,0 +1,2 @@
+// All headers are installed, and compile from there.
+#include <milkit/milkit.hpp>
