@@ -11,8 +11,25 @@ install_missing $build_packages $test_packages
 
 mkdir -p "build/$preset"
 log=build/$preset/configure.log
+rm -f "build/$preset/tests.xml" "build/$preset/compilations"
+phases=
+# phase NAME COMMAND...: runs COMMAND and notes what it took, by the clock and of the processors.
+phase() {
+  name=$1
+  shift
+  clock=$(date +%s)
+  times >"build/$preset/times"
+  "$@"
+  code=$?
+  times >>"build/$preset/times"
+  used=$(awk 'NR == 2 || NR == 4 { gsub(/[ms]/, " "); now = 60 * $1 + $2 + 60 * $3 + $4; used = now - before; before = now }
+    END { printf "%.0f", used }' "build/$preset/times")
+  phases="$phases$name $(($(date +%s) - clock)) s ($used s of processor time), "
+  return $code
+}
+
 say "Configuring build/$preset"
-if ! cmake --preset "$preset" >"$log" 2>&1; then
+if ! phase configured cmake --preset "$preset" >"$log" 2>&1; then
   cat "$log"
   echo "0 passed, 1 failed, 0 skipped"
   exit 1
@@ -21,12 +38,12 @@ grep 'milkit:' "$log"
 
 say "Building the tests"
 built=0
-cmake --build "build/$preset" --target "$target" -- -k 0 || built=1
+phase built cmake --build "build/$preset" --target "$target" -- -k 0 || built=1
 
 say "Running the tests"
-rm -f "build/$preset/tests.xml"
-ctest --preset "$preset" --parallel "$(nproc)" --no-tests=error --output-junit tests.xml "$@" </dev/null
+phase tested ctest --preset "$preset" --parallel "$(nproc)" --no-tests=error --output-junit tests.xml "$@" </dev/null
 result=$?
+say "${phases%, }"
 
 # What could not be built fails in CTest too, unless options above left it out.
 [ $result -ne 0 ] || result=$built
