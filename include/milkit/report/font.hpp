@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include <milkit/core/macros.hpp>
 #include <milkit/report/canvas.hpp>
 
 namespace milkit::report {
@@ -35,16 +36,11 @@ inline constexpr std::int64_t text_width(std::string_view text, std::int64_t sca
 
 /// Draws ASCII text with its top left corner at (x, y), in letters of 5 x 7 squares of `scale` pixels. What falls
 /// outside the picture is cut off.
-inline void draw_text(rgb_image& picture, std::int64_t x, std::int64_t y, std::string_view text, rgb colour,
-                      std::int64_t scale = 1) {
-  for (const char c : text) {
-    const auto code = static_cast<unsigned char>(c);
-    const std::uint64_t glyph = detail::glyphs[code < 32 || code > 127 ? 95 : code - 32];
-    const std::int64_t top = y + (std::string_view("gpqy").find(c) != std::string_view::npos ? 2 * scale : 0);
-    for (std::int64_t bit = 0; bit < 35; ++bit)
-      if (glyph >> (34 - bit) & 1) fill(picture, {x + bit % 5 * scale, top + bit / 5 * scale, scale, scale}, colour);
-    x += 6 * scale;
-  }
-}
+MILKIT_INLINE void draw_text(rgb_image& picture, std::int64_t x, std::int64_t y, std::string_view text, rgb colour,
+                             std::int64_t scale = 1);
 
 }  // namespace milkit::report
+
+#if !defined(MILKIT_COMPILED)
+#include <milkit/report/font.ipp>
+#endif

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include <milkit/core/macros.hpp>
 #include <milkit/data/png.hpp>
 #include <milkit/report/markup.hpp>
 
@@ -26,70 +27,21 @@ class html_page {
   explicit html_page(std::string title, std::string subtitle = {})
       : title_(std::move(title)), subtitle_(std::move(subtitle)) {}
 
-  html_page& key_figures(const std::vector<key_figure>& figures) {
-    body_ += "<div class=\"figures\">\n";
-    for (const key_figure& each : figures)
-      body_ +=
-          message("<div class=\"figure\"><div class=\"label\">", escaped(each.label), "</div><div class=\"value\">",
-                  escaped(each.value), "</div><div class=\"note\">", escaped(each.note), "</div></div>\n");
-    body_ += "</div>\n";
-    return *this;
-  }
-  html_page& section(std::string_view heading) {
-    body_ += message("<h2>", escaped(heading), "</h2>\n");
-    return *this;
-  }
-  html_page& paragraph(std::string_view text) {
-    body_ += message("<p>", escaped(text), "</p>\n");
-    return *this;
-  }
+  MILKIT_INLINE html_page& key_figures(const std::vector<key_figure>& figures);
+  MILKIT_INLINE html_page& section(std::string_view heading);
+  MILKIT_INLINE html_page& paragraph(std::string_view text);
 
   /// A table; columns whose every cell begins like a number are set flush right. A row of another length than the
   /// header: shape_error.
-  html_page& table(const std::vector<std::string>& header, const std::vector<std::vector<std::string>>& rows) {
-    std::vector<bool> numeric(header.size(), !rows.empty());
-    for (const auto& row : rows) {
-      expect_extent("milkit::report::html_page::table", "cells in a row", static_cast<std::int64_t>(row.size()),
-                    static_cast<std::int64_t>(header.size()));
-      for (std::size_t i = 0; i < row.size(); ++i)
-        numeric[i] = numeric[i] &&
-                     (row[i].empty() || std::string_view("+-.0123456789").find(row[i][0]) != std::string_view::npos);
-    }
-    const auto line = [&](const std::vector<std::string>& cells, std::string_view tag) {
-      body_ += "<tr>";
-      for (std::size_t i = 0; i < cells.size(); ++i)
-        body_ += message("<", tag, numeric[i] ? " class=\"number\">" : ">", escaped(cells[i]), "</", tag, ">");
-      body_ += "</tr>\n";
-    };
-    body_ += "<div class=\"scroll\"><table>\n<thead>";
-    line(header, "th");
-    body_ += "</thead>\n<tbody>\n";
-    for (const auto& row : rows) line(row, "td");
-    body_ += "</tbody></table></div>\n";
-    return *this;
-  }
+  MILKIT_INLINE html_page& table(const std::vector<std::string>& header,
+                                 const std::vector<std::vector<std::string>>& rows);
 
   /// An SVG document of ours (`curves_svg`), placed as it is.
-  html_page& svg(std::string_view svg, std::string_view caption = {}) {
-    body_ += message("<figure class=\"card\">", svg, described(caption), "</figure>\n");
-    return *this;
-  }
+  MILKIT_INLINE html_page& svg(std::string_view svg, std::string_view caption = {});
   /// A picture [height, width, 1, 3 or 4], kept inside the page as PNG.
-  html_page& picture(view<const std::uint8_t, 3> picture, std::string_view caption = {}) {
-    body_ += message("<figure class=\"card\"><img alt=\"", escaped(caption), "\" width=\"", picture.extent(1),
-                     "\" height=\"", picture.extent(0), "\" src=\"data:image/png;base64,",
-                     base64(data::encode_png(picture)), "\">", described(caption), "</figure>\n");
-    return *this;
-  }
+  MILKIT_INLINE html_page& picture(view<const std::uint8_t, 3> picture, std::string_view caption = {});
 
-  std::string text() const {
-    return message(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>",
-        escaped(title_), "</title>\n<style>", style(), "</style>\n</head>\n<body>\n<main>\n<header><h1>",
-        escaped(title_), "</h1>", subtitle_.empty() ? "" : "<p>" + escaped(subtitle_) + "</p>", "</header>\n", body_,
-        "</main>\n</body>\n</html>\n");
-  }
+  MILKIT_INLINE std::string text() const;
   void write(const std::filesystem::path& path) const { data::write_all(path, text()); }
 
  private:
@@ -133,3 +85,7 @@ thead th{border-top:0;color:var(--soft);font-weight:600;font-size:13px}
 };
 
 }  // namespace milkit::report
+
+#if !defined(MILKIT_COMPILED)
+#include <milkit/report/html.ipp>
+#endif

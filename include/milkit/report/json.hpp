@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <milkit/core/macros.hpp>
 #include <milkit/data/atomic_file.hpp>
 
 namespace milkit::report {
@@ -13,8 +14,10 @@ using json = nlohmann::ordered_json;
 
 /// Writes a document, atomically, indented by two spaces; NaN and infinity become null, bytes that are not UTF-8 a
 /// replacement character.
-inline void write_json(const std::filesystem::path& path, const json& document) {
-  data::write_all(path, document.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
-}
+MILKIT_INLINE void write_json(const std::filesystem::path& path, const json& document);
 
 }  // namespace milkit::report
+
+#if !defined(MILKIT_COMPILED)
+#include <milkit/report/json.ipp>
+#endif

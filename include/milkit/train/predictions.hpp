@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include <milkit/core/macros.hpp>
 #include <milkit/data/csv.hpp>
 #include <milkit/train/cross_validation.hpp>
 
@@ -26,21 +27,9 @@ void add_predictions(data::csv_writer& csv, const std::vector<std::string>& firs
 }
 
 /// The classes of an evaluation, which must hold as many predictions and rows of probabilities as labels.
-inline std::size_t classes_of(const evaluation& result) {
-  constexpr const char* op = "milkit::train::write_predictions";
-  const std::size_t bags = result.labels.size(), numbers = result.probabilities.size();
-  expect_value(bags > 0, op, "there are no bags");
-  expect_extent(op, "predictions", length(result.predictions), length(result.labels));
-  expect_value(numbers > 0 && numbers % bags == 0, op, "there are ", numbers, " probabilities of ", bags,
-               " bags, expected as many of each bag");
-  return numbers / bags;
-}
+MILKIT_INLINE std::size_t classes_of(const evaluation& result);
 
-inline std::vector<std::string> prediction_header(std::vector<std::string> first, std::size_t classes) {
-  for (const char* each : {"bag", "label", "prediction"}) first.push_back(each);
-  for (std::size_t c = 0; c < classes; ++c) first.push_back(message("probability_", c));
-  return first;
-}
+MILKIT_INLINE std::vector<std::string> prediction_header(std::vector<std::string> first, std::size_t classes);
 
 }  // namespace detail
 
@@ -74,3 +63,7 @@ void write_predictions(const std::filesystem::path& path, const cross_validation
 }
 
 }  // namespace milkit::train
+
+#if !defined(MILKIT_COMPILED)
+#include <milkit/train/predictions.ipp>
+#endif

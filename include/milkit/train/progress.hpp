@@ -25,15 +25,7 @@
 namespace milkit::train {
 
 /// Seconds of a clock that never goes back.
-inline double steady_seconds() {
-#if defined(_WIN32)
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-#else  // <chrono> alone costs half a second to parse
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-#endif
-}
+MILKIT_INLINE double steady_seconds();
 
 /// The default says nothing: a library is silent unless it is asked. `progress_to_stderr()` is what a program wants.
 struct progress_options {
@@ -45,26 +37,10 @@ struct progress_options {
 };
 
 /// Progress on stderr: a bar where stderr is a terminal, plain lines elsewhere.
-inline progress_options progress_to_stderr() {
-  progress_options options;
-  options.out = &std::cerr;
-#if defined(_WIN32)
-  options.terminal = _isatty(2) != 0;
-#else
-  options.terminal = isatty(2) != 0;
-#endif
-  return options;
-}
+MILKIT_INLINE progress_options progress_to_stderr();
 
 /// 0:42, 12:05 or 3:07:09.
-inline std::string duration_text(double seconds) {
-  if (!(seconds >= 0 && seconds < 3.6e8)) return "?";
-  const auto whole = static_cast<long long>(std::llround(seconds));
-  char text[32];
-  if (whole < 3600) std::snprintf(text, sizeof text, "%lld:%02lld", whole / 60, whole % 60);
-  else std::snprintf(text, sizeof text, "%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60, whole % 60);
-  return text;
-}
+MILKIT_INLINE std::string duration_text(double seconds);
 
 /// How far a long loop is, how long it will take, and its current figures:
 ///
@@ -75,62 +51,20 @@ inline std::string duration_text(double seconds) {
 class progress {
  public:
   /// Errors: value_error for a total below 0.
-  progress(std::string label, std::int64_t total, progress_options options = {})
-      : label_(std::move(label)), total_(total), options_(std::move(options)) {
-    expect_value(total >= 0, "milkit::train::progress", "total is ", total, ", expected 0 or more");
-    if (options_.seconds_between <= 0) options_.seconds_between = options_.terminal ? 0.1 : 10;
-    if (options_.out) last_ = start_ = options_.seconds();
-  }
+  MILKIT_INLINE progress(std::string label, std::int64_t total, progress_options options = {});
   progress(const progress&) = delete;
   progress& operator=(const progress&) = delete;
   /// Ends a line that was left open (an exception on the way), so that the next text starts on a fresh one.
-  ~progress() {
-    if (!open_) return;
-    try {
-      *options_.out << std::endl;
-    } catch (...) {  // a stream that throws must not end the program from a destructor
-    }
-  }
+  MILKIT_INLINE ~progress();
 
   /// Tells that `done` of the total are finished.
-  void update(std::int64_t done, std::span<const metric> figures = {}) {
-    if (!options_.out || finished_) return;
-    const double now = options_.seconds();
-    finished_ = done >= total_;
-    if (!finished_ && written_ && now - last_ < options_.seconds_between) return;
-    const std::string text = line(done, now, figures);
-    if (options_.terminal) *options_.out << '\r' << text << "\x1b[K" << (finished_ ? "\n" : "") << std::flush;
-    else *options_.out << text << std::endl;
-    open_ = options_.terminal && !finished_;
-    written_ = true;
-    last_ = now;
-  }
+  MILKIT_INLINE void update(std::int64_t done, std::span<const metric> figures = {});
   void update(std::int64_t done, std::initializer_list<metric> figures) {
     update(done, std::span<const metric>(figures.begin(), figures.size()));
   }
 
  private:
-  std::string line(std::int64_t done, double now, std::span<const metric> figures) const {
-    const double share = total_ > 0 ? static_cast<double>(done) / static_cast<double>(total_) : 1;
-    std::string text = label_;
-    if (options_.terminal) {
-      constexpr int width = 24;
-      const auto filled = static_cast<std::size_t>(std::lround(width * (share < 0 ? 0 : share > 1 ? 1 : share)));
-      text += message(" [", std::string(filled, '#'), std::string(width - filled, '-'), "]");
-    }
-    char number[48];
-    std::snprintf(number, sizeof number, " %3.0f %%", 100 * share);
-    text += message(number, "  ", done, "/", total_);
-    const std::int64_t fresh = done - options_.already_done;
-    const double each_step = (now - start_) / static_cast<double>(fresh > 0 ? fresh : 1);
-    if (finished_) text += message("  took ", duration_text(now - start_));
-    else text += message("  ETA ", fresh > 0 ? duration_text(each_step * static_cast<double>(total_ - done)) : "?");
-    for (const metric& each : figures) {
-      std::snprintf(number, sizeof number, " %.4g", each.value);
-      text += message("  ", each.name, number);
-    }
-    return text;
-  }
+  MILKIT_INLINE std::string line(std::int64_t done, double now, std::span<const metric> figures) const;
 
   std::string label_;
   std::int64_t total_;
@@ -140,3 +74,7 @@ class progress {
 };
 
 }  // namespace milkit::train
+
+#if !defined(MILKIT_COMPILED)
+#include <milkit/train/progress.ipp>
+#endif
