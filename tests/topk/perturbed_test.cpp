@@ -202,20 +202,18 @@ TEST_CASE("perturbed: the full estimates have no bias against exact enumeration,
     const auto exact = test::central_differences(vector_view<double>(scores.data(), {n}), [&, k = k, sigma = sigma] {
       return test::inner(reference::expected_topk(scores, sigma, static_cast<std::size_t>(k)).values, g.values);
     });
-    topk::perturbed op{.k = k, .samples = 1000, .sigma = sigma};
-    constexpr int repeats = 1000;  // 10^6 draws
+    topk::perturbed op{.k = k, .samples = 250, .sigma = sigma};
+    constexpr int repeats = 1000;
     const auto full = repeated(op, scores, g, repeats, exact);
     op.jacobian = jacobian::full_without_baseline;
     const auto plain = repeated(op, scores, g, repeats, exact);
     op.jacobian = jacobian::diagonal;
     const auto diagonal = repeated(op, scores, g, repeats, exact);
-    MESSAGE(full.off(exact) << " " << plain.off(exact) << " " << diagonal.off(exact) << " " << full.noise << " "
-                            << plain.noise << " " << norm(full.error) / norm(exact));
     CHECK(full.off(exact) <= 1);
     CHECK(plain.off(exact) <= 1);
     CHECK(diagonal.off(exact) > 3);
     CHECK(full.noise < plain.noise);
-    CHECK(norm(full.error) < 0.05 * norm(exact));  // the bounds above are not loose
+    CHECK(norm(full.error) < 0.05 * norm(exact));  // the bound is not loose
   }
 }
 
@@ -238,7 +236,7 @@ TEST_CASE("perturbed: the mean of many draws is the golden law, and the estimate
       CHECK(std::abs(got.indicator.values[i] - p) <=
             test::most_error(many, p * (1 - p), 1, static_cast<double>(law.size())) + 1e-9);
     }
-    op.samples = 400;
+    op.samples = 200;
     const auto exact = golden.file().read<double>("grad.scores").values;
     CHECK(repeated(op, scores, g, 1000, exact).off(exact) <= 1);
     op.jacobian = jacobian::full_without_baseline;
