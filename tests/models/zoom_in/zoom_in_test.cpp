@@ -140,10 +140,10 @@ TEST_CASE("zoom_in's drawn gradient has the full one as its mean" * doctest::tes
     return worst;
   };
   CHECK(off(small<drawing_network>(), 200) <= 1);
-  CHECK(off(small<small_network<sampling::stratified, sampling::without_replacement>>(), 150) <= 1);
+  CHECK(off(small<small_network<sampling::stratified, sampling::without_replacement>>(), 100) <= 1);
   auto official = small<drawing_network>();
   official.cell_sampler.estimator = ops::draw_estimator::zoom_in_code;
-  CHECK(off(official, 200) > 1);
+  CHECK(off(official, 300) > 1);
 }
 
 TEST_CASE("zoom_in with the public code's contrast weighs what it draws from the complement by the attention itself") {
