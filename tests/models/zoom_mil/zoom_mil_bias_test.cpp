@@ -153,8 +153,7 @@ void check_bias(std::int64_t instances, std::int64_t k, double sigma) {
   CHECK(zoom_gradient > 1e-3 * norm(exact));
 
   constexpr int repeats = 200;
-  constexpr std::int64_t samples =
-      5000;  // so many that the bias of order 1 / S is small beside the error of their mean
+  constexpr std::int64_t samples = 5000;  // so many that the bias of order 1 / S is small beside the mean's error
   const auto full = given.repeated(samples, repeats);
   CHECK(off(full, repeats, exact) <= 1);
   CHECK(norm(full.deviation) / std::sqrt(repeats) <= 0.01 * norm(exact));  // the bound is not loose
