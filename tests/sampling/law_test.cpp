@@ -37,12 +37,12 @@ std::vector<double> stored(const golden_case& golden, const std::string& name) {
   return golden.file().read<double>(name, data::conversion::nearest).values;
 }
 
-constexpr std::int64_t rows = 2000, batches = 100;
+constexpr std::int64_t rows = 2000, batches = 150;
 
-/// use(drawn, row) for 2 10^5 draws of n from p.
+/// use(drawn, row) for 3 10^5 draws of n from p.
 template <class Sampler, class Use>
 void draw_many(const Sampler& by, const tensor<double, 1>& p, std::int64_t n, Use&& use) {
-  cpu backend{.threads = 2};
+  cpu backend{.threads = 1};
   const auto all = repeated(p, rows);
   const std::vector<std::int64_t> draws(static_cast<std::size_t>(rows), n);
   for (std::int64_t batch = 0; batch < batches; ++batch) {

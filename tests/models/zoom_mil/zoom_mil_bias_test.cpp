@@ -121,7 +121,7 @@ struct problem {
   }
 
  private:
-  cpu backend{.threads = 2};
+  cpu backend{.threads = 1};
 };
 
 double norm(const std::vector<double>& v) {
