@@ -5,6 +5,7 @@
 #include <milkit/version.hpp>
 #include <milkit/core/backend.hpp>
 #include <milkit/core/compiled.hpp>
+#include <milkit/core/compiled_symbol.hpp>
 #include <milkit/core/cpu.hpp>
 #include <milkit/core/eigen.hpp>
 #include <milkit/core/error.hpp>

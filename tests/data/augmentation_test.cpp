@@ -10,6 +10,7 @@
 #include <milkit/core/tensor.hpp>
 #include <milkit/data/augmentation.hpp>
 
+#include <support/chance.hpp>
 #include <support/close.hpp>
 
 using namespace milkit;
@@ -61,9 +62,10 @@ TEST_CASE("the 8 orientations are distinct, keep the pixels, and come equally of
   for (std::uint64_t i = 0; i < 4000; ++i) ++seen[cut(image, 4, 4, 5, {.stain = 0}, random_stream(1, 2, 3), i)];
   REQUIRE(seen.size() == 8);
   CHECK(seen.count(as_it_is) == 1);
+  std::vector<double> often;
   for (const auto& [patch, count] : seen) {
     CHECK(std::multiset<float>(patch.begin(), patch.end()) == pixels);
-    CHECK(std::abs(count - 500) < 5 * std::sqrt(500 * 7.0 / 8));
+    often.push_back(count);
     // Neighbours stay neighbours: the centre is the centre, its ring is its ring.
     for (std::size_t c = 0; c < 3; ++c) {
       CHECK(patch[25 * c + 12] == as_it_is[25 * c + 12]);
@@ -73,6 +75,7 @@ TEST_CASE("the 8 orientations are distinct, keep the pixels, and come equally of
       CHECK(ring == want);
     }
   }
+  CHECK(test::as_often_as(std::vector<double>(8, 1 / 8.0), often, 4000));
 }
 
 TEST_CASE("stains: separated and mixed -> the identity; a factor scales optical density") {
@@ -201,8 +204,8 @@ TEST_CASE("zoom_planes: zoom -> the scaled field, cut where smaller, mirrored wh
         }
     CHECK(off <= 1e-6);
   }
-  CHECK(larger > 10);
-  CHECK(larger < 30);
+  CHECK(larger > 0);  // each is larger with the probability 1 / 2
+  CHECK(larger < 40);
 }
 
 TEST_CASE("zoom_planes: no zoom -> the planes, down to one pixel; bad zooms -> refused") {

@@ -1,6 +1,8 @@
 #include <milkit/ops/rows/dropout_cpu.hpp>
 #include <milkit/ops/rows/fill_cpu.hpp>
 
+#include <support/chance.hpp>
+
 #include "dropout_cases.hpp"
 
 using namespace milkit;
@@ -27,14 +29,14 @@ TEST_CASE("dropout masks keep 1 - rate of all entries, each alike") {
   const random_stream stream(17, 0, 0);
   for (const double rate : {0.1, 0.5, 0.9}) {
     const auto mask = mask_of(backend, stream, 0, rate, {4000, 25});
-    const double deviation = std::sqrt(rate * (1 - rate));
-    CHECK(std::abs(kept_share(mask) - (1 - rate)) < 4 * deviation / std::sqrt(100000.0));
+    const double keep = 1 - rate, both_keep = keep * keep;
+    CHECK(std::abs(kept_share(mask) - keep) <= test::most_error(100000, keep * rate, 1));
     for (std::int64_t j = 0; j < 25; ++j) {
       double kept = 0, both = 0;
       for (std::int64_t i = 0; i < 4000; ++i)
         kept += mask.view()(i, j), both += mask.view()(i, j) * mask.view()(i, (j + 1) % 25);
-      CHECK(std::abs(kept / 4000 - (1 - rate)) < 5 * deviation / std::sqrt(4000.0));
-      CHECK(std::abs(both / 4000 - (1 - rate) * (1 - rate)) < 5 * 0.5 / std::sqrt(4000.0));
+      CHECK(std::abs(kept / 4000 - keep) <= test::most_error(4000, keep * rate, 1, 25));
+      CHECK(std::abs(both / 4000 - both_keep) <= test::most_error(4000, both_keep * (1 - both_keep), 1, 25));
     }
   }
   CHECK(kept_share(mask_of(backend, stream, 0, 0, {100, 7})) == 1);

