@@ -37,4 +37,4 @@ fetch_python_package() {
 
 build_packages="g++ cmake ninja-build pkg-config libeigen3-dev libopenslide-dev libpng-dev libhdf5-dev nlohmann-json3-dev libxtensor-dev \
 libcli11-dev libtiff-dev"
-test_packages="doctest-dev python3 python3-pip clang libomp-dev libdnnl-dev libopenblas-dev"
+test_packages="doctest-dev python3 python3-pip clang clang-format libomp-dev libdnnl-dev libopenblas-dev"

@@ -1,7 +1,8 @@
 #pragma once
-/// Everything that needs Eigen alone. Slides, data files and reports have headers of their own: milkit/slide/, data/,
-/// report/. `tests/properties/floors.py --write` writes this file.
+/// Everything that needs Eigen alone. Slides, data files and reports have headers of their own. `tests/properties/floors.py --write` writes
+/// this file.
 
+// clang-format off
 #include <milkit/version.hpp>
 #include <milkit/core/backend.hpp>
 #include <milkit/core/compiled.hpp>

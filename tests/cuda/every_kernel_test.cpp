@@ -64,18 +64,3 @@ TEST_CASE("cuda: every kernel of the library has been launched") {
     CHECK(launched.contains(name));
   }
 }
-
-TEST_CASE("cuda: milkit_cuda.cuh holds every CUDA header") {
-  std::ifstream file(test::source_dir() / "include/milkit/milkit_cuda.cuh");
-  std::ostringstream umbrella;
-  umbrella << file.rdbuf();
-  for (const auto& each : std::filesystem::recursive_directory_iterator(test::source_dir() / "include/milkit")) {
-    const std::string name = std::filesystem::relative(each.path(), test::source_dir() / "include").generic_string();
-    if (!name.ends_with("_cuda.cuh") || name == "milkit/milkit_cuda.cuh") continue;
-    const std::string stem = each.path().filename().string();
-    if (stem == "column_sums_cuda.cuh" || stem == "segment_tiles_cuda.cuh" || stem == "tile_gemm_cuda.cuh")
-      continue;  // parts of others
-    INFO(name);
-    CHECK(umbrella.str().find("#include <" + name + ">") != std::string::npos);
-  }
-}

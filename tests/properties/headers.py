@@ -19,29 +19,19 @@ def key_of(header, cxx):
     return hashlib.sha256((text + "".join(p.read_text() for p in sorted(closure(header)))).encode()).hexdigest()
 
 
-warnings = ["-Wall", "-Wextra", "-Werror"]
-
-
-def precompiled_eigen(cache, cxx):
-    """Options that include Eigen first, from a precompiled header: for headers that include it anyway, in half the time."""
-    header = cache / "eigen.hpp"
-    header.write_text("#include <Eigen/Core>\n")
-    is_clang = "clang" in cxx.run("", "--version").stdout
-    compiled = cache / ("eigen.hpp.pch" if is_clang else "eigen.hpp.gch")
-    cxx.run(header, "-x", "c++-header", "-o", str(compiled), *warnings)
-    return ["-include-pch", str(compiled)] if is_clang else ["-include", str(header)]
-
-
 def main():
     cache = pathlib.Path(sys.argv[1])
     cache.mkdir(parents=True, exist_ok=True)
     cxx = compiler_from(sys.argv[2:])
+    cxx.flags += ["-Wall", "-Wextra", "-Werror"]
     missing = {h: cxx.unavailable(outside(h)) for h in headers()}
     for header, names in missing.items():
         if names:
             print(f"{name_of(header)}: left out, there is no <{'>, <'.join(names)}>")
     all_headers = [h for h in headers() if not missing[h]]
-    eigen = precompiled_eigen(cache, cxx)
+    # Eigen first, precompiled, for headers that include it anyway: in half the time.
+    cxx.precompile("#include <Eigen/Core>\n", cache / "eigen.hpp")
+    eigen = cxx.options_of(cache / "eigen.hpp")
 
     def alone(header):
         mark = cache / key_of(header, cxx)
@@ -49,7 +39,7 @@ def main():
             return None
         line = f"#include <{name_of(header)}>\n"
         first = eigen if any(is_eigen(n) for n in outside(header)) else []
-        result = cxx.run(line + line, "-fsyntax-only", *warnings, *first)
+        result = cxx.run(line + line, "-fsyntax-only", *first)
         if result.returncode == 0:
             mark.touch()
             return None

@@ -25,7 +25,7 @@ eigen_only = ["core", "ops", "nn", *families, "encoders", "train", "models"]  # 
 
 
 def headers(*suffixes):
-    return sorted(p for p in (include / "milkit").rglob("*") if p.suffix in (suffixes or (".hpp",)))
+    return sorted(p for p in (include / "milkit").rglob("*") if p.name.endswith(suffixes or (".hpp",)))
 
 
 def name_of(header):
@@ -90,6 +90,21 @@ class compiler:
             file.write(code)
             file.flush()
             return subprocess.run([self.command, *self.flags, *arguments, file.name], capture_output=True, text=True)
+
+    def precompile(self, code, header):
+        """Writes `code` to `header` and precompiles it."""
+        header.parent.mkdir(parents=True, exist_ok=True)
+        header.write_text(code)
+        made = self.run(header, "-x", "c++-header", "-o", self.options_of(header)[1] if self.is_clang() else f"{header}.gch")
+        if made.returncode != 0:
+            finish([made.stderr[:4000]], header.name)
+
+    def options_of(self, header):
+        """Options that include a precompiled header first."""
+        return ["-include-pch", f"{header}.pch"] if self.is_clang() else ["-include", str(header)]
+
+    def is_clang(self):
+        return "clang" in self.run("", "--version").stdout
 
     def unavailable(self, names):
         """Those of `names` that this machine has no header for, standard ones aside."""
