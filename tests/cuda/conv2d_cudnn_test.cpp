@@ -1,4 +1,4 @@
-// labels: emulated
+// labels: emulated nvcc
 #include <milkit/ops/images/conv2d_cpu.hpp>
 #include <milkit/ops/images/conv2d_cudnn.cuh>
 #include <milkit/ops/rows/fill_cuda.cuh>

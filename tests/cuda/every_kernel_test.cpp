@@ -1,4 +1,4 @@
-// labels: emulated unsanitized
+// labels: emulated unsanitized nvcc
 #include <doctest/doctest.h>
 
 #include <fstream>

@@ -1,4 +1,4 @@
-// labels: emulated
+// labels: emulated nvcc
 #include <doctest/doctest.h>
 
 #include <milkit/milkit.hpp>
