@@ -14,11 +14,11 @@ using test::relative_error;
 
 namespace {
 
-struct pooling {
+struct pool_case {
   shape<4> size;
   ops::pool2d_options options = {};
 };
-const pooling cases[] = {
+const pool_case cases[] = {
     {{3, 2, 24, 24}},
     {{2, 3, 7, 9}},
     {{1, 1, 2, 2}},
@@ -57,7 +57,7 @@ pooled<T> max_pooled(cpu& backend, const tensor<T, 4>& x, const tensor<T, 4>& dy
 }  // namespace
 
 TEST_CASE_TEMPLATE("max_pool2d agrees with plain loops, ties to the first, at any thread count", T, MILKIT_FLOATS) {
-  for (const pooling& pool : cases)
+  for (const pool_case& pool : cases)
     for (const bool ties : {false, true})
       for (const int threads : {1, 3}) {
         CAPTURE(to_string(pool.size));
@@ -77,7 +77,7 @@ TEST_CASE_TEMPLATE("max_pool2d agrees with plain loops, ties to the first, at an
 }
 
 TEST_CASE_TEMPLATE("avg_pool2d agrees with plain loops at any thread count", T, MILKIT_FLOATS) {
-  for (const pooling& pool : cases)
+  for (const pool_case& pool : cases)
     for (const int threads : {1, 3}) {
       CAPTURE(to_string(pool.size));
       cpu backend{.threads = threads};
