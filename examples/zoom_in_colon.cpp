@@ -222,20 +222,20 @@ void run(Backend& device, const example::colon_images& read, const settings& s) 
        {"images", message(images.size())},
        {"skipped", message(read.skipped.size())},
        {"spearman", message(correlation.mean)}},
-      [&](report::html_page& page) {
-        if (!read.skipped.empty()) {
-          auto& section = page.section("Skipped");
-          for (const std::string& each : read.skipped) section.paragraph(each);
-        }
-        if (shown == 0) return;
-        auto& section = page.section("Positive test images");
-        for (std::size_t k = 0; k < shown; ++k)
-          section.picture(
-              said.pictures[k].second.view(),
-              "Left to right: the image and its epithelial nuclei, which training never sees; the attention over "
-              "tiles; the "
-              "attention over all cells of all tiles; the sub-tiles of one look, from which the network decides.");
-      });
+      {.best_epoch_on_test = true, .more = [&](report::html_page& page) {
+         if (!read.skipped.empty()) {
+           auto& section = page.section("Skipped");
+           for (const std::string& each : read.skipped) section.paragraph(each);
+         }
+         if (shown == 0) return;
+         auto& section = page.section("Positive test images");
+         for (std::size_t k = 0; k < shown; ++k)
+           section.picture(
+               said.pictures[k].second.view(),
+               "Left to right: the image and its epithelial nuclei, which training never sees; the attention over "
+               "tiles; the "
+               "attention over all cells of all tiles; the sub-tiles of one look, from which the network decides.");
+       }});
 }
 
 int main(int argc, char** argv) {

@@ -16,11 +16,23 @@ using namespace milkit;
 
 struct settings {
   std::vector<std::string> methods = example::methods;
-  std::int64_t folds = 5, epochs = 60, patience = 20;
-  std::int64_t rate_patience = 20, restarts = 1, other_restarts = 1;
+  std::int64_t folds = 5, epochs = 70;
   std::uint64_t seed = 1;
-  double learning_rate = 5e-4, weight_decay = 1e-4, validation = 0.15, test = 0.25, good_loss = 0.1;
-  example::network_settings network;
+  double learning_rate = 2e-3, weight_decay = 1e-4, validation = 0, test = 0.25;
+  example::network_settings network = {.whole = -1, .narrowing = -1, .dropout = 0.1};
+};
+
+// The rate falls to 0 along a cosine while all tiles are looked at, and along another one, half as high, from there on.
+struct two_cosines {
+  std::int64_t first = 0, epochs = 1;
+
+  std::string settings() const { return message("two cosines, over ", first, " and until ", epochs, " epochs"); }
+  double rate(double base, std::int64_t epoch, const train::schedule_state& state) const {
+    if (epoch < first) return train::cosine_schedule{.epochs = first}.rate(base, epoch, state);
+    if (epoch >= epochs) return 0;
+    return train::cosine_schedule{.epochs = epochs - first}.rate(first > 0 ? base / 2 : base, epoch - first, state);
+  }
+  void observe(train::schedule_state&, double) const {}
 };
 
 struct outcome {
@@ -47,9 +59,14 @@ std::vector<train::hold_out> split(const example::study& study, const std::vecto
       own_labels.push_back(labels[static_cast<std::size_t>(i)]);
       own_patients.push_back(patients[static_cast<std::size_t>(i)]);
     }
+    train::hold_out part{{}, {}, std::move(fold.test)};
+    if (s.validation == 0) {
+      part.train = std::move(fold.train);
+      parts.push_back(std::move(part));
+      continue;
+    }
     const auto inner =
         train::stratified_hold_out(own_labels, own_patients, {.validation = s.validation, .test = 0, .seed = s.seed});
-    train::hold_out part{{}, {}, std::move(fold.test)};
     for (const std::int64_t i : inner.train) part.train.push_back(fold.train[static_cast<std::size_t>(i)]);
     for (const std::int64_t i : inner.validation) part.validation.push_back(fold.train[static_cast<std::size_t>(i)]);
     train::check_no_leakage(static_cast<std::int64_t>(labels.size()), patients,
@@ -59,44 +76,29 @@ std::vector<train::hold_out> split(const example::study& study, const std::vecto
   return parts;
 }
 
-// Trains one network of one fold, or goes on where it stopped, and writes its weights. Protocol of the paper: Adam, a
-// slide a step, slides of each class equally often, the rate falls where the validation loss does not, and the weights
-// of the best epoch count; of several restarts, those of the best one.
+// Trains one network of one fold, or goes on where it stopped, and writes its weights. AdamW, a slide a step, slides of
+// each class equally often. The last weights count or, where there is a validation part, those of the epoch with its least
+// loss, as in the paper.
 template <class Backend, class Network, class Dataset>
 outcome fit(Backend& backend, const Network& net, Dataset& all, const std::vector<data::standardiser>& standard,
             const train::hold_out& part, const example::study& study, const std::string& method, std::int64_t fold,
             const settings& s, const std::function<void(std::int64_t)>& on_epochs) {
   train::subset training(all, part.train), validation(all, part.validation), test(all, part.test);
-  train::trainer trainer(backend, net, train::adam{.learning_rate = s.learning_rate, .weight_decay = s.weight_decay},
-                         loss::cross_entropy{}, train::reduce_on_plateau{.factor = 0.8, .patience = s.rate_patience});
+  train::trainer trainer(backend, net, train::adamw{.learning_rate = s.learning_rate, .weight_decay = s.weight_decay},
+                         loss::cross_entropy{}, two_cosines{s.network.whole, s.epochs});
+  const std::uint64_t seed = s.seed + static_cast<std::uint64_t>(fold);
+  auto weights = initial_parameters<float>(backend, net, {.seed = seed});
+  std::int64_t epochs = 0;
+  const train::fit_options options{.epochs = s.epochs,
+                                   .seed = seed,
+                                   .order = train::bag_order::balanced,
+                                   .checkpoint = study.checkpoint(method, fold),
+                                   .checkpoint_every = 5,
+                                   .on_epoch = [&](const auto&) { ++epochs, on_epochs(1); }};
   outcome made;
-  double best = std::numeric_limits<double>::infinity();
-  auto weights = initial_parameters<float>(backend, net);
-  const std::int64_t restarts = method == "zoom_mil" ? s.restarts : s.other_restarts;
-  for (std::int64_t restart = 0; restart < restarts; ++restart) {
-    if (best < s.good_loss) {
-      on_epochs(s.epochs);
-      continue;
-    }
-    const std::uint64_t seed = s.seed + static_cast<std::uint64_t>(1000 * restart + fold);
-    auto own = initial_parameters<float>(backend, net, {.seed = seed});
-    std::int64_t epochs = 0;
-    const auto history = trainer.fit(own, training, validation,
-                                     {.epochs = s.epochs,
-                                      .seed = seed,
-                                      .order = train::bag_order::balanced,
-                                      .patience = s.patience,
-                                      .checkpoint = study.checkpoint(method, fold, restart),
-                                      .checkpoint_every = 5,
-                                      .on_epoch = [&](const auto&) { ++epochs, on_epochs(1); }});
-    on_epochs(s.epochs - epochs);  // those that were there, and those that were not needed
-    const auto& losses = history.column("validation_loss");
-    const double least = *std::min_element(losses.begin(), losses.end());
-    if (!(least < best)) continue;
-    best = least;
-    made.history = history;
-    weights = std::move(own);
-  }
+  made.history = part.validation.empty() ? trainer.fit(weights, training, options)
+                                         : trainer.fit(weights, training, validation, options);
+  on_epochs(s.epochs - epochs);  // those that were there
   made.test = trainer.evaluate(weights, test);
   // Saved weights take features as they are.
   auto saved = weights.template to<host_space>();
@@ -110,34 +112,22 @@ outcome fit(Backend& backend, const Network& net, Dataset& all, const std::vecto
 }
 
 template <class Backend, class Networks, std::size_t Levels>
-outcome train_one(Backend& backend, Networks, std::integral_constant<std::size_t, Levels>,
-                  const std::vector<data::feature_pyramid>& features, const std::vector<std::int64_t>& slides,
-                  const train::hold_out& part, const example::study& study, const std::string& method,
-                  std::int64_t fold, const settings& s, const std::function<void(std::int64_t)>& on_epochs) {
+outcome train_one(Backend& backend, Networks, const train::pyramid_dataset<Levels>& slides, const train::hold_out& part,
+                  const example::study& study, const std::string& method, std::int64_t fold, const settings& s,
+                  const std::function<void(std::int64_t)>& on_epochs) {
   // Mean and deviation come from the training part alone.
   std::vector<data::standardiser> standard(example::is_small(study) ? Levels : 0,
                                            data::standardiser(s.network.features));
   for (std::size_t m = 0; m < standard.size(); ++m)
-    for (const std::int64_t i : part.train)
-      standard[m].add(features[static_cast<std::size_t>(i)].levels[m].features.view());
-  train::pyramid_dataset<Levels> all(s.network.classes);
-  for (std::size_t i = 0; i < features.size(); ++i) {
-    const auto& slide = study.slides[static_cast<std::size_t>(slides[i])];
-    data::feature_pyramid own;
-    for (std::size_t m = 0; m < Levels; ++m) {
-      const auto& level = features[i].levels[m];
-      own.levels.push_back({level.name, level.features.clone(), level.coordinates.clone(), level.parents});
-      if (!standard.empty()) standard[m].apply(own.levels[m].features.view());
-    }
-    all.add(slide.id, slide.label, std::move(own));
-  }
+    for (const std::int64_t i : part.train) standard[m].add(slides.features(i, m));
+  train::standardised_pyramids all(slides, standard);
   if (example::zooms(method))
     return fit(
         backend,
         example::make_zoom_mil<typename Networks::template zoom_mil<Levels>>(s.network, example::choice_of(method)),
         all, standard, part, study, method, fold, s, on_epochs);
   const std::size_t level = method == "abmil_low" ? 0 : Levels - 1;
-  example::one_magnification<Levels> bags(all, level);
+  example::one_magnification bags(all, level);
   if (!standard.empty()) standard = {standard[level]};
   return fit(backend, example::make_abmil<typename Networks::abmil>(s.network), bags, standard, part, study, method,
              fold, s, on_epochs);
@@ -192,9 +182,10 @@ void write_results(const example::study& study, const settings& s, const std::ve
   metrics["folds"] = parts.size();
   metrics["settings"] = {{"seed", s.seed},
                          {"epochs", s.epochs},
-                         {"restarts", s.restarts},
-                         {"other_restarts", s.other_restarts},
+                         {"validation", s.validation},
                          {"k", s.network.k},
+                         {"whole_epochs", s.network.whole},
+                         {"narrowing_epochs", s.network.narrowing},
                          {"samples", s.network.perturbation.samples},
                          {"sigma", s.network.perturbation.sigma},
                          {"sigma_is_relative", s.network.perturbation.relative},
@@ -231,11 +222,15 @@ void write_results(const example::study& study, const settings& s, const std::ve
     write("train", parts[f].train), write("validation", parts[f].validation), write("test", parts[f].test);
   }
   splits.commit();
+  const bool validated = !parts.front().validation.empty();
   std::vector<report::series> lines;
   for (std::size_t m = 0; m < s.methods.size(); ++m)
-    lines.push_back({.name = s.methods[m], .y = example::mean_curve(outcomes[m], "validation_loss")});
-  data::write_all(study.folder / "curves.svg",
-                  report::curves_svg({.title = "Validation loss", .y_label = "cross-entropy", .lines = lines}));
+    lines.push_back(
+        {.name = s.methods[m], .y = example::mean_curve(outcomes[m], validated ? "validation_loss" : "loss")});
+  data::write_all(
+      study.folder / "curves.svg",
+      report::curves_svg(
+          {.title = validated ? "Validation loss" : "Training loss", .y_label = "cross-entropy", .lines = lines}));
 
   std::cout << slides.size() << " slides, " << parts.size() << (parts.size() == 1 ? " fold" : " folds") << "\n";
   for (const auto& [name, figures] : metrics["methods"].items()) {
@@ -247,22 +242,27 @@ void write_results(const example::study& study, const settings& s, const std::ve
   }
 }
 
-template <class Backend>
-void run(Backend& device, example::study& study, settings& s) {
-  std::vector<data::feature_pyramid> features;
+template <class Backend, class Networks, std::size_t Levels>
+void run(Backend& device, Networks networks, std::integral_constant<std::size_t, Levels>, const example::study& study,
+         settings& s) {
   std::vector<std::int64_t> slides;  // those with features and a label
   for (std::size_t i = 0; i < study.slides.size(); ++i) {
     const example::study_slide& one = study.slides[i];
     if (one.label < 0 || !one.skipped.empty()) continue;
-    features.push_back(data::read_features(study.features(one.id)));
-    expect_value(features.back().levels.size() == study.magnifications.size(), study.features(one.id).string(), "has ",
-                 features.back().levels.size(), " magnifications, expected ", study.magnifications.size());
     slides.push_back(static_cast<std::int64_t>(i));
     s.network.classes = std::max(s.network.classes, one.label + 1);
   }
   expect_value(!slides.empty(), study.folder.string(),
                "no slide has features and a label; give zoom_prepare a --table");
-  s.network.features = features.front().levels.front().features.extent(1);
+  train::pyramid_dataset<Levels> features(s.network.classes);  // the only copy
+  for (const std::int64_t i : slides) {
+    const example::study_slide& one = study.slides[static_cast<std::size_t>(i)];
+    data::feature_pyramid read = data::read_features(study.features(one.id));
+    expect_value(read.levels.size() == study.magnifications.size(), study.features(one.id).string(), "has ",
+                 read.levels.size(), " magnifications, expected ", study.magnifications.size());
+    features.add(one.id, one.label, std::move(read));
+  }
+  s.network.features = features.features(0, 0).cols();
   const std::vector<train::hold_out> parts = split(study, slides, s);
   const auto folds = static_cast<std::int64_t>(parts.size()),
              tasks = folds * static_cast<std::int64_t>(s.methods.size());
@@ -271,24 +271,15 @@ void run(Backend& device, example::study& study, settings& s) {
   std::vector<std::vector<outcome>> outcomes(s.methods.size(), std::vector<outcome>(parts.size()));
   std::mutex mutex;
   std::int64_t done = 0;
-  std::int64_t trainings = 0;
-  for (const std::string& method : s.methods)
-    trainings += folds * (method == "zoom_mil" ? s.restarts : s.other_restarts);
-  train::progress progress("epochs", trainings * s.epochs, train::progress_to_stderr());
+  train::progress progress("epochs", tasks * s.epochs, train::progress_to_stderr());
   const auto work = [&](auto& backend, std::int64_t task) {
     const auto method = static_cast<std::size_t>(task / folds), fold = static_cast<std::size_t>(task % folds);
     const auto advance = [&](std::int64_t by) {
       const std::lock_guard lock(mutex);
       progress.update(done += by);
     };
-    const auto with_family = [&](auto networks) {
-      example::with_levels(study, [&](auto levels) {
-        outcomes[method][fold] = train_one(backend, networks, levels, features, slides, parts[fold], study,
-                                           s.methods[method], static_cast<std::int64_t>(fold), s, advance);
-      });
-    };
-    if (example::is_small(study)) with_family(example::small_networks());
-    else with_family(example::paper_networks());
+    outcomes[method][fold] = train_one(backend, networks, features, parts[fold], study, s.methods[method],
+                                       static_cast<std::int64_t>(fold), s, advance);
   };
   if constexpr (is_cpu<Backend>) {  // networks side by side: each is too small for many threads
     std::vector<cpu> own(static_cast<std::size_t>(device.thread_count()));
@@ -298,7 +289,6 @@ void run(Backend& device, example::study& study, settings& s) {
   } else {
     for (std::int64_t task = 0; task < tasks; ++task) work(device, task);
   }
-
   write_results(study, s, slides, parts, outcomes);
 }
 
@@ -310,31 +300,46 @@ int main(int argc, char** argv) {
       "Trains ZoomMIL, and what it is compared with, on the features of a study: splits by patient, the paper's "
       "protocol, metrics of the test slides with bootstrap intervals. Goes on where it was interrupted.");
   line.folder("STUDY", study.folder, "folder that zoom_prepare made");
-  line.option("--methods", s.methods, "what to train; zoom_mil is the paper's, the others are what it is compared with",
-              example::methods);
+  line.option(
+      "--methods", s.methods,
+      "what to train: zoom_mil with a straight-through gradient, perturbed with the paper's; the others are what it is "
+      "compared with",
+      example::methods);
   line.option("--folds", s.folds, "cross-validation; 1: a single split", 1);
-  line.option("--validation", s.validation, "share of the slides that choose the epoch", 0, 1);
+  line.option("--validation", s.validation, "share of the training slides that choose the epoch; 0: the last one", 0,
+              1);
   line.option("--test", s.test, "share of the slides to test on, with --folds 1", 0, 1);
   line.option("--k", s.network.k, "tiles to zoom into, at each magnification but the highest");
-  line.option("--samples", s.network.perturbation.samples, "draws of the perturbed top-K", 2);
+  line.option("--samples", s.network.perturbation.samples, "draws of the perturbed top-K, of the method perturbed", 2);
   line.option("--sigma", s.network.perturbation.sigma, "of its noise");
   line.flag("--relative-sigma", s.network.perturbation.relative, "--sigma is in units of 1 / tiles");
-  line.option("--other-restarts", s.other_restarts, "the same for what ZoomMIL is compared with", 1);
-  line.option("--good-loss", s.good_loss, "a validation loss below which there is no further restart");
   line.option("--dropout", s.network.dropout, "rate", 0, 1);
   line.option("--epochs", s.epochs, "passes over the training slides", 1);
-  line.option("--rate-patience", s.rate_patience,
-              "epochs without a better validation loss after which the rate falls to 0.8 of it");
-  line.option("--restarts", s.restarts,
-              "at most so many trainings from other weights, of which the one with the best validation loss counts", 1);
-  line.option("--patience", s.patience, "stop after so many epochs without a better validation loss; 0: never");
-  line.option("--learning-rate", s.learning_rate, "of Adam");
-  line.option("--weight-decay", s.weight_decay, "L2 on the weights");
+  line.option("--whole-epochs", s.network.whole,
+              "epochs in which a training zooms into all tiles, and so learns what to look for; with 0, and "
+              "--narrowing-epochs 0, K is that of the paper; -1: half of all",
+              -1);
+  line.option("--narrowing-epochs", s.network.narrowing,
+              "epochs after them in which that narrows to --k tiles, and it learns where to look; -1: a third of all",
+              -1);
+  line.option("--learning-rate", s.learning_rate,
+              "of AdamW; it falls to 0 along a cosine in the whole epochs, and from half of it in the others");
+  line.option("--weight-decay", s.weight_decay, "of AdamW");
   line.option("--seed", s.seed, "seed of splits, weights and training");
   line.option(device);
   return example::run("zoom_train", line, argc, argv, [&] {
+    if (s.network.whole < 0) s.network.whole = s.epochs / 2;
+    if (s.network.narrowing < 0) s.network.narrowing = s.epochs / 3;
+    expect_value(s.network.whole + s.network.narrowing <= s.epochs, "--whole-epochs and --narrowing-epochs", "are ",
+                 s.network.whole, " and ", s.network.narrowing, ", expected at most the ", s.epochs,
+                 " of --epochs together");
     study = example::read_study(study.folder);
-    example::on_device(device, [&](auto& backend) { run(backend, study, s); });
+    example::on_device(device, [&](auto& backend) {
+      example::with_levels(study, [&](auto levels) {
+        if (example::is_small(study)) run(backend, example::small_networks(), levels, study, s);
+        else run(backend, example::paper_networks(), levels, study, s);
+      });
+    });
     return 0;
   });
 }

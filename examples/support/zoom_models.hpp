@@ -12,13 +12,15 @@
 
 namespace example {
 
-// What is compared: ZoomMIL; the same with selections that learn nothing; AB-MIL on all tiles of one magnification.
-inline const std::vector<std::string> methods = {"zoom_mil", "hard", "random", "abmil_low", "abmil_high"};
+// What is compared: ZoomMIL with a straight-through gradient of its selections; with the paper's perturbed ones; with
+// selections that learn nothing; AB-MIL on all tiles of one magnification.
+inline const std::vector<std::string> methods = {"zoom_mil", "perturbed", "hard", "random", "abmil_low", "abmil_high"};
 
 inline bool zooms(const std::string& method) { return !method.starts_with("abmil"); }
 
 inline choice::kind choice_of(const std::string& method) {
-  return method == "hard" ? choice::hard : method == "random" ? choice::random : choice::perturbed;
+  if (method == "perturbed") return choice::perturbed;
+  return method == "hard" ? choice::hard : method == "random" ? choice::random : choice::straight_through;
 }
 
 // Features of a ResNet are what the paper takes as they are; the numbers of the stain descriptor have units of their
@@ -33,17 +35,17 @@ void with_levels(const study& s, Body&& body) {
 }
 
 // All tiles of one magnification, as AB-MIL takes them.
-template <std::size_t Levels>
+template <class Pyramids>
 class one_magnification {
  public:
-  one_magnification(const train::pyramid_dataset<Levels>& all, std::size_t level) : all_(&all), level_(level) {}
+  one_magnification(Pyramids& all, std::size_t level) : all_(&all), level_(level) {}
   std::int64_t size() const { return all_->size(); }
   std::int64_t classes() const { return all_->classes(); }
   std::int64_t label(std::int64_t i) const { return all_->label(i); }
-  auto bag(std::int64_t i) const { return bags_of(all_->levels(i)[level_].features.view()); }
+  auto bag(std::int64_t i) const { return bags_of(all_->features(i, level_)); }
 
  private:
-  const train::pyramid_dataset<Levels>* all_;
+  Pyramids* all_;
   std::size_t level_;
 };
 

@@ -1,6 +1,7 @@
 #pragma once
 // ZoomMIL (Thandiackal et al. 2022) and what it is compared with, put together from milkit's blocks.
 
+#include <cmath>
 #include <vector>
 
 #include <milkit/milkit.hpp>
@@ -9,30 +10,46 @@ namespace example {
 
 using namespace milkit;
 
-// How a magnification chooses the tiles that the next one looks at. A block of our own: any top-K will do, and this one
-// is chosen at run time.
+// How a magnification chooses the tiles that the next one looks at. A block of our own: any top-K will do, this one is
+// chosen at run time, and it narrows: a training begins with all tiles (but one, so that something is chosen), and K falls
+// to k in equal steps. So the highest magnification knows what to look for before the lower ones lose sight of it.
 struct choice {
   static constexpr bool differentiable = true;
-  enum kind { perturbed, hard, random } how = perturbed;
+  enum kind { straight_through, perturbed, hard, random } how = straight_through;
   std::int64_t k = 12;
   topk::perturbed perturbation = {};  // samples, sigma
+  // Epochs of a training with all tiles, and epochs in which K then falls.
+  std::int64_t whole = 0, narrowing = 0;
 
   template <class Backend, class Scores>
   auto select(Backend& backend, Scores scores, const pass& pass) const {
-    if (how == hard) return topk::hard{k}.select(backend, scores, pass);
-    if (how == random) return topk::random{k}.select(backend, scores, pass);
-    return with_k().select(backend, scores, pass);
+    const std::int64_t count = k_at(scores.extent(0), pass);
+    if (how == hard) return topk::hard{count}.select(backend, scores, pass);
+    if (how == random) return topk::random{count}.select(backend, scores, pass);
+    if (how == straight_through) return topk::straight_through{count}.select(backend, scores, pass);
+    return with_k(count).select(backend, scores, pass);
   }
   template <class Backend, class Scores, class Selection, class Dweights, class Dscores>
   void select_backward(Backend& backend, Scores scores, const Selection& selected, Dweights dweights, Dscores dscores,
                        const pass& pass) const {
-    if (how == perturbed) return with_k().select_backward(backend, scores, selected, dweights, dscores, pass);
-    topk::hard{k}.select_backward(backend, scores, selected, dweights, dscores, pass);
+    const std::int64_t count = k_at(scores.extent(0), pass);
+    if (how == perturbed) return with_k(count).select_backward(backend, scores, selected, dweights, dscores, pass);
+    if (how == straight_through)
+      return topk::straight_through{count}.select_backward(backend, scores, selected, dweights, dscores, pass);
+    topk::hard{count}.select_backward(backend, scores, selected, dweights, dscores, pass);
   }
-  topk::perturbed with_k() const {
-    topk::perturbed own = perturbation;
-    own.k = k;
-    return own;
+
+ private:
+  std::int64_t k_at(std::int64_t tiles, const pass& pass) const {
+    if (!pass.training || pass.epoch >= whole + narrowing || tiles <= k || k < 1) return k;
+    const double left =
+        pass.epoch < whole ? 1 : 1 - static_cast<double>(pass.epoch - whole) / static_cast<double>(narrowing);
+    return k + std::llround(left * static_cast<double>(tiles - 1 - k));
+  }
+  topk::perturbed with_k(std::int64_t count) const {
+    topk::perturbed of_count = perturbation;
+    of_count.k = count;
+    return of_count;
   }
 };
 
@@ -60,6 +77,7 @@ struct network_settings {
   std::int64_t features = 0, classes = 2;
   std::vector<std::int64_t> k = {12};  // of each magnification that zooms; the last one counts for all above
   topk::perturbed perturbation = {};
+  std::int64_t whole = 0, narrowing = 0;  // epochs in which K falls from all tiles to k
   double dropout = 0.25;
 };
 
@@ -84,7 +102,7 @@ Network make_zoom_mil(const network_settings& s, choice::kind how) {
   const auto each = [&](auto& level) {
     describe(level.embedding, s);
     if constexpr (std::remove_reference_t<decltype(level)>::zooms)
-      level.zoom = {how, s.k[std::min(m++, s.k.size() - 1)], s.perturbation};
+      level.zoom = {how, s.k[std::min(m++, s.k.size() - 1)], s.perturbation, s.whole, s.narrowing};
   };
   std::apply([&](auto&... level) { (each(level), ...); }, net.magnifications);
   net.classifier.out = {s.classes};

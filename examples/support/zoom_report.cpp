@@ -20,6 +20,7 @@ namespace {
 
 std::string title_of(const std::string& method) {
   if (method == "zoom_mil") return "ZoomMIL";
+  if (method == "perturbed") return "perturbed top-K, the paper's";
   if (method == "hard") return "hard top-K, no gradient";
   if (method == "random") return "random selection";
   return method == "abmil_low" ? "AB-MIL, lowest magnification" : "AB-MIL, highest magnification";

@@ -38,9 +38,8 @@ struct study {
   std::filesystem::path model(const std::string& network, std::int64_t fold) const {
     return folder / "models" / (network + "_fold" + std::to_string(fold + 1) + ".safetensors");
   }
-  std::filesystem::path checkpoint(const std::string& network, std::int64_t fold, std::int64_t restart) const {
-    return folder / "models" /
-           (network + "_fold" + std::to_string(fold + 1) + "_" + std::to_string(restart + 1) + ".checkpoint");
+  std::filesystem::path checkpoint(const std::string& network, std::int64_t fold) const {
+    return folder / "models" / (network + "_fold" + std::to_string(fold + 1) + ".checkpoint");
   }
   milkit::slide::whole_slide open(const std::filesystem::path& path) const;
   milkit::slide::tile_pyramid cut(const milkit::slide::whole_slide& slide) const;

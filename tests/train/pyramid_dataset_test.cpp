@@ -44,6 +44,65 @@ TEST_CASE("pyramid_dataset: slides -> pyramids, dense where all children are in 
   CHECK(index.row(2, 2) == 3);
 }
 
+TEST_CASE("standardised_pyramids: shared slides -> one copy of the features, one slide a user") {
+  train::pyramid_dataset<2> slides;
+  std::size_t bytes = 0;
+  std::int64_t most[2] = {};
+  for (const std::int64_t rows : {5, 9, 2}) {
+    auto one = slide(std::vector<std::int64_t>(static_cast<std::size_t>(rows), 0));
+    const float* features = one.levels[1].features.data();
+    for (std::size_t m = 0; m < 2; ++m) {
+      bytes += static_cast<std::size_t>(one.levels[m].features.size()) * sizeof(float);
+      most[m] = std::max(most[m], one.levels[m].features.size());
+    }
+    slides.add("slide", slides.size() % 2, std::move(one));
+    CHECK(slides.features(slides.size() - 1, 1).data() == features);  // moved in, not copied
+  }
+  CHECK(slides.feature_bytes() == bytes);
+  std::vector<data::standardiser> standard{data::standardiser(4), data::standardiser(6)};
+  for (std::size_t m = 0; m < 2; ++m) standard[m].add(slides.features(1, m));
+  static_assert(train::bag_dataset<train::standardised_pyramids<2>>);
+  train::standardised_pyramids first(slides, standard), second(slides, standard), raw(slides, {});
+  CHECK(first.buffer_bytes() == 0);
+  for (int epoch = 0; epoch < 2; ++epoch)
+    for (std::int64_t i = 0; i < slides.size(); ++i) first.bag(i), second.bag(i), raw.bag(i);
+  const auto largest = static_cast<std::size_t>(most[0] + most[1]) * sizeof(float);
+  CHECK(first.buffer_bytes() == largest);
+  CHECK(second.buffer_bytes() == largest);
+  CHECK(raw.buffer_bytes() == 0);
+  CHECK(slides.feature_bytes() == bytes);
+}
+
+TEST_CASE("standardised_pyramids: a slide -> its features standardised, all else as it is") {
+  train::pyramid_dataset<2> slides(3);
+  slides.add("a", 1, slide({0, 0, 1, 1, 2, 2}));
+  slides.add("b", 0, slide({2, 0, 2, 2}));
+  std::vector<data::standardiser> standard{data::standardiser(4), data::standardiser(6)};
+  for (std::size_t m = 0; m < 2; ++m) standard[m].add(slides.features(0, m));
+  train::standardised_pyramids standardised(slides, standard);
+  CHECK(standardised.size() == 2);
+  CHECK(standardised.classes() == 3);
+  CHECK(standardised.label(0) == 1);
+  for (const std::int64_t i : {0, 1, 0}) {
+    const auto raw = slides.bag(i), bag = standardised.bag(i);
+    for (std::size_t m = 0; m < 2; ++m) {
+      REQUIRE(bag.features[m].shape() == raw.features[m].shape());
+      auto expected = slides.levels(i)[m].features.clone();
+      standard[m].apply(expected.view());
+      for (std::int64_t k = 0; k < expected.size(); ++k) CHECK(bag.features[m].data()[k] == expected.data()[k]);
+      CHECK(standardised.features(i, m).data() == bag.features[m].data());
+    }
+    CHECK(bag.children[0].width == raw.children[0].width);
+    CHECK(bag.children[0].offsets.data() == raw.children[0].offsets.data());
+    CHECK(bag.children[0].rows.data() == raw.children[0].rows.data());
+  }
+  CHECK_THROWS_WITH_AS(train::standardised_pyramids<2>(slides, {data::standardiser(4)}),
+                       "milkit::train::standardised_pyramids: there are 1 standardisers, expected 2 or none",
+                       value_error);
+  train::standardised_pyramids wide(slides, {data::standardiser(5), data::standardiser(6)});
+  CHECK_THROWS_AS(wide.bag(0), shape_error);
+}
+
 TEST_CASE("pyramid_dataset refuses what does not fit, and names the slide") {
   train::pyramid_dataset<3> three;
   CHECK_THROWS_WITH_AS(three.add("a", 1, slide({0, 0})),

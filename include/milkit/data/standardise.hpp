@@ -38,13 +38,20 @@ class standardiser {
     }
   }
 
-  void apply(matrix_view<float> rows) const {
-    expect_extent("milkit::data::standardiser", "features", rows.cols(), features());
-    for (std::int64_t j = 0; j < rows.cols(); ++j) {
-      const double own_mean = mean(j), own_scale = scale(j);
-      for (std::int64_t i = 0; i < rows.rows(); ++i)
-        rows(i, j) = static_cast<float>((static_cast<double>(rows(i, j)) - own_mean) * own_scale);
-    }
+  void apply(matrix_view<float> rows) const { apply(rows, rows); }
+  /// The same into `out`, which may be `rows`. Errors: shape_error for another number of features or another shape.
+  void apply(matrix_view<const float> rows, matrix_view<float> out) const {
+    constexpr auto op = "milkit::data::standardiser";
+    expect_extent(op, "features", rows.cols(), features());
+    expect_extent(op, "rows of the output", out.rows(), rows.rows());
+    expect_extent(op, "features of the output", out.cols(), features());
+    std::vector<double> scales(mean_.size());
+    for (std::int64_t j = 0; j < features(); ++j) scales[static_cast<std::size_t>(j)] = scale(j);
+    for (std::int64_t i = 0; i < rows.rows(); ++i)
+      for (std::size_t j = 0; j < scales.size(); ++j) {
+        const auto column = static_cast<std::int64_t>(j);
+        out(i, column) = static_cast<float>((static_cast<double>(rows(i, column)) - mean_[j]) * scales[j]);
+      }
   }
 
   /// Makes a linear layer that was trained on standardised features take them as they are: W[:, j] *= scale_j, and then

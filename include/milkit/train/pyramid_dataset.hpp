@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <milkit/data/feature_pyramid.hpp>
+#include <milkit/data/standardise.hpp>
 #include <milkit/topk/pyramid.hpp>
 
 namespace milkit::train {
@@ -53,6 +54,16 @@ class pyramid_dataset {
   std::int64_t label(std::int64_t i) const { return at(i).label; }
   const std::string& name(std::int64_t i) const { return at(i).name; }
   const std::vector<data::feature_level>& levels(std::int64_t i) const { return at(i).levels; }
+  matrix_view<const float> features(std::int64_t i, std::size_t level) const {
+    return levels(i)[level].features.view();
+  }
+  /// The memory of the features of all slides.
+  std::size_t feature_bytes() const {
+    std::size_t bytes = 0;
+    for (const entry& each : entries_)
+      for (const auto& level : each.levels) bytes += static_cast<std::size_t>(level.features.size()) * sizeof(float);
+    return bytes;
+  }
 
   pyramid<float, Levels> bag(std::int64_t i) const {
     const entry& own = at(i);
@@ -82,6 +93,53 @@ class pyramid_dataset {
 
   std::int64_t classes_;
   std::vector<entry> entries_;
+};
+
+/// The slides of a `pyramid_dataset` with standardised features: x -> (x - mean) / deviation, by one standardiser a
+/// magnification, or as they are where there is none. The data set keeps the only copy of all features: a slide is
+/// standardised when it is asked for, into a buffer that holds one slide. So each fold of a cross-validation, whose mean
+/// and deviation come from its training part alone, costs one slide. One is for one thread; the data set, which must
+/// outlive it, may be shared. Errors: value_error for another number of standardisers; shape_error for features of
+/// another width.
+template <std::size_t Levels>
+class standardised_pyramids {
+ public:
+  standardised_pyramids(const pyramid_dataset<Levels>& slides, std::vector<data::standardiser> standard)
+      : slides_(&slides), standard_(std::move(standard)) {
+    expect_value(standard_.empty() || standard_.size() == Levels, "milkit::train::standardised_pyramids", "there are ",
+                 standard_.size(), " standardisers, expected ", Levels, " or none");
+  }
+
+  std::int64_t size() const { return slides_->size(); }
+  std::int64_t classes() const { return slides_->classes(); }
+  std::int64_t label(std::int64_t i) const { return slides_->label(i); }
+  /// The views hold until the next call.
+  pyramid<float, Levels> bag(std::int64_t i) {
+    pyramid<float, Levels> standardised = slides_->bag(i);
+    for (std::size_t m = 0; m < Levels; ++m) standardised.features[m] = features(i, m);
+    return standardised;
+  }
+  /// Of one magnification, which holds until the next call for that one.
+  matrix_view<const float> features(std::int64_t i, std::size_t level) {
+    const matrix_view<const float> raw = slides_->features(i, level);
+    if (standard_.empty()) return raw;
+    std::vector<float>& buffer = buffers_[level];
+    if (const auto size = static_cast<std::size_t>(raw.size()); buffer.size() < size) buffer = std::vector<float>(size);
+    const matrix_view<float> standardised(buffer.data(), raw.shape());
+    standard_[level].apply(raw, standardised);
+    return standardised;
+  }
+  /// The memory of its own: at most the largest slide's.
+  std::size_t buffer_bytes() const {
+    std::size_t bytes = 0;
+    for (const auto& buffer : buffers_) bytes += buffer.capacity() * sizeof(float);
+    return bytes;
+  }
+
+ private:
+  const pyramid_dataset<Levels>* slides_;
+  std::vector<data::standardiser> standard_;
+  std::array<std::vector<float>, Levels> buffers_;
 };
 
 }  // namespace milkit::train
