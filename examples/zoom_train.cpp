@@ -2,7 +2,9 @@
 // compared with, on the same splits by patient.
 //   zoom_train out/zoom_mil --folds 5
 #include <iostream>
+#include <map>
 #include <mutex>
+#include <set>
 
 #include <milkit/data/csv.hpp>
 #include <milkit/report/curves.hpp>
@@ -73,6 +75,7 @@ outcome fit(Backend& backend, const Network& net, Dataset& all, const std::vecto
   double best = std::numeric_limits<double>::infinity();
   auto weights = initial_parameters<float>(backend, net);
   const std::int64_t restarts = method == "zoom_mil" ? s.restarts : s.other_restarts;
+  const std::string made_from = example::made_from(all, part, s.network);
   for (std::int64_t restart = 0; restart < restarts; ++restart) {
     if (best < s.good_loss) {
       on_epochs(s.epochs);
@@ -81,6 +84,7 @@ outcome fit(Backend& backend, const Network& net, Dataset& all, const std::vecto
     const std::uint64_t seed = s.seed + static_cast<std::uint64_t>(1000 * restart + fold);
     auto own = initial_parameters<float>(backend, net, {.seed = seed});
     std::int64_t epochs = 0;
+    example::drop_checkpoint_of_others(study.checkpoint(method, fold, restart), made_from);
     const auto history = trainer.fit(own, training, validation,
                                      {.epochs = s.epochs,
                                       .seed = seed,
@@ -221,6 +225,16 @@ void write_results(const example::study& study, const settings& s, const std::ve
       }
   }
   predictions.commit();
+  for (const std::string& method : s.methods)
+    for (std::size_t f = 0; f < parts.size(); ++f) {
+      const auto path = study.model(method, static_cast<std::int64_t>(f));
+      metrics["models"][path.filename().string()] = data::file_digest(path);
+    }
+  for (const std::int64_t i : slides) {
+    const example::study_slide& one = study.slides[static_cast<std::size_t>(i)];
+    metrics["slides"][one.id] = {{"label", one.label}, {"case_id", one.patient}, {"digest", one.digest}};
+  }
+  metrics["class_names"] = study.class_names();
   report::write_json(study.folder / "metrics.json", metrics);
   data::csv_writer splits(study.folder / "splits.csv", {"fold", "part", "slide_id"});
   for (std::size_t f = 0; f < parts.size(); ++f) {
@@ -247,21 +261,51 @@ void write_results(const example::study& study, const settings& s, const std::ve
   }
 }
 
+// The features of the slides with a label, checked. What cannot be used is named and left out.
+void read_all_features(const example::study& study, std::vector<data::feature_pyramid>& features,
+                       std::vector<std::int64_t>& slides) {
+  std::map<std::int64_t, std::int64_t> count;  // of slides by their number of features
+  const auto numbers_of = [](const data::feature_pyramid& of) { return of.levels.front().features.extent(1); };
+  const auto leave_out = [](const std::string& id, const std::string& why) {
+    std::cerr << "zoom_train: " << id << " is left out: " << why << std::endl;
+  };
+  for (std::size_t i = 0; i < study.slides.size(); ++i) {
+    const example::study_slide& one = study.slides[i];
+    if (one.label < 0 || !one.skipped.empty()) continue;
+    try {
+      features.push_back(example::read_features(study, one));
+      slides.push_back(static_cast<std::int64_t>(i));
+      ++count[numbers_of(features.back())];
+    } catch (const std::exception& error) {
+      leave_out(one.id, error.what());
+    }
+  }
+  expect_value(!slides.empty(), study.folder.string(),
+               "no slide has features and a label; give zoom_prepare a --table");
+  const std::int64_t most = std::max_element(count.begin(), count.end(), [](const auto& a, const auto& b) {
+                              return a.second < b.second;
+                            })->first;
+  for (std::size_t i = features.size(); i-- > 0;) {
+    if (numbers_of(features[i]) == most) continue;
+    const auto& id = study.slides[static_cast<std::size_t>(slides[i])].id;
+    leave_out(id, message(study.features(id), " has ", numbers_of(features[i]), " features, the others have ", most));
+    features.erase(features.begin() + static_cast<std::ptrdiff_t>(i));
+    slides.erase(slides.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+}
+
 template <class Backend>
 void run(Backend& device, example::study& study, settings& s) {
   std::vector<data::feature_pyramid> features;
   std::vector<std::int64_t> slides;  // those with features and a label
-  for (std::size_t i = 0; i < study.slides.size(); ++i) {
-    const example::study_slide& one = study.slides[i];
-    if (one.label < 0 || !one.skipped.empty()) continue;
-    features.push_back(data::read_features(study.features(one.id)));
-    expect_value(features.back().levels.size() == study.magnifications.size(), study.features(one.id).string(), "has ",
-                 features.back().levels.size(), " magnifications, expected ", study.magnifications.size());
-    slides.push_back(static_cast<std::int64_t>(i));
-    s.network.classes = std::max(s.network.classes, one.label + 1);
+  read_all_features(study, features, slides);
+  std::set<std::int64_t> labels;
+  for (const std::int64_t i : slides) {
+    labels.insert(study.slides[static_cast<std::size_t>(i)].label);
+    s.network.classes = std::max(s.network.classes, *labels.rbegin() + 1);
   }
-  expect_value(!slides.empty(), study.folder.string(),
-               "no slide has features and a label; give zoom_prepare a --table");
+  expect_value(labels.size() >= 2, study.folder.string(), "all ", slides.size(), " slides have the label ",
+               *labels.begin(), "; there must be two labels or more to learn");
   s.network.features = features.front().levels.front().features.extent(1);
   const std::vector<train::hold_out> parts = split(study, slides, s);
   const auto folds = static_cast<std::int64_t>(parts.size()),

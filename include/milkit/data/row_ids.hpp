@@ -56,7 +56,7 @@ class row_files {
   std::map<std::uintmax_t, std::vector<std::pair<std::filesystem::path, std::int64_t>>> rows_;  // by size
 };
 
-/// Files by the names that people give them: the path below the folder, the name, and the name without its last ending.
+/// Files by the names that people give them: with and without the last ending, or by the path below a folder.
 class named_files {
  public:
   named_files(std::filesystem::path folder, const std::vector<std::filesystem::path>& files)
@@ -76,15 +76,16 @@ class named_files {
     return found == files_.end() ? none : found->second;
   }
 
+  /// The file of a path below the folder, or from the root; empty where there is none.
+  std::filesystem::path below(const std::string& path) const {
+    const auto whole = (folder_ / path).lexically_normal();
+    return std::filesystem::is_regular_file(whole) ? whole : std::filesystem::path();
+  }
+
   /// The file that a row names; empty where there is none. Errors: io_error with file, line and column where it names
   /// two, both of which are told.
   std::filesystem::path find(const csv_table& table, std::int64_t row, std::int64_t column) const {
-    const std::string& name = table.text(row, column);
-    if (const auto below = folder_ / name; !name.empty() && std::filesystem::is_regular_file(below)) {
-      const auto& same = of(name);
-      if (same.size() <= 1) return same.empty() ? below : same[0];
-    }
-    const auto& all = of(name);
+    const auto& all = of(table.text(row, column));
     if (all.size() > 1)
       table.fail(row, column,
                  message("stands for two files, ", all[0], " and ", all[1],
