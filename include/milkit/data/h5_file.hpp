@@ -125,9 +125,9 @@ class h5_writer {
   /// Everything so far, with the digest behind it.
   void write(atomic_file& to) {
     void* memory = nullptr;
-    hsize_t bytes = 0;
-    expect(H5Fflush(file_, H5F_SCOPE_GLOBAL) >= 0 && H5Fget_filesize(file_, &bytes) >= 0 &&
-           H5Fget_vfd_handle(file_, H5P_DEFAULT, &memory) >= 0 && memory);
+    expect(H5Fflush(file_, H5F_SCOPE_GLOBAL) >= 0);
+    const ssize_t bytes = H5Fget_file_image(file_, nullptr, 0);  // without the room that is kept for more
+    expect(bytes > 0 && H5Fget_vfd_handle(file_, H5P_DEFAULT, &memory) >= 0 && memory);
     const void* image = *static_cast<void**>(memory);
     const auto size = static_cast<std::size_t>(bytes);
     to.write(image, size);
@@ -147,7 +147,8 @@ class h5_writer {
   h5_handle file_;
 };
 
-/// Whether a file ends with the digest of what is before it: yes, no, or not at all (no file of ours).
+/// Whether a file ends with the digest of what is before it: yes, no, or not at all (no file of ours, or one that another
+/// program added to).
 enum class h5_digest { none, right, wrong };
 inline h5_digest check_h5_digest(const std::filesystem::path& path) {
   const input_file file(path);
@@ -155,10 +156,14 @@ inline h5_digest check_h5_digest(const std::filesystem::path& path) {
   if (file.size() < trailer_bytes) return h5_digest::none;
   std::string trailer(h5_trailer_bytes, '\0');
   file.read(file.size() - trailer_bytes, trailer.data(), trailer_bytes);
+  for (std::size_t left = 4; left < h5_trailer_bytes; ++left) {  // a part of one: the file is cut off
+    const std::string_view end = std::string_view(trailer).substr(h5_trailer_bytes - left);
+    if (end.substr(0, h5_trailer.size()) == h5_trailer.substr(0, end.size())) return h5_digest::wrong;
+  }
   if (!trailer.starts_with(h5_trailer)) return h5_digest::none;
   const std::string all = read_all(path);
   const std::string found = digest().add(all.data(), all.size() - h5_trailer_bytes).text();
-  return trailer.compare(h5_trailer.size(), found.size(), found) == 0 ? h5_digest::right : h5_digest::wrong;
+  return trailer == message(h5_trailer, found, "\n") ? h5_digest::right : h5_digest::wrong;
 }
 
 /// Reads data sets of numbers. Nothing is taken at its word: extents are bounded by the bytes that the file has, and

@@ -207,7 +207,7 @@ inline feature_pyramid read_features(const std::filesystem::path& path,
   if (!std::filesystem::exists(path)) throw io_error(message(name, ": there is no such file"));
   const detail::h5_digest digest = detail::check_h5_digest(path);
   if (digest == detail::h5_digest::wrong)
-    throw io_error(message(name, ": is damaged: its content does not have the digest that was written with it"));
+    throw io_error(message(name, ": is damaged or cut off: its content does not have the digest that was written with it"));
   const auto seconds = static_cast<std::uint64_t>(10 + std::filesystem::file_size(path) / 20'000'000);
   const auto read = [&] { return detail::read_h5_features(path, expected); };
   if (digest == detail::h5_digest::right) return read();
