@@ -264,8 +264,13 @@ void write_results(const example::study& study, const settings& s, const std::ve
 // The features of the slides with a label, checked. What cannot be used is named and left out.
 void read_all_features(const example::study& study, std::vector<data::feature_pyramid>& features,
                        std::vector<std::int64_t>& slides) {
-  std::map<std::int64_t, std::int64_t> count;  // of slides by their number of features
-  const auto numbers_of = [](const data::feature_pyramid& of) { return of.levels.front().features.extent(1); };
+  // Features by what must be the same for all: how many there are, and what made them where the file says it.
+  std::map<std::string, std::int64_t> kinds;
+  const auto kind_of = [](const data::feature_pyramid& of) {
+    const auto encoder = of.provenance.find("encoder");
+    return message(of.levels.front().features.extent(1), " features",
+                   encoder == of.provenance.end() ? "" : " of the encoder " + encoder->second);
+  };
   const auto leave_out = [](const std::string& id, const std::string& why) {
     std::cerr << "zoom_train: " << id << " is left out: " << why << std::endl;
   };
@@ -275,20 +280,21 @@ void read_all_features(const example::study& study, std::vector<data::feature_py
     try {
       features.push_back(example::read_features(study, one));
       slides.push_back(static_cast<std::int64_t>(i));
-      ++count[numbers_of(features.back())];
+      ++kinds[kind_of(features.back())];
     } catch (const std::exception& error) {
       leave_out(one.id, error.what());
     }
   }
   expect_value(!slides.empty(), study.folder.string(),
                "no slide has features and a label; give zoom_prepare a --table");
-  const std::int64_t most = std::max_element(count.begin(), count.end(), [](const auto& a, const auto& b) {
-                              return a.second < b.second;
-                            })->first;
+  const std::string most = std::max_element(kinds.begin(), kinds.end(), [](const auto& a, const auto& b) {
+                             return a.second < b.second;
+                           })->first;
   for (std::size_t i = features.size(); i-- > 0;) {
-    if (numbers_of(features[i]) == most) continue;
+    const std::string kind = kind_of(features[i]);
+    if (kind == most || (most.starts_with(kind + " ") || kind.starts_with(most + " "))) continue;
     const auto& id = study.slides[static_cast<std::size_t>(slides[i])].id;
-    leave_out(id, message(study.features(id), " has ", numbers_of(features[i]), " features, the others have ", most));
+    leave_out(id, message(study.features(id), " has ", kind, ", most others have ", most));
     features.erase(features.begin() + static_cast<std::ptrdiff_t>(i));
     slides.erase(slides.begin() + static_cast<std::ptrdiff_t>(i));
   }

@@ -45,7 +45,11 @@ inline data::feature_pyramid read_features(const study& of, const study_slide& s
                  slide.path.string(), "; run zoom_prepare again");
   expect_value(made.levels.size() == of.magnifications.size(), path.string(), "has ", made.levels.size(),
                " magnifications, expected ", of.magnifications.size());
-  for (const data::feature_level& level : made.levels) {
+  for (std::size_t m = 0; m < made.levels.size(); ++m) {
+    const data::feature_level& level = made.levels[m];
+    const double at = data::detail::magnification_in(level.name);
+    expect_value(at < 0 || at == of.magnifications[m], path.string(), "has features at ", level.name, ", expected ",
+                 of.magnifications[m], "x");
     expect_value(level.features.extent(0) > 0, path.string(), "has no tiles at ", level.name);
     expect_value(level.features.extent(1) == made.levels[0].features.extent(1), path.string(), "has ",
                  level.features.extent(1), " features at ", level.name, ", but ", made.levels[0].features.extent(1),
