@@ -134,7 +134,8 @@ void predict(Backend& backend, const Encoder& encoder, Networks, std::integral_c
     try {
       if (!one.skipped.empty()) throw value_error(one.skipped);
       if (own && !one.digest.empty() && example::slide_digest(one.path) != one.digest)
-        throw value_error(message(one.path, ": is another file than the one that was prepared; run zoom_prepare again"));
+        throw value_error(
+            message(one.path, ": is another file than the one that was prepared; run zoom_prepare again"));
       example::slide_report told{.slide = one, .fold = own ? trained.test_fold(one.id) : -1};
       const std::int64_t fold = std::max(told.fold, std::int64_t{0});
       models::zoom_prediction<float> said;
@@ -151,8 +152,7 @@ void predict(Backend& backend, const Encoder& encoder, Networks, std::integral_c
           const auto other = models::predict(backend, main_network.network(), main_network.weights(f),
                                              encoders::encoded_slide(*slide, tiles, encoder));
           for (std::size_t c = 0; c < told.probabilities.size(); ++c)
-            told.probabilities[c] +=
-                static_cast<double>(other.probabilities.view()(0, static_cast<std::int64_t>(c)));
+            told.probabilities[c] += static_cast<double>(other.probabilities.view()(0, static_cast<std::int64_t>(c)));
         }
         for (double& p : told.probabilities) p /= told.fold < 0 ? static_cast<double>(trained.folds) : 1;
       });

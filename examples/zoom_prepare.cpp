@@ -70,8 +70,7 @@ std::int64_t prepare_all(Backend& backend, const Encoder& encoder, example::stud
     } catch (const std::exception& error) {
       one.skipped = error.what();
     }
-    if (!one.skipped.empty())
-      complain(one.id.empty() ? one.skipped : one.id + " is left out: " + one.skipped);
+    if (!one.skipped.empty()) complain(one.id.empty() ? one.skipped : one.id + " is left out: " + one.skipped);
     progress.update(++done);
   }
   return kept;
@@ -87,7 +86,9 @@ int main(int argc, char** argv) {
       "an "
       "interruption and it goes on. A slide that cannot be used is named and left out.");
   line.place("SLIDES", place, "a slide, or a folder that holds slides");
-  line.option("--table", table, "CSV with the columns slide_id,case_id,label, and path where names are not enough; without it slides have no labels");
+  line.option("--table", table,
+              "CSV with the columns slide_id,case_id,label, and path where names are not enough; without it slides "
+              "have no labels");
   line.option("--out", study.folder, "folder of the study");
   line.option("--magnifications", study.magnifications, "from low to high, two or three, in steps of 2, 4 or 8");
   line.option("--tile", study.tile, "pixels a side of a tile, at every magnification", 16);
@@ -111,8 +112,8 @@ int main(int argc, char** argv) {
       });
     });
     const auto done = static_cast<std::int64_t>(study.slides.size());
-    const std::int64_t failed = std::count_if(study.slides.begin(), study.slides.end(),
-                                              [](const auto& one) { return !one.skipped.empty(); });
+    const std::int64_t failed =
+        std::count_if(study.slides.begin(), study.slides.end(), [](const auto& one) { return !one.skipped.empty(); });
     std::erase_if(study.slides, [](const auto& one) { return one.id.empty(); });
     try {
       write_slides(study, complain);

@@ -52,8 +52,8 @@ void expect_same_slides(const study& of, const report::json& trained) {
     if (!trained.contains(one.id)) continue;
     const report::json& was = trained[one.id];
     expect_value(was.at("label") == one.label && was.at("case_id") == one.patient && was.at("digest") == one.digest,
-                 (of.folder / "slides.csv").string(), "slide ", one.id, " has another label, patient or file than when ",
-                 "the networks were trained; run zoom_train again");
+                 (of.folder / "slides.csv").string(), "slide ", one.id,
+                 " has another label, patient or file than when ", "the networks were trained; run zoom_train again");
   }
 }
 
@@ -165,8 +165,9 @@ void prediction_report::write() {
     line.push_back(text("%.3f", one.seconds));
     csv.row(line);
     averaged += one.fold < 0;
-    rows.push_back({one.slide.id, one.slide.patient, class_text(one.slide.label), class_text(best), text("%.3f", one.probabilities.back()),
-                    message(one.tiles_seen), message(one.tiles.back()), text("%.2f", one.seconds)});
+    rows.push_back({one.slide.id, one.slide.patient, class_text(one.slide.label), class_text(best),
+                    text("%.3f", one.probabilities.back()), message(one.tiles_seen), message(one.tiles.back()),
+                    text("%.2f", one.seconds)});
     seen += static_cast<double>(one.tiles_seen);
     for (const auto tiles : one.tiles) all += static_cast<double>(tiles);
     seconds += one.seconds;

@@ -74,13 +74,12 @@ std::vector<study_slide> read_slides(const std::filesystem::path& folder) {
   const data::csv_table table = data::read_csv(folder / "slides.csv");
   data::row_ids ids;
   const std::int64_t id = table.column("slide_id"), patient = table.column("case_id"), label = table.column("label"),
-                     path = table.column("path"), skipped = table.column("skipped"),
-                     name = table.column("class_name"), digest = table.column("digest");
+                     path = table.column("path"), skipped = table.column("skipped"), name = table.column("class_name"),
+                     digest = table.column("digest");
   const data::class_labels labels = data::read_labels(table, label);
   for (std::int64_t row = 0; row < table.size(); ++row)
     slides.push_back({ids.add(table, row, id), table.text(row, patient), labels.of_rows[static_cast<std::size_t>(row)],
-                      table.text(row, path), table.text(row, skipped), table.text(row, name),
-                      table.text(row, digest)});
+                      table.text(row, path), table.text(row, skipped), table.text(row, name), table.text(row, digest)});
   return slides;
 }
 
@@ -121,17 +120,16 @@ std::vector<study_slide> found_slides(const std::vector<std::filesystem::path>& 
   std::vector<std::filesystem::path> fresh;
   for (const auto& relative : paths) {
     const auto path = whole(relative);
-    const auto twin = std::find_if(found.begin(), found.end(),
-                                   [&](const study_slide& one) { return same_file(one.path, path); });
-    const bool again = twin != found.end() || std::any_of(fresh.begin(), fresh.end(), [&](const auto& each) {
-                         return same_file(each, path);
-                       });
+    const auto twin =
+        std::find_if(found.begin(), found.end(), [&](const study_slide& one) { return same_file(one.path, path); });
+    const bool again = twin != found.end() ||
+                       std::any_of(fresh.begin(), fresh.end(), [&](const auto& each) { return same_file(each, path); });
     if (again) {
       report(message("slide ", path.string(), ": is left out: it is the same file as another one"));
       continue;
     }
-    const auto known = std::find_if(earlier.begin(), earlier.end(),
-                                    [&](const study_slide& one) { return same_file(one.path, path); });
+    const auto known =
+        std::find_if(earlier.begin(), earlier.end(), [&](const study_slide& one) { return same_file(one.path, path); });
     if (known == earlier.end()) {
       fresh.push_back(path);
       continue;
@@ -145,7 +143,8 @@ std::vector<study_slide> found_slides(const std::vector<std::filesystem::path>& 
     const std::string name(data::trimmed(path.stem().string()));
     std::string id = name;
     for (int i = 2; ids.contains(id); ++i) id = message(name, "_", i);
-    const auto taken = std::find_if(earlier.begin(), earlier.end(), [&](const study_slide& one) { return one.id == id; });
+    const auto taken =
+        std::find_if(earlier.begin(), earlier.end(), [&](const study_slide& one) { return one.id == id; });
     if (taken != earlier.end() && std::filesystem::exists(taken->path) &&
         slide_digest(taken->path) != slide_digest(path)) {
       found.push_back({"", id, -1, path,
@@ -190,8 +189,7 @@ std::vector<study_slide> table_slides(const std::filesystem::path& place, const 
   for (std::int64_t row = 0; row < rows.size(); ++row) {
     const std::string& id = ids.add(rows, row, id_column);
     if (id.find_first_of("/\\") != id.npos || id == "." || id == "..") rows.fail(row, id_column, "cannot name a slide");
-    study_slide one{id, data::id_of(rows, row, case_column), labels.of_rows[static_cast<std::size_t>(row)],
-                    {}};
+    study_slide one{id, data::id_of(rows, row, case_column), labels.of_rows[static_cast<std::size_t>(row)], {}};
     if (one.label >= 0 && !labels.names.empty()) one.class_name = labels.names[static_cast<std::size_t>(one.label)];
     const bool by_path = path_column >= 0 && !rows.text(row, path_column).empty();
     const std::int64_t file_column = by_path ? path_column : id_column;
@@ -315,8 +313,9 @@ study read_study(const std::filesystem::path& folder) {
   }
   if (!made.weights.empty() && std::filesystem::exists(made.weights)) {
     const std::string now = data::file_digest(made.weights);
-    expect_value(now == made.weights_digest, folder.string(), "its features were made with other weights: ",
-                 made.weights.string(), " has the digest ", now, ", expected ", made.weights_digest,
+    expect_value(now == made.weights_digest, folder.string(),
+                 "its features were made with other weights: ", made.weights.string(), " has the digest ", now,
+                 ", expected ", made.weights_digest,
                  "; bring those weights back, or prepare the slides in another folder");
   }
   made.slides = read_slides(folder);
@@ -335,8 +334,8 @@ void write_slides(study& made, const reporter& report) {
       made.slides.push_back(std::move(one));
     }
   if (!others.empty())
-    report(message(others.size(), " slides of earlier runs stay in the study: ",
-                   listed({others.begin(), others.end()})));
+    report(
+        message(others.size(), " slides of earlier runs stay in the study: ", listed({others.begin(), others.end()})));
   save_slides(made);
   made.slides.resize(mine.size());
 }
@@ -345,7 +344,8 @@ void find_slides(study& made, const std::filesystem::path& place, const std::fil
                  const reporter& report) {
   const study_lock lock(made.folder);
   std::vector<study_slide> earlier = read_slides(made.folder);
-  made.slides = table.empty() ? found_slides(slide::find_slides(place, report), earlier, report) : table_slides(place, table, earlier, report);
+  made.slides = table.empty() ? found_slides(slide::find_slides(place, report), earlier, report)
+                              : table_slides(place, table, earlier, report);
   expect_one_kind_of_labels(made, earlier);
   study reserved = made;  // new ids are taken before the work begins: another run may be at work, too
   reserved.slides = earlier;

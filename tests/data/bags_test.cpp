@@ -59,11 +59,11 @@ TEST_CASE("CSV bags are read with and without a header, and C4.5 is known withou
   CHECK(md::read_bags(full_stop.path).bags() == 2);
 }
 
-TEST_CASE("bags: a header in any order -> columns by their names, and no feature of what numbers instances") {
-  const std::string lines[] = {"bag,fold,label,f1,f2\na,3,1,5,6\nb,4,0,7,8\n", ",bag,label,f1,f2\n3,a,1,5,6\n4,b,0,7,8\n",
-                               "f1,Label,f2,Bag,Instance_ID\n5,1,6,a,3\n7,0,8,b,4\n",
-                               "Unnamed: 0,split,label,bag,f1,f2\n0,train,1,a,5,6\n1,test,0,b,7,8\n",
-                               "bag,label,0,1\na,1,5,6\nb,0,7,8\n"};
+TEST_CASE("bags: a header in any order -> columns by name, none that numbers instances") {
+  const std::string lines[] = {
+      "bag,fold,label,f1,f2\na,3,1,5,6\nb,4,0,7,8\n", ",bag,label,f1,f2\n3,a,1,5,6\n4,b,0,7,8\n",
+      "f1,Label,f2,Bag,Instance_ID\n5,1,6,a,3\n7,0,8,b,4\n",
+      "Unnamed: 0,split,label,bag,f1,f2\n0,train,1,a,5,6\n1,test,0,b,7,8\n", "bag,label,0,1\na,1,5,6\nb,0,7,8\n"};
   for (const std::string& text : lines) {
     CAPTURE(text);
     const text_file file("a.csv", text);

@@ -49,8 +49,11 @@ TEST_CASE("bad lines and fields are named by file, line and column") {
   has(refusal([&] { table.column("z"); }), "t.csv: has no column 'z', its columns are: x, y");
 }
 
-TEST_CASE("csv: white space of any kind around fields -> the same ids, and columns by their names") {
-  const auto table = md::parse_csv("id,\xC2\xA0label\t\nP1 ,0\n\"P1\xC2\xA0\",1\n\xE2\x80\x89P1\xE3\x80\x80,\xEF\xBB\xBF" "2\n", "t", true);
+TEST_CASE("csv: white space of any kind around fields -> the same ids and columns") {
+  const auto table = md::parse_csv(
+      "id,\xC2\xA0label\t\nP1 ,0\n\"P1\xC2\xA0\",1\n\xE2\x80\x89P1\xE3\x80\x80,\xEF\xBB\xBF"
+      "2\n",
+      "t", true);
   CHECK(table.column("label") == 1);
   for (std::int64_t row = 0; row < 3; ++row) {
     CHECK(table.text(row, 0) == "P1");

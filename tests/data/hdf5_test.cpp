@@ -161,7 +161,7 @@ TEST_CASE("read_features names what is wrong with a file") {
   CHECK(read_features(path).levels.size() == 3);  // nothing was lost
 }
 
-TEST_CASE("read_features: numbers that are not finite, floats as coordinates -> refused, or read where they are whole") {
+TEST_CASE("read_features: not finite, or coordinates not whole -> refused") {
   const test::temporary_directory folder;
   const auto path = folder.path() / "a.h5";
   for (const float value : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
@@ -182,12 +182,11 @@ TEST_CASE("read_features: numbers that are not finite, floats as coordinates -> 
     make_foreign(path);
   };
   with_coordinates({0, -3, 1e15, 5});
-  CHECK(test::elements(read_features(path).levels[0].coordinates) ==
-        std::vector<double>{0, -3, 1e15, 5});
+  CHECK(test::elements(read_features(path).levels[0].coordinates) == std::vector<double>{0, -3, 1e15, 5});
   for (const double wrong : {0.5, -3.7, 1e20, std::numeric_limits<double>::quiet_NaN()}) {
     with_coordinates({0, 1, 2, wrong});
-    CHECK(refusal_of([&] { read_features(path); }) ==
-          message(path, ": data set '5x_coords' has the value ", wrong, " at place 3, expected whole numbers of 64 bits"));
+    CHECK(refusal_of([&] { read_features(path); }) == message(path, ": data set '5x_coords' has the value ", wrong,
+                                                              " at place 3, expected whole numbers of 64 bits"));
   }
 }
 
@@ -197,7 +196,7 @@ TEST_CASE("read_features: a pyramid without tiles -> one without tiles, in eithe
   CHECK(read_features(folder.path() / "a.h5").levels[1].features.shape() == shape<2>{0, 4});
 }
 
-TEST_CASE("read_features: every byte of a file changed -> read, or refused by name; a file of ours never misread") {
+TEST_CASE("read_features: every byte changed -> refused by name, or read by a child") {
   const test::temporary_directory folder;
   const auto path = folder.path() / "a.h5";
   feature_pyramid tiny;
@@ -234,12 +233,13 @@ TEST_CASE("read_features: a file that another program has locked -> refused by t
   write_official(path, {{"5x", 1}});
   const int descriptor = ::open(path.c_str(), O_RDONLY);
   REQUIRE(::flock(descriptor, LOCK_EX) == 0);
-  CHECK(refusal_of([&] { read_features(path); }) == path.string() + ": is locked by another program, which may be writing it");
+  CHECK(refusal_of([&] { read_features(path); }) ==
+        path.string() + ": is locked by another program, which may be writing it");
   ::close(descriptor);
   CHECK(read_features(path).levels.size() == 1);
 }
 
-TEST_CASE("write_features: a disk that is full -> refused, the old file stays, and HDF5 lives on") {
+TEST_CASE("write_features: a disk that is full -> refused, and the old file stays") {
   const test::temporary_directory folder;
   const auto path = folder.path() / "a.h5";
   write_features(path, small());

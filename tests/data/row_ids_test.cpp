@@ -19,7 +19,7 @@ TEST_CASE("row_ids: an empty id, and one that stands twice -> refused with both 
   has(refusal([&] { md::id_of(empty, 0, 0); }), "line 2, column 1 (id): '' is no id");
 }
 
-TEST_CASE("row_files: one file by a link, or by another way to it -> refused with the other line") {
+TEST_CASE("row_files: one file by a link or another way -> refused with both lines") {
   const temporary_directory folder;
   write_bytes(folder.path() / "a.png", "a");
   write_bytes(folder.path() / "b.png", "b");
@@ -28,11 +28,12 @@ TEST_CASE("row_files: one file by a link, or by another way to it -> refused wit
   const auto table = md::parse_csv("id\na\nb\nc\n", "t.csv", true);
   for (const char* same : {"a.png", "link.png", "hard.png", "./a.png", "../"}) {
     md::row_files files;
-    const auto other = std::string(same) == "../" ? folder.path() / ".." / folder.path().filename() / "a.png"
-                                                  : folder.path() / same;
+    const auto other =
+        std::string(same) == "../" ? folder.path() / ".." / folder.path().filename() / "a.png" : folder.path() / same;
     files.add(table, 0, 0, folder.path() / "a.png");
     files.add(table, 1, 0, folder.path() / "b.png");
-    has(refusal([&] { files.add(table, 2, 0, other); }), "line 4, column 1 (id): 'c' is a file that is there twice: line 2");
+    has(refusal([&] { files.add(table, 2, 0, other); }),
+        "line 4, column 1 (id): 'c' is a file that is there twice: line 2");
   }
 }
 
@@ -58,7 +59,7 @@ TEST_CASE("named_files: a name of two files -> refused with both, and a path tel
   CHECK(by_name.below("three/case.tif").empty());
 }
 
-TEST_CASE("read_labels: numbers, names and empty fields -> classes, and what is neither is refused") {
+TEST_CASE("read_labels: numbers, names, empty fields -> classes; mixtures -> refused") {
   const auto read = [](const std::string& lines, const std::vector<std::string>& known = {}) {
     return md::read_labels(md::parse_csv("id,label\n" + lines, "t.csv", true), 1, known);
   };
@@ -69,7 +70,8 @@ TEST_CASE("read_labels: numbers, names and empty fields -> classes, and what is 
   CHECK(names.of_rows == std::vector<std::int64_t>{1, 0, -1, 1});
   CHECK(names.names == std::vector<std::string>{"normal", "tumor"});
   CHECK(read("a,tumor\n", {"normal", "tumor"}).of_rows == std::vector<std::int64_t>{1});
-  has(refusal([&] { read("a,0\nb,20190101\n"); }), "t.csv, line 3, column 2 (label): '20190101' is a label, expected at most 999");
+  has(refusal([&] { read("a,0\nb,20190101\n"); }),
+      "t.csv, line 3, column 2 (label): '20190101' is a label, expected at most 999");
   has(refusal([&] { read("a,0\nb,1000\n"); }), "'1000' is a label, expected at most 999");
   has(refusal([&] { read("a,-1\n"); }), "'-1' is a negative label, expected 0 or more");
   has(refusal([&] { read("a,0\nb,x\n"); }), "line 3, column 2 (label): 'x' is not a number, as line 2 has");

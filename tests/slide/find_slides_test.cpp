@@ -52,7 +52,7 @@ TEST_CASE("a folder below that cannot be listed is reported, and the others are 
   CHECK(thrown == sentence);  // without somebody to report to
 }
 
-TEST_CASE("find_slides: files that are called as slides are and are none -> named; linked folders -> searched") {
+TEST_CASE("find_slides: damaged files -> named; linked folders -> searched") {
   const milkit::test::temporary_directory folder, elsewhere;
   milkit::test::write_tiff_pyramid(folder.path() / "good.tif", {milkit::test::picture(64, 64)});
   milkit::test::write_tiff_pyramid(elsewhere.path() / "linked.tif", {milkit::test::picture(64, 64)});

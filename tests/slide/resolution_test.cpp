@@ -26,7 +26,7 @@ property_map without(property_map properties, std::initializer_list<const char*>
 
 }  // namespace
 
-TEST_CASE("find_resolution: the user, mpp, TIFF resolution, objective power -> the first that is there") {
+TEST_CASE("find_resolution: user, mpp, TIFF, objective power -> the first that is there") {
   CHECK(known(everything, mpp{1})->source == resolution_source::user);
   CHECK(known(everything, mpp{1})->pixel.x == 1);
   property_map rest = everything;
@@ -51,7 +51,7 @@ TEST_CASE("find_resolution: the user, mpp, TIFF resolution, objective power -> t
   CHECK(known({{"aperio.MPP", " 0,25 "}})->pixel.x == 0.25);
 }
 
-TEST_CASE("find_resolution: a figure that no slide has, in any source -> the next one, and a note") {
+TEST_CASE("find_resolution: a figure that no slide has -> the next one, and a note") {
   const property_map beside = {{"openslide.objective-power", "20"}};
   for (const char* wrong : {"0.0005", "0.005", "0.05", "0.0799", "20.1", "353"}) {
     CAPTURE(wrong);
@@ -60,7 +60,8 @@ TEST_CASE("find_resolution: a figure that no slide has, in any source -> the nex
     const auto found = find_resolution(properties);
     REQUIRE(found.known);
     CHECK(found.known->pixel.x == 0.5);
-    CHECK(found.note == std::string("the mpp property says ") + wrong + " microns a pixel, which no slide has, and is passed over");
+    CHECK(found.note ==
+          std::string("the mpp property says ") + wrong + " microns a pixel, which no slide has, and is passed over");
     CHECK(find_resolution(properties, mpp{0.4}).known->pixel.x == 0.4);
   }
   CHECK_FALSE(known({{"tiff.ResolutionUnit", "centimeter"}, {"tiff.XResolution", "2000000"}}));  // 0.005
@@ -70,7 +71,7 @@ TEST_CASE("find_resolution: a figure that no slide has, in any source -> the nex
   CHECK(find_resolution(everything).note.empty());
 }
 
-TEST_CASE("find_resolution: the user's word beside another one of the file -> told where they are far apart") {
+TEST_CASE("find_resolution: the user's word far from the file's -> told") {
   CHECK(find_resolution(everything, mpp{0.24}).note.empty());
   CHECK(find_resolution(everything, mpp{0.5}).note ==
         "the mpp property says 0.2325 x 0.233 microns a pixel, but 0.5 was given and is used");

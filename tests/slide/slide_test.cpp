@@ -296,7 +296,7 @@ TEST_CASE("the boxes have the same colours through every level, also through one
   }
 }
 
-TEST_CASE("whole_slide: levels lower or narrower than their tiles -> the pixels of level 0, or refused") {
+TEST_CASE("whole_slide: levels smaller than their tiles -> right pixels, or refused") {
   const milkit::test::temporary_directory folder;
   struct extents {
     std::int64_t width, height;
@@ -315,21 +315,23 @@ TEST_CASE("whole_slide: levels lower or narrower than their tiles -> the pixels 
     write_tiff_pyramid(folder.path() / "alone.tiff", {small});
     try {
       const whole_slide alone(folder.path() / "alone.tiff");
-      CHECK(compare(alone.read_region(alone.area(), {of.width, of.height}), oracle{small}, alone.area()).largest <= half);
+      CHECK(compare(alone.read_region(alone.area(), {of.width, of.height}), oracle{small}, alone.area()).largest <=
+            half);
     } catch (const milkit::io_error& error) {
       CHECK(std::string(error.what()).find("alone.tiff: level 0 has") != std::string::npos);
     }
   }
 }
 
-TEST_CASE("whole_slide: level 0 of nearly the asked resolution -> enlarged; of half of it, one axis -> refused") {
+TEST_CASE("whole_slide: nearly the asked resolution -> enlarged; half of it -> refused") {
   const milkit::test::temporary_directory folder;
   for (const double at : {0.506, 0.55}) {
     write_tiff_pyramid(folder.path() / "s.tiff", {picture(128, 128)}, {.mpp = at});
     const whole_slide slide(folder.path() / "s.tiff");
     CHECK(close(slide.scale_for(magnification{20}, {.snap = 0}).x, 0.5 / at, {1e-6, 0}));
     CHECK_THROWS_WITH_AS(slide.scale_for(magnification{40}),
-                         doctest::Contains(("finer than level 0 with " + micron_text(at)).c_str()), milkit::value_error);
+                         doctest::Contains(("finer than level 0 with " + micron_text(at)).c_str()),
+                         milkit::value_error);
   }
 }
 

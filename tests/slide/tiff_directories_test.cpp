@@ -10,7 +10,7 @@
 
 using namespace milkit::slide;
 
-TEST_CASE("tiff_directories: a pyramid -> sizes, tiles and compression of every level; no TIFF -> none") {
+TEST_CASE("tiff_directories: a pyramid -> what each level is; no TIFF -> none") {
   const milkit::test::temporary_directory folder;
   const auto path = folder.path() / "a.tiff";
   milkit::test::write_tiff_pyramid(path, {milkit::test::picture(300, 200), milkit::test::picture(75, 50)});
@@ -31,8 +31,14 @@ TEST_CASE("tiff_directories: a pyramid -> sizes, tiles and compression of every 
   CHECK(tiff_directories(folder.path() / "none").empty());
 }
 
-TEST_CASE("level_is_readable: whole tiles, JPEG, and no TIFF -> yes, without a look at libtiff") {
-  tiff_directory jpeg{.width = 512, .height = 48, .tile_width = 64, .tile_height = 64, .compression = 7, .photometric = 6, .samples = 3};
+TEST_CASE("level_is_readable: whole tiles, JPEG, and no TIFF -> yes") {
+  tiff_directory jpeg{.width = 512,
+                      .height = 48,
+                      .tile_width = 64,
+                      .tile_height = 64,
+                      .compression = 7,
+                      .photometric = 6,
+                      .samples = 3};
   CHECK(level_is_readable({512, 128}, {64, 64}, {}));
   CHECK(level_is_readable({512, 48}, {64, 64}, {}));
   CHECK(level_is_readable({512, 48}, {64, 64}, {jpeg}));

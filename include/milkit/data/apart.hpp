@@ -8,11 +8,11 @@
 #include <string>
 #include <utility>
 
-#include <csignal>
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <csignal>
 
 #include <milkit/core/error.hpp>
 
@@ -101,7 +101,8 @@ auto read_apart(const std::string& name, const std::string& library, std::uint64
   std::string refusal;
   const auto ended = [&] {
     int status = 0;
-    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {}
+    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
     return status;
   };
   {

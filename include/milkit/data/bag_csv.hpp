@@ -24,8 +24,9 @@ inline bool names_no_feature(const std::string& column) {
   for (std::size_t first = 0, end; first < name.size(); first = end + 1) {
     end = (std::min)(name.find_first_of(" _-.:/", first), name.size());
     const std::string word = name.substr(first, end - first);
-    for (const char* each : {"bag", "bags", "label", "labels", "target", "class", "instance", "instances", "fold", "folds",
-                             "split", "index", "idx", "id", "ids", "name", "patient", "case", "slide", "image", "repeat"})
+    for (const char* each :
+         {"bag",   "bags", "label", "labels", "target", "class",   "instance", "instances", "fold",  "folds", "split",
+          "index", "idx",  "id",    "ids",    "name",   "patient", "case",     "slide",     "image", "repeat"})
       if (word == each) return true;
   }
   return false;
@@ -45,8 +46,7 @@ inline bag_columns find_bag_columns(const csv_table& table, std::vector<std::str
     if (names_no_feature(table.header[i])) ignored.push_back(table.header[i]);
     else columns.features.push_back(column);
   }
-  if (columns.features.empty())
-    throw io_error(message(table.file, ": has no column of features beside bag and label"));
+  if (columns.features.empty()) throw io_error(message(table.file, ": has no column of features beside bag and label"));
   return columns;
 }
 
@@ -69,7 +69,8 @@ inline bag_table read_bag_csv(const std::filesystem::path& path) {
                        [&](const std::string& each) { return detail::lower(each) == name; });
   };
   double ignored = 0;
-  const bool text = !detail::parse_number(table.text(0, 1), ignored) && !detail::parse_number(table.text(0, 2), ignored);
+  const bool text =
+      !detail::parse_number(table.text(0, 1), ignored) && !detail::parse_number(table.text(0, 2), ignored);
   if (!text && !(has("bag") && has("label"))) {
     detail::bag_columns columns{.bag = 0, .instance = -1, .label = 1, .features = {}};
     for (std::int64_t i = 2; i < fields; ++i) columns.features.push_back(i);

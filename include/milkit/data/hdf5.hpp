@@ -13,7 +13,8 @@
 
 #include <milkit/data/apart.hpp>
 #include <milkit/data/feature_pyramid.hpp>
-#include <milkit/data/h5_file.hpp>
+#include <milkit/data/h5_reader.hpp>
+#include <milkit/data/h5_writer.hpp>
 
 namespace milkit::data {
 
@@ -207,7 +208,8 @@ inline feature_pyramid read_features(const std::filesystem::path& path,
   if (!std::filesystem::exists(path)) throw io_error(message(name, ": there is no such file"));
   const detail::h5_digest digest = detail::check_h5_digest(path);
   if (digest == detail::h5_digest::wrong)
-    throw io_error(message(name, ": is damaged or cut off: its content does not have the digest that was written with it"));
+    throw io_error(
+        message(name, ": is damaged or cut off: its content does not have the digest that was written with it"));
   const auto seconds = static_cast<std::uint64_t>(10 + std::filesystem::file_size(path) / 20'000'000);
   const auto read = [&] { return detail::read_h5_features(path, expected); };
   if (digest == detail::h5_digest::right) return read();

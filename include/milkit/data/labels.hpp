@@ -20,7 +20,8 @@ struct class_labels {
 /// text. An empty field is an unknown label. Errors: io_error with file, line, column and value for other numbers, for a
 /// text beside numbers or one name alone (`known` names are those of classes that may be absent here), and for more than
 /// `most_classes` names.
-inline class_labels read_labels(const csv_table& table, std::int64_t column, const std::vector<std::string>& known = {}) {
+inline class_labels read_labels(const csv_table& table, std::int64_t column,
+                                const std::vector<std::string>& known = {}) {
   std::set<std::string> names(known.begin(), known.end());
   std::int64_t first_text = -1, first_number = -1;
   for (std::int64_t row = 0; row < table.size(); ++row) {
@@ -38,8 +39,8 @@ inline class_labels read_labels(const csv_table& table, std::int64_t column, con
   }
   if (first_text >= 0 && first_number >= 0)
     table.fail(first_text, column,
-               message("is not a number, as line ", table.lines[static_cast<std::size_t>(first_number)], " has; labels ",
-                       "are all numbers or all names"));
+               message("is not a number, as line ", table.lines[static_cast<std::size_t>(first_number)],
+                       " has; labels ", "are all numbers or all names"));
   if (first_text >= 0 && names.size() < 2)
     table.fail(first_text, column, "is not a number, nor one of two or more names of classes: all labels are the same");
   class_labels read;

@@ -32,7 +32,8 @@ inline std::string without_colour_chunks(std::string_view bytes) {
     std::size_t length = 0;
     for (std::size_t i = at; i < at + 4 && i < bytes.size(); ++i)
       length = length << 8 | static_cast<unsigned char>(bytes[i]);
-    const std::string_view chunk = bytes.substr(at, length + frame), name = chunk.substr((std::min)(chunk.size(), std::size_t{4}), 4);
+    const std::string_view chunk = bytes.substr(at, length + frame),
+                           name = chunk.substr((std::min)(chunk.size(), std::size_t{4}), 4);
     if (name != "gAMA" && name != "cHRM" && name != "sRGB" && name != "iCCP" && name != "cICP" && name != "mDCV" &&
         name != "cLLI" && name != "mDCv" && name != "cLLi")
       kept += chunk;
@@ -65,11 +66,12 @@ inline rgb_image decode_png(std::string_view bytes, const std::string& name,
   const std::int64_t height = png.image.height, width = png.image.width, size = static_cast<std::int64_t>(bytes.size());
   const bool transparent = (png.image.format & PNG_FORMAT_FLAG_ALPHA) != 0;
   if (height * (width * detail::bits_of_pixel(plain) / 8) > size * 1040)
-    throw io_error(message(name, ": says that it is ", width, " x ", height, " pixels, more than its ", size,
-                           " bytes can hold"));
+    throw io_error(
+        message(name, ": says that it is ", width, " x ", height, " pixels, more than its ", size, " bytes can hold"));
   if (const std::int64_t wanted = height * width * (transparent ? 7 : 3); wanted > memory + 10 * size)
     throw io_error(message(name, ": says that it is ", width, " x ", height, " pixels, which take ", wanted,
-                           " bytes of memory, expected at most ", memory + 10 * size, " of a file of ", size, " bytes"));
+                           " bytes of memory, expected at most ", memory + 10 * size, " of a file of ", size,
+                           " bytes"));
   png.image.format = transparent ? PNG_FORMAT_RGBA : PNG_FORMAT_RGB;
   png.image.flags |= PNG_IMAGE_FLAG_16BIT_sRGB;
   const auto read_into = [&](std::uint8_t* pixels) {

@@ -88,8 +88,8 @@ class named_files {
     const auto& all = of(table.text(row, column));
     if (all.size() > 1)
       table.fail(row, column,
-                 message("stands for two files, ", all[0], " and ", all[1],
-                         "; a column 'path' with their paths below ", folder_, " tells which"));
+                 message("stands for two files, ", all[0], " and ", all[1], "; a column 'path' with their paths below ",
+                         folder_, " tells which"));
     return all.empty() ? std::filesystem::path() : all[0];
   }
 

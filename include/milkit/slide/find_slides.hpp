@@ -69,8 +69,7 @@ inline void search_folder(const std::filesystem::path& root, slide_search& searc
       else if (is_called_slide(path)) search.refusals.push_back({path, fault_of_slide(path)});
     }
     if (error)
-      search.refusals.push_back(
-          {folder, message("folder ", folder.string(), ": cannot be listed: ", error.message())});
+      search.refusals.push_back({folder, message("folder ", folder.string(), ": cannot be listed: ", error.message())});
   }
 }
 

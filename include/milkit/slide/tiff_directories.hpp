@@ -71,19 +71,34 @@ inline std::vector<tiff_directory> tiff_directories(const std::filesystem::path&
     const std::uint64_t first = where + static_cast<std::uint64_t>(count_bytes);
     for (std::uint64_t entry = first; entry < first + entries * entry_bytes; entry += entry_bytes) {
       const std::uint64_t type = file.at(entry + 2, 2), value = entry + (file.wide() ? 12 : 8);
-      const auto number = static_cast<std::int64_t>(type == 3   ? file.at(value, 2)
-                                                    : type == 4 ? file.at(value, 4)
-                                                                : 0);
+      const auto number = static_cast<std::int64_t>(type == 3 ? file.at(value, 2) : type == 4 ? file.at(value, 4) : 0);
       switch (file.at(entry, 2)) {
-        case 256: one.width = number; break;
-        case 257: one.height = number; break;
-        case 259: one.compression = number; break;
-        case 262: one.photometric = number; break;
-        case 277: one.samples = number; break;
-        case 284: one.planar = number; break;
-        case 322: one.tile_width = number; break;
-        case 323: one.tile_height = number; break;
-        default: break;
+        case 256:
+          one.width = number;
+          break;
+        case 257:
+          one.height = number;
+          break;
+        case 259:
+          one.compression = number;
+          break;
+        case 262:
+          one.photometric = number;
+          break;
+        case 277:
+          one.samples = number;
+          break;
+        case 284:
+          one.planar = number;
+          break;
+        case 322:
+          one.tile_width = number;
+          break;
+        case 323:
+          one.tile_height = number;
+          break;
+        default:
+          break;
       }
     }
     found.push_back(one);

@@ -81,8 +81,7 @@ inline tile_pyramid make_pyramid(const whole_slide& slide, const tissue_mask& ti
     const pixel_scale scale = slide.scale_for(each, lenient);
     const bool finer = !options.scaling.allow(scale);
     if (finer && options.leave_out_finer && scales.size() >= 2) break;
-    expect_value(!finer, op, "resolution ", scales.size() + 1, " of ",
-                 options.resolutions.size(), " is ", 1 / scale.x,
+    expect_value(!finer, op, "resolution ", scales.size() + 1, " of ", options.resolutions.size(), " is ", 1 / scale.x,
                  " times as fine as the slide's finest level, expected at most 1");
     scales.push_back(scale);
   }

@@ -4,10 +4,10 @@
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
-#include <initializer_list>
 #include <limits>
 #include <map>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -15,137 +15,11 @@
 #include <hdf5.h>
 
 #include <milkit/core/tensor.hpp>
-#include <milkit/data/atomic_file.hpp>
 #include <milkit/data/digest.hpp>
+#include <milkit/data/h5_handle.hpp>
 #include <milkit/data/input_file.hpp>
 
 namespace milkit::data::detail {
-
-/// An HDF5 identifier, closed by the function that its kind wants.
-class h5_handle {
- public:
-  h5_handle(hid_t id, herr_t (*closer)(hid_t)) : id_(id), close_(closer) {}
-  h5_handle(h5_handle&& other) noexcept : id_(std::exchange(other.id_, -1)), close_(other.close_) {}
-  h5_handle(const h5_handle&) = delete;
-  h5_handle& operator=(h5_handle&&) = delete;
-  ~h5_handle() {
-    if (id_ >= 0) close_(id_);
-  }
-  operator hid_t() const { return id_; }  // NOLINT(google-explicit-constructor): it is that number
-  bool ok() const { return id_ >= 0; }
-  /// Closes it now, and says whether that worked: a file is whole only then.
-  bool close() { return close_(std::exchange(id_, -1)) >= 0; }
-
- private:
-  hid_t id_;
-  herr_t (*close_)(hid_t);
-};
-
-/// HDF5 prints no errors of its own while one of these lives; they arrive as io_error.
-class quiet_h5 {
- public:
-  quiet_h5() {
-    H5Eget_auto2(H5E_DEFAULT, &function_, &data_);
-    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
-  }
-  quiet_h5(const quiet_h5&) = delete;
-  quiet_h5& operator=(const quiet_h5&) = delete;
-  ~quiet_h5() { H5Eset_auto2(H5E_DEFAULT, function_, data_); }
-
- private:
-  H5E_auto2_t function_ = nullptr;
-  void* data_ = nullptr;
-};
-
-template <class T>
-hid_t h5_type() {
-  if constexpr (std::is_same_v<T, float>) return H5T_NATIVE_FLOAT;
-  else if constexpr (std::is_same_v<T, double>) return H5T_NATIVE_DOUBLE;
-  else if constexpr (std::is_same_v<T, std::uint64_t>) return H5T_NATIVE_UINT64;
-  else return H5T_NATIVE_INT64;
-}
-
-/// What HDF5 says of its last error, from the inside out: "unable to open file; unable to lock file".
-inline std::string h5_reason() {
-  std::string text;
-  const auto add = [](unsigned, const H5E_error2_t* error, void* to) -> herr_t {
-    auto& all = *static_cast<std::string*>(to);
-    if (error->desc && all.find(error->desc) == all.npos) all += (all.empty() ? "" : "; ") + std::string(error->desc);
-    return 0;
-  };
-  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, add, &text);
-  return text;
-}
-inline std::string h5_version() {
-  unsigned major = 0, minor = 0, patch = 0;
-  H5get_libversion(&major, &minor, &patch);
-  return message("HDF5 ", major, ".", minor, ".", patch);
-}
-
-/// The last line of a file of ours: what all bytes before it give. HDF5 does not look behind its own end.
-inline constexpr std::string_view h5_trailer = "\nmilkit digest ";
-inline constexpr std::size_t h5_trailer_bytes = 15 + 32 + 1;
-
-/// Builds an HDF5 file in memory, and writes it as one piece: HDF5 1.10 does not survive a disk that is full.
-class h5_writer {
- public:
-  explicit h5_writer(std::string name) : name_(std::move(name)), file_(create(), H5Fclose) { expect(file_.ok()); }
-  h5_handle group(const std::string& path) {
-    h5_handle made(H5Gcreate2(file_, path.c_str(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose);
-    expect(made.ok());
-    return made;
-  }
-  void text(hid_t where, const std::string& key, const std::string& value) {
-    const h5_handle type(H5Tcopy(H5T_C_S1), H5Tclose), space(H5Screate(H5S_SCALAR), H5Sclose);
-    expect(type.ok() && space.ok() && H5Tset_size(type, value.size() + 1) >= 0 &&
-           H5Tset_cset(type, H5T_CSET_UTF8) >= 0);
-    const h5_handle attribute(H5Acreate2(where, key.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
-    expect(attribute.ok() && H5Awrite(attribute, type, value.c_str()) >= 0);
-  }
-  template <class T>
-  void values(hid_t where, const char* key, const T* data, std::initializer_list<std::int64_t> extents) {
-    std::vector<hsize_t> sizes;
-    hsize_t count = 1;
-    for (const std::int64_t each : extents) sizes.push_back(static_cast<hsize_t>(each)), count *= sizes.back();
-    const h5_handle space(H5Screate_simple(static_cast<int>(sizes.size()), sizes.data(), nullptr), H5Sclose);
-    const h5_handle properties(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
-    expect(space.ok() && properties.ok());
-    if (count > 0) {  // in pieces of about 1 MB, each with a checksum
-      std::vector<hsize_t> chunk = sizes;
-      const hsize_t row = count / sizes[0] * sizeof(T);
-      chunk[0] = (std::min)(sizes[0], (std::max)(hsize_t{1} << 20, row) / row);
-      expect(H5Pset_chunk(properties, static_cast<int>(chunk.size()), chunk.data()) >= 0 &&
-             H5Pset_fletcher32(properties) >= 0);
-    }
-    const h5_handle set(H5Dcreate2(where, key, h5_type<T>(), space, H5P_DEFAULT, properties, H5P_DEFAULT), H5Dclose);
-    expect(set.ok() && (count == 0 || H5Dwrite(set, h5_type<T>(), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0));
-  }
-  hid_t file() const { return file_; }
-
-  /// Everything so far, with the digest behind it.
-  void write(atomic_file& to) {
-    void* memory = nullptr;
-    expect(H5Fflush(file_, H5F_SCOPE_GLOBAL) >= 0);
-    const ssize_t bytes = H5Fget_file_image(file_, nullptr, 0);  // without the room that is kept for more
-    expect(bytes > 0 && H5Fget_vfd_handle(file_, H5P_DEFAULT, &memory) >= 0 && memory);
-    const void* image = *static_cast<void**>(memory);
-    const auto size = static_cast<std::size_t>(bytes);
-    to.write(image, size);
-    to.write(message(h5_trailer, digest().add(image, size).text(), "\n"));
-  }
-
- private:
-  static hid_t create() {
-    const h5_handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
-    if (!access.ok() || H5Pset_fapl_core(access, std::size_t{1} << 20, false) < 0) return -1;
-    return H5Fcreate("milkit", H5F_ACC_TRUNC, H5P_DEFAULT, access);
-  }
-  void expect(bool good) const {
-    if (!good) throw io_error(message(name_, ": HDF5 cannot write it: ", h5_reason()));
-  }
-  std::string name_;
-  h5_handle file_;
-};
 
 /// Whether a file ends with the digest of what is before it: yes, no, or not at all (no file of ours, or one that another
 /// program added to).
@@ -171,7 +45,9 @@ inline h5_digest check_h5_digest(const std::filesystem::path& path) {
 class h5_reader {
  public:
   explicit h5_reader(const std::filesystem::path& path)
-      : name_(path.string()), bytes_(expect_h5(path)), file_(H5Fopen(name_.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose) {
+      : name_(path.string()),
+        bytes_(expect_h5(path)),
+        file_(H5Fopen(name_.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose) {
     if (!file_.ok()) throw io_error(message(name_, ": is a damaged HDF5 file, or one that is too new: ", h5_reason()));
   }
   const std::string& name() const { return name_; }
@@ -231,7 +107,8 @@ class h5_reader {
       const h5_handle type(H5Dget_type(set), H5Tclose);
       const bool real = H5Tget_class(type) == H5T_FLOAT;
       if (real) return {std::move(extents), whole_numbers<double>(set, link, count)};
-      if (H5Tget_sign(type) == H5T_SGN_NONE) return {std::move(extents), whole_numbers<std::uint64_t>(set, link, count)};
+      if (H5Tget_sign(type) == H5T_SGN_NONE)
+        return {std::move(extents), whole_numbers<std::uint64_t>(set, link, count)};
     }
     return {std::move(extents), read<T>(set, link, count)};
   }
@@ -263,7 +140,7 @@ class h5_reader {
 
   h5_handle open(const std::string& link) const {
     if (!has(link)) throw io_error(message(name_, ": has no data set '", link, "'"));
-    for (std::size_t end = link.find('/'); ; end = link.find('/', end + 1)) {  // each part of the way
+    for (std::size_t end = link.find('/');; end = link.find('/', end + 1)) {  // each part of the way
       H5L_info_t info;
       const std::string part = link.substr(0, end);
       expect(H5Lget_info(file_, part.c_str(), &info, H5P_DEFAULT) >= 0, link);
@@ -327,7 +204,11 @@ class h5_reader {
       char name[64] = {};
       const H5Z_filter_t filter =
           H5Pget_filter2(properties, static_cast<unsigned>(i), &flags, &count, parameters, sizeof name, name, &config);
-      const char* known = filter == 32000 ? "lzf" : filter == 32001 ? "blosc" : filter == 32004 ? "lz4" : filter == 32015 ? "zstd" : "";
+      const char* known = filter == 32000   ? "lzf"
+                          : filter == 32001 ? "blosc"
+                          : filter == 32004 ? "lz4"
+                          : filter == 32015 ? "zstd"
+                                            : "";
       if (filter < 0 || H5Zfilter_avail(filter) <= 0)
         refuse(message("needs the filter ", name[0] ? name : known, " (", filter, "), which this ", h5_version(),
                        " does not have; write it anew with gzip or without compression"));
@@ -350,7 +231,8 @@ class h5_reader {
       if (chunk[i] == 0 || chunk[i] > (hsize_t{1} << 32)) refuse("is damaged: its chunks have no size");
       wanted *= (sizes[i] + chunk[i] - 1) / chunk[i], chunk_bytes *= chunk[i];
     }
-    if (chunk_bytes > static_cast<hsize_t>(bytes_) * 1200) refuse("says that its chunks are larger than the file can hold");
+    if (chunk_bytes > static_cast<hsize_t>(bytes_) * 1200)
+      refuse("says that its chunks are larger than the file can hold");
     if (H5Dget_num_chunks(set, space, &there) < 0 || there < wanted)
       refuse(message("is damaged, or was never written to its end: it has ", there, " of ", wanted, " chunks"));
     if (H5Pget_nfilters(properties) == 0) return;
@@ -398,7 +280,8 @@ class h5_reader {
   void expect(bool good, const std::string& what) const {
     if (good) return;
     const std::string reason = h5_reason();
-    throw io_error(message(name_, ": ", what, " cannot be read: the file is damaged", reason.empty() ? "" : ": ", reason));
+    throw io_error(
+        message(name_, ": ", what, " cannot be read: the file is damaged", reason.empty() ? "" : ": ", reason));
   }
   std::string name_;
   std::int64_t bytes_;
