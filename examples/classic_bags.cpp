@@ -1,6 +1,8 @@
 // Cross-validated AB-MIL (Ilse, Tomczak & Welling 2018) on the classic bags of multiple-instance learning:
 //   classic_bags musk1.data --pooling gated --repeats 5
+#include <algorithm>
 #include <iostream>
+#include <set>
 
 #include <milkit/data/bag_csv.hpp>
 #include <milkit/data/standardise.hpp>
@@ -33,6 +35,9 @@ data::bag_table read(const std::string& file) {
   for (std::size_t b = 0; b < bags.labels.size(); ++b)
     if (bags.labels[b] > 1)
       throw value_error(message(file, ": bag '", bags.names[b], "' has label ", bags.labels[b], ", expected 0 or 1"));
+  if (std::count(bags.labels.begin(), bags.labels.end(), bags.labels[0]) == bags.bags())
+    throw value_error(message(file, ": all ", bags.bags(), " bags have the label ", bags.labels[0],
+                              ", expected two labels, 0 and 1"));
   return bags;
 }
 
@@ -76,13 +81,18 @@ int main(int argc, char** argv) {
   line.option("--out", s.out, "folder for report.html, metrics.json, predictions.csv");
   return example::run("classic_bags", line, argc, argv, [&] {
     s.folds.progress = train::progress_to_stderr();
+    std::set<std::string> folders;
     for (const std::string& file : s.files) {
       const data::bag_table bags = read(file);
       const std::string name = std::filesystem::path(file).stem().string();
-      const auto out = s.files.size() == 1 ? s.out : s.out / name;
+      std::string folder = name;
+      for (int i = 2; !folders.insert(folder).second; ++i) folder = message(name, "_", i);
+      const auto out = s.files.size() == 1 ? s.out : s.out / folder;
       std::filesystem::create_directories(out);
       std::cout << file << ": " << bags.bags() << " bags, " << bags.instances.rows() << " instances, "
                 << bags.features() << " features\n";
+      for (const std::string& column : bags.ignored)
+        std::cout << file << ": column '" << column << "' is no feature and is left out\n";
       train::cross_validation_result result;
       example::on_device(s.device, [&](auto& device) {
         result = s.pooling == "gated"       ? run<pooling::gated_attention<64, 64>>(device, bags, s)

@@ -7,6 +7,7 @@
 #include <milkit/data/augmentation.hpp>
 #include <milkit/data/csv.hpp>
 #include <milkit/data/png.hpp>
+#include <milkit/data/row_ids.hpp>
 #include <milkit/milkit.hpp>
 #include <milkit/report/patches.hpp>
 
@@ -40,9 +41,12 @@ struct tissue_image {
 std::vector<tissue_image> read_images(const std::filesystem::path& folder) {
   const data::csv_table labels = data::read_csv(folder / "labels.csv"), nuclei = data::read_csv(folder / "nuclei.csv");
   std::vector<tissue_image> images;
+  data::row_ids names;
+  data::row_files files;
   for (std::int64_t row = 0; row < labels.size(); ++row) {
+    files.add(labels, row, labels.column("image"), folder / labels.text(row, labels.column("image")));
     tissue_image image{
-        labels.text(row, labels.column("image")), labels.integer(row, labels.column("label")), {}, {}, {}, {}};
+        names.add(labels, row, labels.column("image")), labels.integer(row, labels.column("label")), {}, {}, {}, {}};
     if (image.label != 0 && image.label != 1) labels.fail(row, labels.column("label"), "is a label, expected 0 or 1");
     image.picture = data::read_png(folder / image.name);
     const std::int64_t pixels = image.picture.extent(0) * image.picture.extent(1);

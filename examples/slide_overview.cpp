@@ -86,6 +86,7 @@ void overview(const fs::path& path, const fs::path& folder, const settings& set)
                 levels.back()[2].c_str());
   }
   std::printf("  resolution: %s\n", resolution_text(slide).c_str());
+  if (!slide.resolution_note().empty()) std::printf("  note: %s\n", slide.resolution_note().c_str());
 
   const tissue_mask tissue = find_tissue(slide);
   const tile_grid grid = make_tiles(slide, tissue, set.grid());
@@ -134,7 +135,7 @@ int main(int argc, char** argv) {
   const auto at_level0 = app.add_flag("--native", set.native, "Instead of --mpp: the pixels of level 0 as they are");
   at_power->default_str("")->check(positive)->excludes(at_mpp)->excludes(at_level0);
   at_level0->excludes(at_mpp);
-  app.add_option("--slide-mpp", set.slide_mpp, "Microns a level-0 pixel, for slides that do not know")
+  app.add_option("--slide-mpp", set.slide_mpp, "Microns a level-0 pixel, in place of what slides say")
       ->default_str("")
       ->check(positive);
   app.add_option("--tile", set.tile, "Pixels a side of a tile")->check(CLI::Range(1, 65536));
@@ -183,5 +184,9 @@ int main(int argc, char** argv) {
     });
   if (!alone) std::printf("%zu slides done, %zu failed\n", done, failed);
   if (!alone && failed > 0) std::fprintf(stderr, "slide_overview: %zu failed, named above\n", failed);
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    std::fprintf(stderr, "slide_overview: what it says cannot be written: is the disk full?\n");
+    return 1;
+  }
   return failed == 0 ? 0 : 1;
 }

@@ -24,7 +24,7 @@ class lesion {
  public:
   lesion(const std::filesystem::path& folder, const std::string& id, slide::level0_extent size) : size_(size) {
     const auto path = folder / (id + ".png");
-    if (!folder.empty() && std::filesystem::exists(path)) mask_ = data::read_png(path);
+    if (!folder.empty() && std::filesystem::exists(path)) mask_ = data::read_png(path, std::int64_t{1} << 30);
   }
   bool known() const { return mask_.size() > 0; }
   const rgb_image& mask() const { return mask_; }
@@ -124,21 +124,20 @@ void predict(Backend& backend, const Encoder& encoder, Networks, std::integral_c
   const auto& main_network = zooming.at("zoom_mil");
 
   const bool own = s.places.empty();
-  std::vector<example::study_slide> slides;
   const auto complain = [](const std::string& what) { std::cerr << "zoom_predict: " << what << std::endl; };
-  if (own)
-    for (const auto& each : study.slides) slides.push_back(each);
-  for (const std::string& place : s.places)
-    for (auto& each : example::find_slides(place, {}, complain)) slides.push_back(each);
+  const std::vector<example::study_slide> slides = own ? study.slides : example::find_new_slides(s.places, complain);
 
-  example::prediction_report report(study, trained);
+  example::prediction_report report(study, trained, own ? study.folder : study.folder / "new_slides");
   train::progress progress("slides", static_cast<std::int64_t>(slides.size()), train::progress_to_stderr());
   std::int64_t done = 0, pictured[2] = {0, 0}, timed = 0;
   for (const example::study_slide& one : slides) {
     try {
       if (!one.skipped.empty()) throw value_error(one.skipped);
-      const std::int64_t fold = own ? trained.test_fold(one.id) : 0;
-      example::slide_report told{.slide = one, .fold = fold};
+      if (own && !one.digest.empty() && example::slide_digest(one.path) != one.digest)
+        throw value_error(
+            message(one.path, ": is another file than the one that was prepared; run zoom_prepare again"));
+      example::slide_report told{.slide = one, .fold = own ? trained.test_fold(one.id) : -1};
+      const std::int64_t fold = std::max(told.fold, std::int64_t{0});
       models::zoom_prediction<float> said;
       std::optional<slide::whole_slide> slide;
       slide::tile_pyramid tiles;
@@ -147,10 +146,18 @@ void predict(Backend& backend, const Encoder& encoder, Networks, std::integral_c
         tiles = study.cut(*slide);
         said = models::predict(backend, main_network.network(), main_network.weights(fold),
                                encoders::encoded_slide(*slide, tiles, encoder));
+        for (std::int64_t c = 0; c < said.probabilities.extent(1); ++c)
+          told.probabilities.push_back(static_cast<double>(said.probabilities.view()(0, c)));
+        for (std::int64_t f = 1; told.fold < 0 && f < trained.folds; ++f) {
+          const auto other = models::predict(backend, main_network.network(), main_network.weights(f),
+                                             encoders::encoded_slide(*slide, tiles, encoder));
+          for (std::size_t c = 0; c < told.probabilities.size(); ++c)
+            told.probabilities[c] += static_cast<double>(other.probabilities.view()(0, static_cast<std::int64_t>(c)));
+        }
+        for (double& p : told.probabilities) p /= told.fold < 0 ? static_cast<double>(trained.folds) : 1;
       });
+      if (!slide->resolution_note().empty()) complain(one.id + ": " + slide->resolution_note());
       if (tiles.without_tissue) complain(one.id + ": no tissue was found: all tiles are kept");
-      for (std::int64_t c = 0; c < said.probabilities.extent(1); ++c)
-        told.probabilities.push_back(static_cast<double>(said.probabilities.view()(0, c)));
       told.tiles_seen = said.instances();
       for (const auto& level : tiles.levels) told.tiles.push_back(static_cast<std::int64_t>(level.tiles.size()));
 
@@ -211,7 +218,8 @@ int main(int argc, char** argv) {
   example::command_line line(
       "Predicts slides with the networks of zoom_train, reading and encoding only the tiles that they look at. Writes "
       "predicted.csv, pictures of attention and of the zoom path, and report.html. Without SLIDES: those of the study, "
-      "each by the network that was tested on it.");
+      "each by the network that was tested on it. Slides that no network was trained or tested on are predicted by "
+      "all folds, and the mean counts; those of --slides go to STUDY/new_slides.");
   line.folder("STUDY", study.folder, "folder that zoom_prepare and zoom_train made");
   line.places("--slides", s.places, "slides, or folders of slides, to predict instead of those of the study");
   line.option("--truth", s.truth, "folder with a mask <slide>.png for each slide (white: lesion)");

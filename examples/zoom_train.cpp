@@ -2,7 +2,9 @@
 // compared with, on the same splits by patient.
 //   zoom_train out/zoom_mil --folds 5
 #include <iostream>
+#include <map>
 #include <mutex>
+#include <set>
 
 #include <milkit/data/csv.hpp>
 #include <milkit/report/curves.hpp>
@@ -95,6 +97,7 @@ outcome fit(Backend& backend, const Network& net, Dataset& all, const std::vecto
                                    .checkpoint = study.checkpoint(method, fold),
                                    .checkpoint_every = 5,
                                    .on_epoch = [&](const auto&) { ++epochs, on_epochs(1); }};
+  example::drop_checkpoint_of_others(options.checkpoint, example::made_from(all, part, s.network));
   outcome made;
   made.history = part.validation.empty() ? trainer.fit(weights, training, options)
                                          : trainer.fit(weights, training, validation, options);
@@ -212,6 +215,16 @@ void write_results(const example::study& study, const settings& s, const std::ve
       }
   }
   predictions.commit();
+  for (const std::string& method : s.methods)
+    for (std::size_t f = 0; f < parts.size(); ++f) {
+      const auto path = study.model(method, static_cast<std::int64_t>(f));
+      metrics["models"][path.filename().string()] = data::file_digest(path);
+    }
+  for (const std::int64_t i : slides) {
+    const example::study_slide& one = study.slides[static_cast<std::size_t>(i)];
+    metrics["slides"][one.id] = {{"label", one.label}, {"case_id", one.patient}, {"digest", one.digest}};
+  }
+  metrics["class_names"] = study.class_names();
   report::write_json(study.folder / "metrics.json", metrics);
   data::csv_writer splits(study.folder / "splits.csv", {"fold", "part", "slide_id"});
   for (std::size_t f = 0; f < parts.size(); ++f) {
@@ -242,27 +255,64 @@ void write_results(const example::study& study, const settings& s, const std::ve
   }
 }
 
-template <class Backend, class Networks, std::size_t Levels>
-void run(Backend& device, Networks networks, std::integral_constant<std::size_t, Levels>, const example::study& study,
-         settings& s) {
-  std::vector<std::int64_t> slides;  // those with features and a label
+// The features of the slides with a label, checked. What cannot be used is named and left out.
+void read_all_features(const example::study& study, std::vector<data::feature_pyramid>& features,
+                       std::vector<std::int64_t>& slides) {
+  // Features by what must be the same for all: how many there are, and what made them where the file says it.
+  std::map<std::string, std::int64_t> kinds;
+  const auto kind_of = [](const data::feature_pyramid& of) {
+    const auto encoder = of.provenance.find("encoder");
+    return message(of.levels.front().features.extent(1), " features",
+                   encoder == of.provenance.end() ? "" : " of the encoder " + encoder->second);
+  };
+  const auto leave_out = [](const std::string& id, const std::string& why) {
+    std::cerr << "zoom_train: " << id << " is left out: " << why << std::endl;
+  };
   for (std::size_t i = 0; i < study.slides.size(); ++i) {
     const example::study_slide& one = study.slides[i];
     if (one.label < 0 || !one.skipped.empty()) continue;
-    slides.push_back(static_cast<std::int64_t>(i));
-    s.network.classes = std::max(s.network.classes, one.label + 1);
+    try {
+      features.push_back(example::read_features(study, one));
+      slides.push_back(static_cast<std::int64_t>(i));
+      ++kinds[kind_of(features.back())];
+    } catch (const std::exception& error) {
+      leave_out(one.id, error.what());
+    }
   }
   expect_value(!slides.empty(), study.folder.string(),
                "no slide has features and a label; give zoom_prepare a --table");
-  train::pyramid_dataset<Levels> features(s.network.classes);  // the only copy
-  for (const std::int64_t i : slides) {
-    const example::study_slide& one = study.slides[static_cast<std::size_t>(i)];
-    data::feature_pyramid read = data::read_features(study.features(one.id));
-    expect_value(read.levels.size() == study.magnifications.size(), study.features(one.id).string(), "has ",
-                 read.levels.size(), " magnifications, expected ", study.magnifications.size());
-    features.add(one.id, one.label, std::move(read));
+  const std::string most = std::max_element(kinds.begin(), kinds.end(), [](const auto& a, const auto& b) {
+                             return a.second < b.second;
+                           })->first;
+  for (std::size_t i = features.size(); i-- > 0;) {
+    const std::string kind = kind_of(features[i]);
+    if (kind == most || (most.starts_with(kind + " ") || kind.starts_with(most + " "))) continue;
+    const auto& id = study.slides[static_cast<std::size_t>(slides[i])].id;
+    leave_out(id, message(study.features(id), " has ", kind, ", most others have ", most));
+    features.erase(features.begin() + static_cast<std::ptrdiff_t>(i));
+    slides.erase(slides.begin() + static_cast<std::ptrdiff_t>(i));
   }
-  s.network.features = features.features(0, 0).cols();
+}
+
+template <class Backend, class Networks, std::size_t Levels>
+void run(Backend& device, Networks networks, std::integral_constant<std::size_t, Levels>, const example::study& study,
+         settings& s) {
+  std::vector<data::feature_pyramid> read;
+  std::vector<std::int64_t> slides;  // those with features and a label
+  read_all_features(study, read, slides);
+  std::set<std::int64_t> labels;
+  for (const std::int64_t i : slides) {
+    labels.insert(study.slides[static_cast<std::size_t>(i)].label);
+    s.network.classes = std::max(s.network.classes, *labels.rbegin() + 1);
+  }
+  expect_value(labels.size() >= 2, study.folder.string(), "all ", slides.size(), " slides have the label ",
+               *labels.begin(), "; there must be two labels or more to learn");
+  s.network.features = read.front().levels.front().features.extent(1);
+  train::pyramid_dataset<Levels> features(s.network.classes);  // the only copy
+  for (std::size_t i = 0; i < read.size(); ++i) {
+    const example::study_slide& one = study.slides[static_cast<std::size_t>(slides[i])];
+    features.add(one.id, one.label, std::move(read[i]));
+  }
   const std::vector<train::hold_out> parts = split(study, slides, s);
   const auto folds = static_cast<std::int64_t>(parts.size()),
              tasks = folds * static_cast<std::int64_t>(s.methods.size());

@@ -9,6 +9,7 @@
 #include <milkit/data/augmentation.hpp>
 #include <milkit/data/csv.hpp>
 #include <milkit/data/png.hpp>
+#include <milkit/data/row_ids.hpp>
 
 namespace example {
 
@@ -56,9 +57,12 @@ colon_images read_colon_images(const std::filesystem::path& folder) {
   const data::csv_table labels = data::read_csv(folder / "labels.csv");
   colon_images read;
   std::vector<std::string> told, named;
+  data::row_ids names;
+  data::row_files files;
   for (std::int64_t row = 0; row < labels.size(); ++row) {
     colon_image image;
-    image.name = labels.text(row, labels.column("image"));
+    image.name = names.add(labels, row, labels.column("image"));
+    files.add(labels, row, labels.column("image"), folder / image.name);
     image.label = labels.integer(row, labels.column("label"));
     named.push_back(image.name);
     if (image.label != 0 && image.label != 1) labels.fail(row, labels.column("label"), "is a label, expected 0 or 1");

@@ -1,5 +1,8 @@
 #include "command_line.hpp"
 
+#include <cstdio>
+#include <iostream>
+
 #include <CLI/CLI.hpp>
 
 namespace example {
@@ -84,7 +87,10 @@ std::optional<int> command_line::parse(int argc, char** argv) {
 int run(const char* program, command_line& line, int argc, char** argv, const std::function<int()>& body) {
   if (const auto stop = line.parse(argc, argv)) return *stop;
   try {
-    return body();
+    const int code = body();
+    if (!std::cout.flush() || std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
+      throw milkit::io_error("what it says cannot be written: is the disk full?");
+    return code;
   } catch (const std::exception& e) {
     std::cerr << program << ": " << e.what() << "\n";
     return 1;

@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include <milkit/data/csv.hpp>
+#include <milkit/data/digest.hpp>
 #include <milkit/data/png.hpp>
 #include <milkit/report/heatmap.hpp>
 #include <milkit/report/json.hpp>
@@ -33,6 +34,30 @@ report::json read_metrics(const study& of) {
   return report::json::parse(data::read_all(path));
 }
 
+std::string mean_sentence(std::int64_t slides, std::int64_t folds) {
+  return message(slides, slides == 1 ? " slide was" : " slides were", " in no part of the training: probabilities are ",
+                 "means over the networks of all ", folds, " folds, tiles and pictures those of the first.");
+}
+
+// The weights are those that metrics.json has figures of.
+void expect_same_models(const study& of, const report::json& models) {
+  for (const auto& [name, digest] : models.items())
+    expect_value(data::file_digest(of.folder / "models" / name) == digest.get<std::string>(),
+                 (of.folder / "models" / name).string(),
+                 "is not the model that metrics.json has the figures of; run zoom_train to its end");
+}
+
+// What decides a training is as it was.
+void expect_same_slides(const study& of, const report::json& trained) {
+  for (const study_slide& one : of.slides) {
+    if (!trained.contains(one.id)) continue;
+    const report::json& was = trained[one.id];
+    expect_value(was.at("label") == one.label && was.at("case_id") == one.patient && was.at("digest") == one.digest,
+                 (of.folder / "slides.csv").string(), "slide ", one.id,
+                 " has another label, patient or file than when ", "the networks were trained; run zoom_train again");
+  }
+}
+
 slide::pixel_size size_of(const slide::whole_slide& slide) {
   return {static_cast<std::int64_t>(slide.size().width), static_cast<std::int64_t>(slide.size().height)};
 }
@@ -50,17 +75,28 @@ trained_study read_trained(const study& of) {
     made.network.features = settings.at("features");
     made.network.classes = settings.at("classes");
     for (const auto& [name, figures] : metrics.at("methods").items()) made.methods.push_back(name);
+    expect_same_models(of, metrics.at("models"));
+    expect_same_slides(of, metrics.at("slides"));
   } catch (const report::json::exception& error) {
     throw io_error(message(path.string(), ": ", error.what()));
   }
   const data::csv_table splits = data::read_csv(of.folder / "splits.csv");
-  for (std::int64_t row = 0; row < splits.size(); ++row)
+  for (std::int64_t row = 0; row < splits.size(); ++row) {
+    const std::string& id = splits.text(row, splits.column("slide_id"));
     if (splits.text(row, splits.column("part")) == "test")
-      made.fold_of[splits.text(row, splits.column("slide_id"))] = splits.integer(row, splits.column("fold")) - 1;
+      made.fold_of[id] = splits.integer(row, splits.column("fold")) - 1;
+    else made.fold_of.emplace(id, 0);  // with one fold alone it has no test of its own
+  }
   return made;
 }
 
-prediction_report::prediction_report(const study& of, const trained_study& trained) : study_(of), trained_(trained) {}
+prediction_report::prediction_report(const study& of, const trained_study& trained, std::filesystem::path folder)
+    : study_(of), trained_(trained), folder_(std::move(folder)), class_names_(of.class_names()) {}
+
+std::string prediction_report::class_text(std::int64_t label) const {
+  const auto at = static_cast<std::size_t>(label);
+  return label < 0 ? "" : at < class_names_.size() ? class_names_[at] : message(label);
+}
 
 void prediction_report::add_run(const std::string& method, std::int64_t tiles, double seconds) {
   runs& own = runs_[method];
@@ -78,7 +114,7 @@ void prediction_report::add(const slide_report& told, const slide::whole_slide& 
                             const std::vector<seen_level>& levels, const rgb_image& truth, bool show) {
   slides_.push_back(told);
   if (!show) return;
-  const auto folder = study_.folder / "slides" / told.slide.id;
+  const auto folder = folder_ / "slides" / told.slide.id;
   std::filesystem::create_directories(folder);
   rgb_image large = slide.thumbnail(900);
   const rgb_image little = slide.thumbnail(420);
@@ -101,7 +137,7 @@ void prediction_report::add(const slide_report& told, const slide::whole_slide& 
     row.push_back({&heatmaps.back(), "attention, " + level.name});
   }
   std::string heading = told.slide.id;
-  if (told.slide.label >= 0) heading += message(", class ", told.slide.label);
+  if (told.slide.label >= 0) heading += ", class " + class_text(told.slide.label);
   for (std::size_t c = 0; c < told.probabilities.size(); ++c)
     heading += (c == 0 ? ": P = " : ", ") + text("%.3f", told.probabilities[c]);
   shown_.push_back({heading, report::draw_zoom_path(large, size_of(slide), steps), report::draw_side_by_side(row)});
@@ -109,23 +145,30 @@ void prediction_report::add(const slide_report& told, const slide::whole_slide& 
 }
 
 void prediction_report::write() {
+  expect_value(!slides_.empty(), folder_.string(), "none of ", skipped_.size(), " slides could be predicted",
+               skipped_.empty() ? "" : ", the first because: " + skipped_[0].second, "; earlier results stay");
+  std::filesystem::create_directories(folder_);
   std::vector<std::string> header{"slide_id", "case_id", "label", "fold", "prediction"};
   for (std::int64_t c = 0; c < trained_.network.classes; ++c) header.push_back(message("probability_", c));
   for (const char* each : {"tiles_seen", "tiles_at_highest", "seconds"}) header.push_back(each);
-  data::csv_writer csv(study_.folder / "predicted.csv", header);
+  data::csv_writer csv(folder_ / "predicted.csv", header);
   std::vector<std::vector<std::string>> rows;
   double seen = 0, all = 0, seconds = 0, right = 0, labelled = 0;
+  std::int64_t averaged = 0;
   for (const slide_report& one : slides_) {
     const auto best = std::max_element(one.probabilities.begin(), one.probabilities.end()) - one.probabilities.begin();
     const std::string label = one.slide.label < 0 ? "" : message(one.slide.label);
-    std::vector<std::string> line{one.slide.id, one.slide.patient, label, message(one.fold + 1), message(best)};
+    const std::string fold = one.fold < 0 ? "mean" : message(one.fold + 1);
+    std::vector<std::string> line{one.slide.id, one.slide.patient, label, fold, message(best)};
     for (const double p : one.probabilities) line.push_back(data::number_text(p));
     line.push_back(message(one.tiles_seen));
     line.push_back(message(one.tiles.back()));
     line.push_back(text("%.3f", one.seconds));
     csv.row(line);
-    rows.push_back({one.slide.id, one.slide.patient, label, message(best), text("%.3f", one.probabilities.back()),
-                    message(one.tiles_seen), message(one.tiles.back()), text("%.2f", one.seconds)});
+    averaged += one.fold < 0;
+    rows.push_back({one.slide.id, one.slide.patient, class_text(one.slide.label), class_text(best),
+                    text("%.3f", one.probabilities.back()), message(one.tiles_seen), message(one.tiles.back()),
+                    text("%.2f", one.seconds)});
     seen += static_cast<double>(one.tiles_seen);
     for (const auto tiles : one.tiles) all += static_cast<double>(tiles);
     seconds += one.seconds;
@@ -179,7 +222,7 @@ void prediction_report::write() {
                         {"seconds", run.count > 0 ? run.seconds / run.count : 0},
                         {"lesions_seen", run.lesions > 0 ? run.hits / run.lesions : 0}};
   }
-  report::write_json(study_.folder / "comparison.json", compared);
+  report::write_json(folder_ / "comparison.json", compared);
   const std::vector<std::string> columns{
       "", "test AUC", "95 % interval", "accuracy", "tiles encoded", "seconds a slide", "lesion seen"};
   page.section("Compared on the same splits")
@@ -198,7 +241,9 @@ void prediction_report::write() {
                                       "shaded: seen at the highest. Black: the lesion, where it is known. Right: the "
                                       "tiles of each magnification that weigh most.")
         .picture(one.heatmaps.view(), "Attention at each magnification, by rank among the tiles that were looked at.");
-  page.section("Slides").table(
+  page.section("Slides");
+  if (averaged > 0) page.paragraph(mean_sentence(averaged, trained_.folds));
+  page.table(
       {"slide", "patient", "label", "prediction", "P of the last class", "tiles seen", "at the highest", "seconds"},
       rows);
   if (!skipped_.empty()) {
@@ -206,7 +251,7 @@ void prediction_report::write() {
     for (const auto& [id, why] : skipped_) skipped.push_back({id, why});
     page.section("Left out").table({"slide", "why"}, skipped);
   }
-  page.write(study_.folder / "report.html");
+  page.write(folder_ / "report.html");
 
   for (const auto& row : table) {
     char line[200];
@@ -219,7 +264,8 @@ void prediction_report::write() {
               << text("%.0f", all / count) << " tiles encoded: " << text("%.1f %%", 100 * (1 - seen / all))
               << " saved\n";
   if (labelled > 0) std::cout << text("%.0f", right) << " of " << text("%.0f", labelled) << " labels right\n";
-  std::cout << "report: " << (study_.folder / "report.html").string() << "\n";
+  if (averaged > 0) std::cout << mean_sentence(averaged, trained_.folds) << "\n";
+  std::cout << "report: " << (folder_ / "report.html").string() << "\n";
 }
 
 }  // namespace example

@@ -19,12 +19,14 @@ struct trained_study {
   std::int64_t folds = 1;
   std::vector<std::string> methods;
   network_settings network;
-  std::map<std::string, std::int64_t> fold_of;  // in which a slide is tested
+  std::map<std::string, std::int64_t> fold_of;  // in which a slide is tested; -1: the study's, but in no part of it
   std::int64_t test_fold(const std::string& slide) const {
     const auto found = fold_of.find(slide);
-    return found == fold_of.end() ? 0 : found->second;
+    return found == fold_of.end() ? -1 : found->second;
   }
 };
+// Errors: io_error where something is missing; value_error where the models are not those of the figures, or slides have
+// other labels, patients or files than the training saw.
 trained_study read_trained(const study& of);
 
 // What the network saw at one magnification.
@@ -38,7 +40,7 @@ struct seen_level {
 
 struct slide_report {
   study_slide slide;
-  std::int64_t fold = 0;
+  std::int64_t fold = 0;  // of the network; -1: the mean over all folds
   std::vector<double> probabilities = {};
   std::int64_t tiles_seen = 0;
   std::vector<std::int64_t> tiles = {};  // that there are at each magnification
@@ -47,7 +49,8 @@ struct slide_report {
 
 class prediction_report {
  public:
-  prediction_report(const study& of, const trained_study& trained);
+  // Writes to `folder`.
+  prediction_report(const study& of, const trained_study& trained, std::filesystem::path folder);
 
   // How long one network took for one slide, and whether it saw the lesion.
   void add_run(const std::string& method, std::int64_t tiles, double seconds);
@@ -56,14 +59,18 @@ class prediction_report {
   void add(const slide_report& told, const milkit::slide::whole_slide& slide, const std::vector<seen_level>& levels,
            const milkit::rgb_image& truth, bool show);
   void skip(const study_slide& slide, const std::string& why);
+  // Errors: value_error where nothing was predicted; what earlier runs wrote is then as it was.
   void write();
 
  private:
   struct runs {
     double tiles = 0, seconds = 0, count = 0, hits = 0, lesions = 0;
   };
+  std::string class_text(std::int64_t label) const;
   const study& study_;
   const trained_study& trained_;
+  std::filesystem::path folder_;
+  std::vector<std::string> class_names_;
   std::map<std::string, runs> runs_;
   std::vector<slide_report> slides_;
   std::vector<std::pair<std::string, std::string>> skipped_;

@@ -59,6 +59,28 @@ TEST_CASE("CSV bags are read with and without a header, and C4.5 is known withou
   CHECK(md::read_bags(full_stop.path).bags() == 2);
 }
 
+TEST_CASE("bags: a header in any order -> columns by name, none that numbers instances") {
+  const std::string lines[] = {
+      "bag,fold,label,f1,f2\na,3,1,5,6\nb,4,0,7,8\n", ",bag,label,f1,f2\n3,a,1,5,6\n4,b,0,7,8\n",
+      "f1,Label,f2,Bag,Instance_ID\n5,1,6,a,3\n7,0,8,b,4\n",
+      "Unnamed: 0,split,label,bag,f1,f2\n0,train,1,a,5,6\n1,test,0,b,7,8\n", "bag,label,0,1\na,1,5,6\nb,0,7,8\n"};
+  for (const std::string& text : lines) {
+    CAPTURE(text);
+    const text_file file("a.csv", text);
+    const auto bags = md::read_bags(file.path);
+    CHECK(bags.names == std::vector<std::string>{"a", "b"});
+    CHECK(bags.labels == std::vector<std::int64_t>{1, 0});
+    REQUIRE(bags.features() == 2);
+    CHECK(bags.bag(0)(0, 0) == 5);
+    CHECK(bags.bag(1)(0, 1) == 8);
+  }
+  const text_file file("a.csv", lines[3]);
+  CHECK(md::read_bags(file.path).ignored == std::vector<std::string>{"Unnamed: 0", "split"});
+  has(bags_refusal("a.csv", "id,class,f1\n1,0,1\n"), "has no column 'bag', its columns are: id, class, f1");
+  has(bags_refusal("a.csv", "bag,label,fold\n1,0,1\n"), "has no column of features");
+  has(bags_refusal("a.csv", "bag,label,f1\n,0,1\n"), "line 2, column 1 (bag): '' is no id");
+}
+
 TEST_CASE("a bag of one and a feature of one are bags") {
   const text_file file("a.csv", "x,0,7\n");
   CHECK(md::read_bags(file.path).bag(0)(0, 0) == 7);

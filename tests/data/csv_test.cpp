@@ -13,13 +13,13 @@ using namespace milkit::test;
 using fields = std::vector<std::string>;
 
 TEST_CASE("fields, quotes and line ends are read as RFC 4180 says") {
-  const auto table = md::parse_csv("a,b,c\r\n1,\"x,\"\"y\"\"\n2\",\r\n\r\n,,\"\"\n 3 , ,4", "t.csv", true);
+  const auto table = md::parse_csv("a, b ,c\r\n1,\"x,\"\"y\"\"\n2\",\r\n\r\n,,\"\"\n,,\n  \n 3 , ,4", "t.csv", true);
   CHECK(table.header == fields{"a", "b", "c"});
   REQUIRE(table.size() == 3);
   CHECK(table.rows[0] == fields{"1", "x,\"y\"\n2", ""});
   CHECK(table.rows[1] == fields{"", "", ""});
-  CHECK(table.rows[2] == fields{" 3 ", " ", "4"});
-  CHECK(table.lines == std::vector<std::int64_t>{2, 5, 6});
+  CHECK(table.rows[2] == fields{"3", "", "4"});
+  CHECK(table.lines == std::vector<std::int64_t>{2, 5, 8});
   CHECK(table.number(2, 0) == 3);
   CHECK(table.integer(2, 2) == 4);
   CHECK(table.column("b") == 1);
@@ -49,10 +49,25 @@ TEST_CASE("bad lines and fields are named by file, line and column") {
   has(refusal([&] { table.column("z"); }), "t.csv: has no column 'z', its columns are: x, y");
 }
 
+TEST_CASE("csv: white space of any kind around fields -> the same ids and columns") {
+  const auto table = md::parse_csv(
+      "id,\xC2\xA0label\t\nP1 ,0\n\"P1\xC2\xA0\",1\n\xE2\x80\x89P1\xE3\x80\x80,\xEF\xBB\xBF"
+      "2\n",
+      "t", true);
+  CHECK(table.column("label") == 1);
+  for (std::int64_t row = 0; row < 3; ++row) {
+    CHECK(table.text(row, 0) == "P1");
+    CHECK(table.integer(row, 1) == row);
+  }
+  CHECK(md::trimmed("\xE2\x80\x8B\xC3\xA0 \xC3\xA0\r\n") == "\xC3\xA0 \xC3\xA0");
+  CHECK(md::trimmed(" \xC2\xA0").empty());
+  has(refusal([] { md::parse_csv("a,b, a\n1,2,3\n", "t.csv", true).column("a"); }), "t.csv: has two columns 'a'");
+}
+
 TEST_CASE("what is written is read back") {
   const temporary_directory folder;
   const auto path = folder.path() / "a.csv";
-  const std::vector<std::string> odd = {"", "plain", "a,b", "say \"no\"", "two\nlines", "cr\r", " space ", "\xC3\xA9"};
+  const std::vector<std::string> odd = {"", "plain", "a,b", "say \"no\"", "two\nlines", "c\rr", "in  side", "\xC3\xA9"};
   const milkit::random_stream random(1, 0, 0);
   std::vector<double> numbers = {0, -0.1, 1e-308, 1.7976931348623157e308};
   for (std::uint64_t i = 0; i < 1000; ++i) numbers.push_back(random.normal<double>(i, 0));

@@ -1,9 +1,15 @@
 #include <milkit/data/hdf5.hpp>
 
 #include <fstream>
+#include <limits>
+
+#include <fcntl.h>
+#include <sys/file.h>
 
 #include <doctest/doctest.h>
 
+#include <data/corruption.hpp>
+#include <data/full_disk.hpp>
 #include <support/close.hpp>
 #include <support/normals.hpp>
 #include <support/paths.hpp>
@@ -33,7 +39,7 @@ feature_pyramid small() {
   return made;
 }
 
-std::string refusal(auto&& body) {
+std::string refusal_of(auto&& body) {
   try {
     body();
   } catch (const io_error& error) {
@@ -42,17 +48,25 @@ std::string refusal(auto&& body) {
   return "it was not refused";
 }
 
+/// A file of ours becomes one of somebody else: the digest behind it goes.
+void make_foreign(const std::filesystem::path& path) {
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) - data::detail::h5_trailer_bytes);
+}
+
 /// The layout of ZoomMIL's official code, written by HDF5 itself.
 void write_official(const std::filesystem::path& path, const std::vector<std::pair<std::string, std::int64_t>>& levels,
                     bool coordinates = true) {
-  data::detail::h5_writer out(path.string(), path.string());
+  data::detail::h5_writer out(path.string());
   for (const auto& [name, rows] : levels) {
     const auto features = test::normals<float>(shape<2>{rows, 4}, 1);
     std::vector<std::int64_t> corners(static_cast<std::size_t>(2 * rows), 9);
     out.values(out.file(), (name + "_patches").c_str(), features.data(), {rows, 4});
     if (coordinates) out.values(out.file(), (name + "_coords").c_str(), corners.data(), {rows, 2});
   }
-  out.finish();
+  atomic_file file(path);
+  out.write(file);
+  file.commit();
+  make_foreign(path);
 }
 
 }  // namespace
@@ -107,11 +121,11 @@ TEST_CASE("read_features names what is wrong with a file") {
   const auto path = folder.path() / "a.h5";
   const std::string name = path.string();
   const auto read = [&](const std::map<std::string, std::string>& expected = {}) {
-    return refusal([&] { read_features(path, expected); });
+    return refusal_of([&] { read_features(path, expected); });
   };
   CHECK(read() == name + ": there is no such file");
   std::ofstream(path) << "no HDF5";
-  CHECK(read() == name + ": is no HDF5 file that can be read");
+  CHECK(read() == name + ": is no HDF5 file");
 
   write_features(path, small());
   CHECK(read({{"encoder", "resnet50"}}) == name + ": its encoder is 'descriptor', expected 'resnet50'");
@@ -135,16 +149,114 @@ TEST_CASE("read_features names what is wrong with a file") {
   write_features(path, small());
   auto wrong = small();
   wrong.levels[2].parents[4] = 10;
-  CHECK(refusal([&] { write_features(path, wrong); }) ==
+  CHECK(refusal_of([&] { write_features(path, wrong); }) ==
         name + ": level '10x': the parent of row 4 is 10, expected 0 to 9");
   wrong = small();
   wrong.levels[1].parents.pop_back();
-  CHECK(refusal([&] { write_features(path, wrong); }) == name + ": level '2.5x': 9 parents, expected 10");
+  CHECK(refusal_of([&] { write_features(path, wrong); }) == name + ": level '2.5x': 9 parents, expected 10");
   wrong = small();
   wrong.levels[0].coordinates = tensor<std::int64_t, 2>({2, 2});
-  CHECK(refusal([&] { write_features(path, wrong); }) ==
+  CHECK(refusal_of([&] { write_features(path, wrong); }) ==
         name + ": level '1.25x' has coordinates [2, 2], expected [3, 2]");
   CHECK(read_features(path).levels.size() == 3);  // nothing was lost
+}
+
+TEST_CASE("read_features: not finite, or coordinates not whole -> refused") {
+  const test::temporary_directory folder;
+  const auto path = folder.path() / "a.h5";
+  for (const float value : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    auto wrong = small();
+    wrong.levels[1].features.data()[7] = value;
+    CHECK(refusal_of([&] { write_features(path, wrong); }) ==
+          message(path, ": level '2.5x': feature 2 of tile 1 is ", value, ", which is not finite"));
+  }
+  const auto with_coordinates = [&](const std::vector<double>& corners) {
+    data::detail::h5_writer out(path.string());
+    const std::vector<float> features(corners.size() / 2, 1.0f);
+    const auto rows = static_cast<std::int64_t>(features.size());
+    out.values(out.file(), "5x_patches", features.data(), {rows, 1});
+    out.values(out.file(), "5x_coords", corners.data(), {rows, 2});
+    atomic_file file(path);
+    out.write(file);
+    file.commit();
+    make_foreign(path);
+  };
+  with_coordinates({0, -3, 1e15, 5});
+  CHECK(test::elements(read_features(path).levels[0].coordinates) == std::vector<double>{0, -3, 1e15, 5});
+  for (const double wrong : {0.5, -3.7, 1e20, std::numeric_limits<double>::quiet_NaN()}) {
+    with_coordinates({0, 1, 2, wrong});
+    CHECK(refusal_of([&] { read_features(path); }) == message(path, ": data set '5x_coords' has the value ", wrong,
+                                                              " at place 3, expected whole numbers of 64 bits"));
+  }
+}
+
+TEST_CASE("read_features: a pyramid without tiles -> one without tiles, in either layout") {
+  const test::temporary_directory folder;
+  write_official(folder.path() / "a.h5", {{"5x", 0}, {"10x", 0}});
+  CHECK(read_features(folder.path() / "a.h5").levels[1].features.shape() == shape<2>{0, 4});
+}
+
+TEST_CASE("read_features: every byte changed -> refused by name, or read by a child") {
+  const test::temporary_directory folder;
+  const auto path = folder.path() / "a.h5";
+  feature_pyramid tiny;
+  tiny.levels.push_back({"5x", tensor<float, 2>({2, 3}), tensor<std::int64_t, 2>({2, 2}), {}});
+  for (std::int64_t i = 0; i < 6; ++i) tiny.levels[0].features.data()[i] = static_cast<float>(i);
+  write_features(path, tiny);
+  const std::string own = read_all(path);
+  for (std::size_t i = 0; i < own.size(); ++i) {
+    std::string changed = own;
+    changed[i] = static_cast<char>(changed[i] ^ (1 << i % 8));
+    test::write_bytes(path, changed);
+    if (i + data::detail::h5_trailer_bytes >= own.size() && i + 33 < own.size()) continue;  // no digest then
+    CHECK(refusal_of([&] { read_features(path); }).starts_with(path.string() + ": "));
+  }
+  const std::string foreign = own.substr(0, own.size() - data::detail::h5_trailer_bytes);
+  for (std::size_t i = 0; i < foreign.size(); i += 23)  // each is a process of its own
+    for (const int value : {0, 0xFF, foreign[i] ^ 1}) {
+      std::string changed = foreign;
+      changed[i] = static_cast<char>(value);
+      test::write_bytes(path, changed);
+      try {
+        read_features(path);
+      } catch (const io_error& error) {
+        if (!std::string(error.what()).starts_with(path.string())) FAIL_CHECK(i, " ", error.what());
+      } catch (const std::exception& error) {
+        FAIL_CHECK(i, " not an io_error: ", error.what());
+      }
+    }
+}
+
+TEST_CASE("read_features: a file that another program has locked -> refused by that name") {
+  const test::temporary_directory folder;
+  const auto path = folder.path() / "a.h5";
+  write_official(path, {{"5x", 1}});
+  const int descriptor = ::open(path.c_str(), O_RDONLY);
+  REQUIRE(::flock(descriptor, LOCK_EX) == 0);
+  CHECK(refusal_of([&] { read_features(path); }) ==
+        path.string() + ": is locked by another program, which may be writing it");
+  ::close(descriptor);
+  CHECK(read_features(path).levels.size() == 1);
+}
+
+TEST_CASE("write_features: a disk that is full -> refused, and the old file stays") {
+  const test::temporary_directory folder;
+  const auto path = folder.path() / "a.h5";
+  write_features(path, small());
+  auto large = small();
+  large.levels.resize(1);
+  large.levels[0].features = tensor<float, 2>({3, 100000});
+  {
+    const test::full_disk full(200000);
+    CHECK(refusal_of([&] { write_features(path, large); }).starts_with(path.string() + ": cannot be written: "));
+    CHECK(refusal_of([&] { write_features(folder.path() / "b.h5", large); }).find("b.h5") != std::string::npos);
+  }
+  CHECK(read_features(path).levels.size() == 3);
+  std::size_t files = 0;
+  for (const auto& each : std::filesystem::directory_iterator(folder.path())) files += each.is_regular_file();
+  CHECK(files == 1);
+  write_features(path, large);
+  CHECK(read_features(path).levels[0].features.extent(1) == 100000);
 }
 
 TEST_CASE("read_features passes over attributes that are not one text") {

@@ -38,6 +38,23 @@ void write_raw(const std::filesystem::path& path, std::uint32_t height, std::uin
   std::fclose(file);
 }
 
+/// The same file with a chunk behind its header.
+void add_chunk(const std::filesystem::path& path, const std::string& name, const std::string& content) {
+  std::string bytes = milkit::data::read_all(path);
+  const auto number = [](std::uint32_t value) {
+    std::string text;
+    for (int shift = 24; shift >= 0; shift -= 8) text += static_cast<char>(value >> shift & 0xFF);
+    return text;
+  };
+  std::uint32_t crc = 0xFFFFFFFFu;
+  for (const char c : name + content) {
+    crc ^= static_cast<unsigned char>(c);
+    for (int bit = 0; bit < 8; ++bit) crc = crc & 1 ? crc >> 1 ^ 0xEDB88320u : crc >> 1;
+  }
+  bytes.insert(33, number(static_cast<std::uint32_t>(content.size())) + name + content + number(~crc));
+  write_bytes(path, bytes);
+}
+
 std::vector<int> pixels_of(const std::filesystem::path& path) {
   const auto picture = md::read_png(path);
   return {picture.data(), picture.data() + picture.size()};
@@ -90,6 +107,50 @@ TEST_CASE("16-bit, palette and one-bit pictures are converted") {
   CHECK(pixels_of(path) == std::vector<int>{200, 100, 50, 9, 8, 7, 200, 100, 50});
   write_raw(path, 1, 3, 1, PNG_COLOR_TYPE_GRAY, {0xA0});
   CHECK(pixels_of(path) == std::vector<int>{255, 255, 255, 0, 0, 0, 255, 255, 255});
+}
+
+TEST_CASE("read_png: gAMA and sRGB of any kind of PNG -> the stored values") {
+  const temporary_directory folder;
+  const auto path = folder.path() / "a.png";
+  const std::string gamma_1("\0\1\x86\xA0", 4), gamma_055("\0\0\xD9\x04", 4), white(32, '\1'), perceptual("\0", 1);
+  struct form {
+    int depth, colour;
+    std::vector<std::uint8_t> bytes;
+    std::vector<png_color> palette;
+    std::vector<int> want;
+  };
+  // 0x1234 / 257 is 18.1, 0x8001 / 257 127.5; half of 100 over white is 177 of alpha 128.
+  const form forms[] = {
+      {8, PNG_COLOR_TYPE_RGB, {0, 32, 64, 96, 128, 255}, {}, {0, 32, 64, 96, 128, 255}},
+      {8, PNG_COLOR_TYPE_GRAY, {7, 200}, {}, {7, 7, 7, 200, 200, 200}},
+      {8, PNG_COLOR_TYPE_PALETTE, {1, 0}, {{9, 8, 7}, {200, 100, 50}}, {200, 100, 50, 9, 8, 7}},
+      {16,
+       PNG_COLOR_TYPE_RGB,
+       {0x12, 0x34, 0, 0, 0x20, 0x20, 255, 255, 0x80, 0x80, 1, 1},
+       {},
+       {18, 0, 32, 255, 128, 1}},
+      {8, PNG_COLOR_TYPE_GRAY_ALPHA, {100, 255, 100, 128}, {}, {100, 100, 100, 177, 177, 177}},
+      {16, PNG_COLOR_TYPE_GRAY_ALPHA, {0x12, 0x34, 255, 255, 100, 100, 128, 128}, {}, {18, 18, 18, 177, 177, 177}}};
+  for (const form& each : forms)
+    for (const auto& [name, content] :
+         {std::pair{std::string("none"), std::string()}, std::pair{std::string("gAMA"), gamma_1},
+          std::pair{std::string("gAMA"), gamma_055}, std::pair{std::string("sRGB"), perceptual}}) {
+      CAPTURE(each.depth);
+      CAPTURE(each.colour);
+      CAPTURE(name);
+      write_raw(path, 1, 2, each.depth, each.colour, each.bytes, each.palette);
+      if (name != "none") add_chunk(path, name, content);
+      CHECK(pixels_of(path) == each.want);
+    }
+}
+
+TEST_CASE("read_png: more memory than the file deserves -> refused before it is taken") {
+  const temporary_directory folder;
+  const auto path = folder.path() / "wide.png";
+  const std::uint32_t height = 9000, width = 16000;  // 144 million pixels of one bit: 18 MB that deflate to 20 kB
+  write_raw(path, height, width, 1, PNG_COLOR_TYPE_GRAY, std::vector<std::uint8_t>(height * width / 8, 0));
+  has(refusal([&] { md::read_png(path); }),
+      path.string() + ": says that it is 16000 x 9000 pixels, which take 432000000");
 }
 
 TEST_CASE("read_png: no PNG -> refused") {

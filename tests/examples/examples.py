@@ -243,6 +243,8 @@ def zoom_in_colon_bad_input(folder):
     expect((out / "report.html").read_text(), "7 images, 3 skipped", "unnamed.png")
 
     wrong = {"image,label\nimg1.png,2\n": "'2' is a label, expected 0 or 1",
+             "image,label\nimg1.png,1\n\"img1.png \",1\n": "line 3, column 1 (image): 'img1.png' is there twice",
+             "image,label\nimg1.png,1\n./img1.png,1\n": "line 3, column 1 (image): './img1.png' is a file that is there twice",
              "image,label\nimg1.png,1\nimg3.png,1\n": "0 images with label 0 can be used, expected at least 2",
              "picture,label\nimg1.png,1\n": "image"}
     for text, part in wrong.items():
@@ -357,6 +359,154 @@ def zoom_mil_bad_input(folder):
         refused = run("zoom_prepare", place, "--table", folder / "table.csv", "--out", folder / "table", code=1)
         expect(refused.stderr, part)
     run("zoom_prepare", place, "--encoder", "vgg", code=2)
+
+
+def write_slide(path, shade, mpp=0.5, width=640, height=512, tile=128):
+    """A tiled TIFF, deflated: tissue of this shade with a white margin of 64 pixels."""
+    def block(left, top):
+        inside = lambda x, y: 64 <= x < width - 64 and 64 <= y < height - 64
+        return zlib.compress(bytes(v for y in range(top, top + tile) for x in range(left, left + tile)
+                                   for v in ((shade, 60, shade + (x * y) % 30) if inside(x, y) else (240, 240, 240))))
+    blocks = [block(x, y) for y in range(0, height, tile) for x in range(0, width, tile)]
+    table = 8 + 2 + 14 * 12 + 4  # behind the directory: bits, resolution, offsets and counts of the blocks, the blocks
+    offsets, first = table + 8 + 8, table + 16 + 8 * len(blocks)
+    entries = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 3, table), (259, 3, 1, 8), (262, 3, 1, 2), (277, 3, 1, 3),
+               (282, 5, 1, table + 8), (283, 5, 1, table + 8), (284, 3, 1, 1), (296, 3, 1, 3), (322, 4, 1, tile),
+               (323, 4, 1, tile), (324, 4, len(blocks), offsets), (325, 4, len(blocks), offsets + 4 * len(blocks))]
+    starts = [first + sum(map(len, blocks[:i])) for i in range(len(blocks))]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(struct.pack("<2sHIH", b"II", 42, 8, len(entries)) + b"".join(struct.pack("<HHII", *e) for e in entries) +
+                     struct.pack("<IHHHH", 0, 8, 8, 8, 0) + struct.pack("<II", round(1e4 / mpp), 1) +
+                     struct.pack(f"<{2 * len(blocks)}I", *starts, *map(len, blocks)) + b"".join(blocks))
+
+
+def slides_told_apart(folder):
+    """Which slide, patient and label a row means is told by more than its text; a slide's features are of its file."""
+    slides, out, table = folder / "slides", folder / "out", folder / "table.csv"
+    for name, shade in (("a/s0", 80), ("b/s1", 120), ("c/case", 160), ("d/case", 200)):
+        write_slide(slides / f"{name}.tif", shade)
+    (slides / "link.tif").symlink_to("a/s0.tif")
+    (slides / "empty.svs").write_bytes(b"")
+    (slides / "gone.svs").symlink_to("nowhere")
+
+    def prepare(text=None, code=0, place=slides, options=()):
+        table.write_text(text or "", encoding="utf-8")
+        return run("zoom_prepare", place, "--out", out, "--tile", 32, *(["--table", table] if text else []), *options,
+                   code=code)
+    head = "slide_id,case_id,label\n"
+    refused = {head + "s0,,0\ns1,,1\n": "line 2, column 2 (case_id): '' is no id",
+               head + "s0,P1,0\ns0.tif,P2,1\n": "line 3, column 1 (slide_id): 's0.tif' is a file that is there twice",
+               head + "s0,P1,0\nlink,P2,1\n": "'link' is a file that is there twice",
+               head + "case,P1,0\n": "c/case.tif and " + str(slides / "d"),
+               head + "s0,P1,20190101\n": "line 2, column 3 (label): '20190101' is a label, expected at most 999",
+               head + "s0,P1,1000\n": "'1000' is a label"}
+    for text, part in refused.items():
+        expect(prepare(text, code=1).stderr, part)
+    done = prepare(head + "s0,P1,tumor\n \ns1, P1\u00a0 ,normal\nempty,P2,\n,,\n")
+    expect(done.stderr, "the classes are: 0 normal, 1 tumor", "empty is left out", "the file is empty", "gone.svs: is a link")
+    rows = rows_of(out / "slides.csv")
+    assert [(r["slide_id"], r["case_id"], r["label"]) for r in rows] == [
+        ("s0", "P1", "1"), ("s1", "P1", "0"), ("empty", "P2", "")], rows
+    expect(prepare("slide_id,case_id,label,path\nx,P3,,c/case.tif\ny,P4,tumor,d/case.tif\n").stderr,
+           "earlier runs stay in the study: empty, s0, s1")
+    assert [(r["slide_id"], r["label"]) for r in rows_of(out / "slides.csv")] == [
+        ("x", ""), ("y", "1"), ("s0", "1"), ("s1", "0"), ("empty", "")]
+
+    out, place = folder / "out2", folder / "place"
+    write_slide(place / "b" / "case.tif", 90)
+    prepare(place=place)
+    first = (out / "features" / "case.h5").read_bytes()
+    write_slide(place / "a" / "case.tif", 150)
+    prepare(place=place)  # an id stays with its file
+    assert {r["slide_id"]: pathlib.Path(r["path"]).parent.name for r in rows_of(out / "slides.csv")} == {
+        "case": "b", "case_2": "a"}
+    assert (out / "features" / "case.h5").read_bytes() == first != (out / "features" / "case_2.h5").read_bytes()
+    write_slide(folder / "other" / "case.tif", 33)
+    expect(prepare(place=folder / "other", code=1).stderr, "its id 'case' stands for", str(place / "b" / "case.tif"))
+    write_slide(place / "b" / "case.tif", 91)  # scanned again
+    expect(prepare(place=place).stderr, "case: is made anew")
+    assert (out / "features" / "case.h5").read_bytes() != first
+
+    out = folder / "out3"
+    for name, mpp in (("fine", 0.05), ("finer", 0.0005)):
+        write_slide(folder / f"{name}.tif", 100, mpp)
+        expect(prepare(place=folder / f"{name}.tif", code=1).stderr, f"says {mpp} microns a pixel", "--slide-mpp")
+    out = folder / "out4"
+    prepare(place=folder / "fine.tif", options=["--slide-mpp", 0.5])
+    expect(run("zoom_prepare", place, "--out", folder / "out5", "--encoder", "resnet34", "--weights", "none", code=1).stderr, "none")
+    assert not (folder / "out5").exists()
+
+
+def studies(folder):
+    """What was made earlier is used where it was made from the same, and nowhere else; results are not lost."""
+    slides, out, table = folder / "slides", folder / "out", folder / "table.csv"
+    for i in range(8):
+        write_slide(slides / f"s{i}.tif", 70 + 10 * i + 60 * (i % 2))
+
+    def prepare(study, label):
+        table.write_text("slide_id,case_id,label\n" + "".join(f"s{i},p{i},{label(i)}\n" for i in range(8)))
+        return run("zoom_prepare", slides, "--table", table, "--out", study, "--tile", 64, code=0)
+
+    def train(study, *options, code=0):
+        return run("zoom_train", study, "--folds", 2, "--validation", 0.4, "--epochs", 2, "--methods", "zoom_mil", *options, code=code)
+    for change, options in ((lambda i: 1 - i % 2, []), (lambda i: i % 2, ["--dropout", 0.8, "--k", 2])):
+        prepare(out, lambda i: i % 2), train(out)
+        prepare(out, change)
+        expect(train(out, *options).stderr, "trained anew")
+        fresh = folder / f"fresh{len(options)}"
+        prepare(fresh, change), train(fresh, *options)
+        assert (out / "predictions.csv").read_bytes() == (fresh / "predictions.csv").read_bytes()
+    before = (out / "predictions.csv").read_bytes()
+    assert train(out, "--dropout", 0.8, "--k", 2).stderr.count("anew") == 0  # what is the same goes on
+    assert (out / "predictions.csv").read_bytes() == before
+
+    quiet = ["--pictures", 0, "--timed", 0]
+    run("zoom_predict", out, *quiet, code=0)
+    assert len(rows_of(out / "predicted.csv")) == 8
+    done = run("zoom_predict", out, "--slides", slides / "s0.tif", slides / "s1.tif", *quiet, code=0)
+    expect(done.stdout, "means over the networks of all 2 folds")
+    assert [r["fold"] for r in rows_of(out / "new_slides" / "predicted.csv")] == ["mean", "mean"]
+    before = (out / "predicted.csv").read_bytes()
+    slides.rename(folder / "away")
+    expect(run("zoom_predict", out, *quiet, code=1).stderr, "none of 8 slides could be predicted")
+    assert (out / "predicted.csv").read_bytes() == before
+    (folder / "away").rename(slides)
+
+    damaged = bytearray((out / "features" / "s5.h5").read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    (out / "features" / "s5.h5").write_bytes(damaged)
+    done = train(out)
+    expect(done.stderr, "s5 is left out", "s5.h5: is damaged")
+    expect(done.stdout, "7 slides")
+    prepare(fresh, lambda i: 1)
+    expect(train(fresh, code=1).stderr, "all 8 slides have the label 1")
+
+
+def bag_tables(folder):
+    rows = [(f"b{b}", b % 2, b + 0.5 * i, 3 - b) for b in range(8) for i in range(2)]
+    forms = {"plain": ("bag,label,f1,f2", lambda b, y, u, v: (b, y, u, v)),
+             "fold": ("bag,fold,label,f1,f2", lambda b, y, u, v: (b, 3, y, u, v)),
+             "pandas": (",bag,label,0,1", lambda b, y, u, v: (7, b, y, u, v))}
+    for name, (head, line) in forms.items():
+        (folder / f"{name}.csv").write_text("\n".join([head, *(",".join(map(str, line(*row))) for row in rows)]) + "\n")
+        done = run("classic_bags", folder / f"{name}.csv", "--folds", 2, "--repeats", 1, "--epochs", 1, "--out", folder / name, code=0)
+        expect(done.stdout, "8 bags, 16 instances, 2 features")
+        assert (folder / name / "predictions.csv").read_bytes() == (folder / "plain" / "predictions.csv").read_bytes(), name
+        assert (name == "plain") != ("is no feature and is left out" in done.stdout), done.stdout
+    (folder / "one.csv").write_text("".join(f"b{b},1,{b}\n" for b in range(6)))
+    expect(run("classic_bags", folder / "one.csv", "--folds", 2, "--out", folder / "one", code=1).stderr,
+           "all 6 bags have the label 1, expected two labels")
+    (folder / "below").mkdir()
+    (folder / "below" / "plain.csv").write_bytes((folder / "plain.csv").read_bytes())
+    run("classic_bags", folder / "plain.csv", folder / "below" / "plain.csv", "--folds", 2, "--repeats", 1, "--epochs", 1,
+        "--out", folder / "both", code=0)
+    assert sorted(p.name for p in (folder / "both").iterdir()) == ["plain", "plain_2"]
+    if os.path.exists("/dev/full"):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([programs["classic_bags"], "--folds", "2", "--repeats", "1", "--epochs", "1", "--out", folder / "full",
+                                   folder / "plain.csv"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
+        assert done.returncode == 1, done
+        expect(done.stderr, "what it says cannot be written")
 
 
 def zoom_in_needle(folder):

@@ -52,6 +52,26 @@ TEST_CASE("a folder below that cannot be listed is reported, and the others are 
   CHECK(thrown == sentence);  // without somebody to report to
 }
 
+TEST_CASE("find_slides: damaged files -> named; linked folders -> searched") {
+  const milkit::test::temporary_directory folder, elsewhere;
+  milkit::test::write_tiff_pyramid(folder.path() / "good.tif", {milkit::test::picture(64, 64)});
+  milkit::test::write_tiff_pyramid(elsewhere.path() / "linked.tif", {milkit::test::picture(64, 64)});
+  std::ofstream(folder.path() / "empty.SVS");
+  std::ofstream(folder.path() / "cut.tif") << "II*";
+  std::ofstream(folder.path() / "notes.txt") << "no slide";
+  std::filesystem::create_symlink("nowhere", folder.path() / "gone.ndpi");
+  std::filesystem::create_directory_symlink(elsewhere.path(), folder.path() / "more");
+  std::filesystem::create_directory_symlink(folder.path(), elsewhere.path() / "back");
+  std::vector<std::string> said;
+  CHECK(find_slides(folder.path(), [&](const std::string& sentence) { said.push_back(sentence); }) ==
+        std::vector<std::filesystem::path>{folder.path() / "good.tif", folder.path() / "more" / "linked.tif"});
+  REQUIRE(said.size() == 3);
+  CHECK(said[0].starts_with("slide " + (folder.path() / "cut.tif").string() + ": cannot be opened: OpenSlide"));
+  CHECK(said[1] == "slide " + (folder.path() / "empty.SVS").string() + ": cannot be opened: the file is empty");
+  CHECK(said[2] == "slide " + (folder.path() / "gone.ndpi").string() + ": is a link to nowhere, which is not there");
+  CHECK_THROWS_WITH_AS(find_slides(folder.path()), said[0].c_str(), milkit::io_error);
+}
+
 TEST_CASE("a link to a folder above is not followed in circles") {
   const milkit::test::temporary_directory folder;
   milkit::test::write_tiff_pyramid(folder.path() / "a.tiff", {milkit::test::picture(64, 64)});

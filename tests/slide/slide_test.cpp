@@ -220,7 +220,7 @@ TEST_CASE("scale_for: microns, magnifications -> a near level of the slide, else
 
 TEST_CASE("a region that is not one is refused") {
   const milkit::test::temporary_directory folder;
-  write_tiff_pyramid(folder.path() / "s.tiff", {picture(16, 16)});
+  write_tiff_pyramid(folder.path() / "s.tiff", {picture(64, 64)});
   const whole_slide slide(folder.path() / "s.tiff");
   CHECK_THROWS_AS(slide.read_region(level0_rectangle(level0_point(0, 0), level0_extent(0, 4)), {4, 4}),
                   milkit::value_error);
@@ -260,7 +260,9 @@ TEST_CASE("a real slide tells its levels, its resolution and its bounds") {
   CHECK(slide.resolution().pixel.x == 0.499);
   CHECK(slide.bounds() == slide.area());
   CHECK(slide.properties().at("openslide.vendor") == "aperio");
-  CHECK(whole_slide(slide.path(), {.given_mpp = mpp{3}}).resolution().pixel.x == 0.499);
+  const whole_slide told(slide.path(), {.given_mpp = mpp{3}});
+  CHECK(told.resolution().pixel.x == 3);
+  CHECK(told.resolution_note() == "the mpp property says 0.499 microns a pixel, but 3 was given and is used");
   const auto small = slide.thumbnail(100);
   CHECK(size_of(small.view()) == pixel_size{75, 100});
 }
@@ -281,8 +283,6 @@ TEST_CASE("slide: without mpp -> reads by pixels, microns only by the user's wor
 
 TEST_CASE("read_region: every level, narrow ones too -> the same colours of the boxes") {
   const whole_slide slide(data_file("slides/boxes.tiff"));
-  CHECK(slide.levels()[2].readable);
-  CHECK_FALSE(slide.levels()[3].readable);
   for (const double scale : {1.0, 2.0, slide.levels()[2].factor.value, 6.5, slide.levels()[3].factor.value, 11.0}) {
     CAPTURE(scale);
     const auto colour = [&](double x, double y) {
@@ -293,6 +293,45 @@ TEST_CASE("read_region: every level, narrow ones too -> the same colours of the 
     CHECK(colour(120, 120) == 0x0000ff);
     CHECK(colour(240, 160) == 0x00ff00);
     CHECK(colour(275, 20) == 0xffffff);
+  }
+}
+
+TEST_CASE("whole_slide: levels smaller than their tiles -> right pixels, or refused") {
+  const milkit::test::temporary_directory folder;
+  struct extents {
+    std::int64_t width, height;
+  };
+  for (const extents of : {extents{512, 48}, extents{48, 512}, extents{24, 24}, extents{512, 100}, extents{100, 512}}) {
+    CAPTURE(of.width);
+    CAPTURE(of.height);
+    const picture small = noise(of.width, of.height, 4);
+    picture full(of.width * 4, of.height * 4);
+    for (std::int64_t y = 0; y < full.height; ++y)
+      for (std::int64_t x = 0; x < full.width; ++x)
+        for (std::int64_t c = 0; c < 3; ++c) full.at(x, y, c) = small.at(x / 4, y / 4, c);
+    write_tiff_pyramid(folder.path() / "pyramid.tiff", {full, small});
+    const whole_slide slide(folder.path() / "pyramid.tiff");
+    CHECK(compare(slide.read_region(slide.area(), {of.width, of.height}), oracle{full}, slide.area()).largest <= half);
+    write_tiff_pyramid(folder.path() / "alone.tiff", {small});
+    try {
+      const whole_slide alone(folder.path() / "alone.tiff");
+      CHECK(compare(alone.read_region(alone.area(), {of.width, of.height}), oracle{small}, alone.area()).largest <=
+            half);
+    } catch (const milkit::io_error& error) {
+      CHECK(std::string(error.what()).find("alone.tiff: level 0 has") != std::string::npos);
+    }
+  }
+}
+
+TEST_CASE("whole_slide: nearly the asked resolution -> enlarged; half of it -> refused") {
+  const milkit::test::temporary_directory folder;
+  for (const double at : {0.506, 0.55}) {
+    write_tiff_pyramid(folder.path() / "s.tiff", {picture(128, 128)}, {.mpp = at});
+    const whole_slide slide(folder.path() / "s.tiff");
+    CHECK(close(slide.scale_for(magnification{20}, {.snap = 0}).x, 0.5 / at, {1e-6, 0}));
+    CHECK_THROWS_WITH_AS(slide.scale_for(magnification{40}),
+                         doctest::Contains(("finer than level 0 with " + micron_text(at)).c_str()),
+                         milkit::value_error);
   }
 }
 

@@ -9,6 +9,7 @@
 
 #include <milkit/core/tensor.hpp>
 #include <milkit/data/csv.hpp>
+#include <milkit/data/row_ids.hpp>
 
 namespace milkit::data {
 
@@ -19,6 +20,7 @@ struct bag_table {
   std::vector<std::int64_t> labels;         ///< [bags], each 0 or more
   std::vector<std::string> names;           ///< [bags]
   std::vector<std::string> instance_names;  ///< [instances]; empty where the file names none
+  std::vector<std::string> ignored;         ///< columns of the file that are neither features nor any of the above
 
   std::int64_t bags() const { return static_cast<std::int64_t>(labels.size()); }
   std::int64_t features() const { return instances.extent(1); }
@@ -40,9 +42,18 @@ inline constexpr std::int64_t most_classes = 1000;
 
 namespace detail {
 
+/// The class that a field tells; io_error with file, line, column and value where it tells none.
+inline std::int64_t label_of(const csv_table& table, std::int64_t row, std::int64_t column) {
+  const std::int64_t label = table.integer(row, column);
+  if (label < 0) table.fail(row, column, "is a negative label, expected 0 or more");
+  if (label >= most_classes) table.fail(row, column, message("is a label, expected at most ", most_classes - 1));
+  return label;
+}
+
 /// Which fields of a line hold what; -1: none does.
 struct bag_columns {
-  std::int64_t bag, instance, label, first_feature, features;
+  std::int64_t bag, instance, label;
+  std::vector<std::int64_t> features;
 };
 
 /// Groups the lines of a table into bags, in the order in which bags first appear; a bag's lines need not be
@@ -53,11 +64,8 @@ inline bag_table group_bags(const csv_table& table, const bag_columns& columns) 
   std::map<std::string, std::size_t> index;
   std::vector<std::size_t> bag_of_row;
   for (std::int64_t row = 0; row < table.size(); ++row) {
-    const std::string& name = table.text(row, columns.bag);
-    const std::int64_t label = table.integer(row, columns.label);
-    if (label < 0) table.fail(row, columns.label, "is a negative label, expected 0 or more");
-    if (label >= most_classes)
-      table.fail(row, columns.label, message("is a label, expected at most ", most_classes - 1));
+    const std::string& name = id_of(table, row, columns.bag);
+    const std::int64_t label = label_of(table, row, columns.label);
     const auto [found, is_new] = index.emplace(name, bags.names.size());
     if (is_new) {
       bags.names.push_back(name);
@@ -73,15 +81,17 @@ inline bag_table group_bags(const csv_table& table, const bag_columns& columns) 
   }
   for (std::size_t i = 1; i < bags.offsets.size(); ++i) bags.offsets[i] += bags.offsets[i - 1];
 
-  bags.instances = tensor<float, 2>({table.size(), columns.features});
+  const auto features = static_cast<std::int64_t>(columns.features.size());
+  bags.instances = tensor<float, 2>({table.size(), features});
   if (columns.instance >= 0) bags.instance_names.resize(bag_of_row.size());
   std::vector<std::int64_t> next(bags.offsets.begin(), bags.offsets.end() - 1);
   for (std::int64_t row = 0; row < table.size(); ++row) {
     const std::int64_t place = next[bag_of_row[static_cast<std::size_t>(row)]]++;
     float* out = bags.instances.view().row(place);
-    for (std::int64_t i = 0; i < columns.features; ++i) {
-      out[i] = static_cast<float>(table.number(row, columns.first_feature + i));
-      if (!std::isfinite(out[i])) table.fail(row, columns.first_feature + i, "is too large for a 32-bit float");
+    for (std::int64_t i = 0; i < features; ++i) {
+      const std::int64_t column = columns.features[static_cast<std::size_t>(i)];
+      out[i] = static_cast<float>(table.number(row, column));
+      if (!std::isfinite(out[i])) table.fail(row, column, "is too large for a 32-bit float");
     }
     if (columns.instance >= 0) bags.instance_names[static_cast<std::size_t>(place)] = table.text(row, columns.instance);
   }

@@ -18,13 +18,14 @@ inline bag_table read_c45(const std::filesystem::path& path) {
                            " fields, expected molecule, conformation, features and class"));
   for (std::int64_t row = 0; row < table.size(); ++row) {
     std::string& last = table.rows[static_cast<std::size_t>(row)].back();
-    const auto text = detail::trimmed(last);
+    const auto text = trimmed(last);
     if (text.empty() || text.back() != '.')
       table.fail(row, fields - 1, "is the last field, expected a class and a full stop");
     last = std::string(text.substr(0, text.size() - 1));
   }
-  return detail::group_bags(table,
-                            {.bag = 0, .instance = 1, .label = fields - 1, .first_feature = 2, .features = fields - 3});
+  detail::bag_columns columns{.bag = 0, .instance = 1, .label = fields - 1, .features = {}};
+  for (std::int64_t i = 2; i < fields - 1; ++i) columns.features.push_back(i);
+  return detail::group_bags(table, columns);
 }
 
 }  // namespace milkit::data

@@ -15,13 +15,29 @@
 
 namespace milkit::data {
 
-namespace detail {
-
+/// Text without the white space around it: blanks, tabs, line ends, and the spaces of Unicode that tables are pasted
+/// with (non-breaking, thin, ideographic, of no width).
 inline std::string_view trimmed(std::string_view text) {
-  const auto first = text.find_first_not_of(" \t");
-  if (first == text.npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
+  const auto space = [](std::string_view at) -> std::size_t {  // the bytes of the white space that `at` begins with
+    if (at.empty()) return 0;
+    if (std::string_view(" \t\r\n\v\f").find(at[0]) != at.npos) return 1;
+    if (at.starts_with("\xC2\xA0") || at.starts_with("\xC2\x85")) return 2;
+    if (at.size() >= 3 && at.starts_with("\xE2\x80")) {
+      const int last = static_cast<unsigned char>(at[2]);
+      return last <= 0x8B || last == 0xA8 || last == 0xA9 || last == 0xAF ? 3 : 0;
+    }
+    for (const std::string_view each : {"\xE3\x80\x80", "\xE2\x81\x9F", "\xE2\x81\xA0", "\xE1\x9A\x80", "\xEF\xBB\xBF"})
+      if (at.starts_with(each)) return 3;
+    return 0;
+  };
+  while (const std::size_t bytes = space(text)) text.remove_prefix(bytes);
+  for (std::size_t bytes = 1; bytes <= 3 && bytes <= text.size();)
+    if (space(text.substr(text.size() - bytes)) == bytes) text.remove_suffix(bytes), bytes = 1;
+    else ++bytes;
+  return text;
 }
+
+namespace detail {
 
 /// The whole of `text` as a number, with an optional leading plus; false where it is none or lies outside the type.
 template <class T>
@@ -44,14 +60,19 @@ class csv_table {
 
   std::int64_t size() const { return static_cast<std::int64_t>(rows.size()); }
 
-  /// The position of a named column; io_error that lists those there are.
+  bool has_column(std::string_view name) const { return std::find(header.begin(), header.end(), name) != header.end(); }
+
+  /// The position of a named column; io_error where there is none, which lists those there are, and where there are two.
   std::int64_t column(std::string_view name) const {
-    std::string all;
-    for (std::size_t i = 0; i < header.size(); ++i) {
-      if (detail::trimmed(header[i]) == name) return static_cast<std::int64_t>(i);
-      all += (i ? ", " : "") + header[i];
+    const auto found = std::find(header.begin(), header.end(), name);
+    if (found == header.end()) {
+      std::string all;
+      for (const std::string& each : header) all += (all.empty() ? "" : ", ") + each;
+      throw io_error(message(file, ": has no column '", name, "', its columns are: ", all));
     }
-    throw io_error(message(file, ": has no column '", name, "', its columns are: ", all));
+    if (std::find(found + 1, header.end(), name) != header.end())
+      throw io_error(message(file, ": has two columns '", name, "', expected one"));
+    return found - header.begin();
   }
 
   const std::string& text(std::int64_t row, std::int64_t column) const {
@@ -91,7 +112,7 @@ class csv_lines {
     if (text_.substr(0, 3) == "\xEF\xBB\xBF") text_.remove_prefix(3);
   }
 
-  /// The next line that is not empty; false at the end. `line()` is then the number that it starts at.
+  /// The next line that holds some text; false at the end. `line()` is then the number that it starts at.
   bool next(std::vector<std::string>& fields) {
     while (at_ < text_.size()) {
       first_line_ = line_;
@@ -100,7 +121,8 @@ class csv_lines {
       do fields.push_back(field());
       while (at_ < text_.size() && text_[at_++] == ',');
       ++line_;
-      if (fields.size() > 1 || !fields[0].empty() || quoted_) return true;
+      const auto holds_text = [](const std::string& field) { return !field.empty(); };
+      if (quoted_ || std::any_of(fields.begin(), fields.end(), holds_text)) return true;
     }
     return false;
   }
@@ -114,11 +136,11 @@ class csv_lines {
     if (quoted) value = quoted_text();
     const auto end = (std::min)(text_.find_first_of(",\n", at_), text_.size());
     auto rest = text_.substr(at_, end - at_);
-    if (!rest.empty() && rest.back() == '\r' && (end == text_.size() || text_[end] == '\n')) rest.remove_suffix(1);
+    if (quoted) rest = trimmed(rest);
     if (quoted && !rest.empty())
       throw io_error(message(file_, ", line ", line_, ": text after a closing quote: ", rest));
     at_ = end;
-    return value.append(rest);
+    return std::string(trimmed(value.append(rest)));
   }
 
   std::string quoted_text() {
@@ -145,9 +167,10 @@ class csv_lines {
 
 }  // namespace detail
 
-/// Parses comma-separated text (RFC 4180: quoted fields may hold commas, line ends and doubled quotes; LF or CRLF; a
-/// byte order mark and empty lines are skipped). `file` is for messages. A line with another number of fields than the
-/// first one: io_error with file, line and column; a quote that does not end: with file and line.
+/// Parses comma-separated text (RFC 4180: quoted fields may hold commas, line ends and doubled quotes; LF or CRLF). A
+/// byte order mark and lines without any text (blanks, `,,`) are skipped, and every field is `trimmed`, quoted or not.
+/// `file` is for messages. A line with another number of fields than the first one: io_error with file, line and column;
+/// a quote that does not end: with file and line.
 inline csv_table parse_csv(std::string_view text, const std::string& file, bool header) {
   csv_table table;
   table.file = file;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -39,6 +40,13 @@ class input_file {
   /// The path as it was given, for messages.
   const std::string& name() const { return name_; }
   std::int64_t size() const { return size_; }
+
+  /// Whether another program has locked it for itself (flock).
+  bool is_locked() const {
+    const bool locked = ::flock(descriptor_, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (!locked) ::flock(descriptor_, LOCK_UN);
+    return locked;
+  }
 
   /// Fills `bytes` bytes from `offset`; io_error where the file ends before.
   void read(std::int64_t offset, void* data, std::int64_t bytes) const {

@@ -229,14 +229,15 @@ class safetensors_parser {
 inline void check_layout(std::string_view file, const safetensors_header& header, std::int64_t data_bytes) {
   std::vector<const tensor_info*> order;
   for (const auto& each : header.tensors) {
-    std::int64_t bytes = traits_of(each.type).bytes;
     const bool empty = std::find(each.shape.begin(), each.shape.end(), 0) != each.shape.end();
-    for (const std::int64_t extent :
-         each.shape)  // zeros count as ones: later products of the extents must not overflow
-      if (__builtin_mul_overflow(bytes, (std::max)(extent, std::int64_t{1}), &bytes))
+    std::int64_t count = 1, most = 8;  // zeros count as ones, and elements as the widest that they may be read as
+    for (const std::int64_t extent : each.shape) {
+      if (__builtin_mul_overflow(most, (std::max)(extent, std::int64_t{1}), &most))
         throw io_error(
             message(file, ": tensor '", each.name, "' of shape ", to_string(each.shape), " has more than 2^63 bytes"));
-    if (empty) bytes = 0;
+      count *= (std::max)(extent, std::int64_t{1});
+    }
+    const std::int64_t bytes = empty ? 0 : count * traits_of(each.type).bytes;
     if (bytes != each.bytes)
       throw io_error(message(file, ": tensor '", each.name, "' occupies ", each.bytes, " bytes, expected ", bytes,
                              " for ", traits_of(each.type).name, " ", to_string(each.shape)));

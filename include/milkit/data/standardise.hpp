@@ -86,7 +86,7 @@ inline bag_table standardised(const bag_table& bags, std::span<const std::int64_
     expect_value(b >= 0 && b < bags.bags(), op, "index ", b, " is outside the ", bags.bags(), " bags");
     how.add(bags.bag(b));
   }
-  bag_table result{bags.instances.clone(), bags.offsets, bags.labels, bags.names, bags.instance_names};
+  bag_table result{bags.instances.clone(), bags.offsets, bags.labels, bags.names, bags.instance_names, bags.ignored};
   how.apply(result.instances.view());
   return result;
 }

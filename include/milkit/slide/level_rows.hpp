@@ -14,8 +14,8 @@ namespace milkit::slide {
 struct level {
   pixel_size size;
   downsample factor;
-  /// False for a reduced level narrower than its tiles: libtiff 4.5.0 garbles these, silently. The next finer level,
-  /// which is hardly larger, is averaged instead.
+  /// False for a level that ends in parts of tiles which this libtiff garbles, silently (`level_is_readable`). The next
+  /// finer level is averaged instead.
   bool readable = true;
 };
 

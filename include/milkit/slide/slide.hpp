@@ -13,6 +13,7 @@
 
 #include <milkit/slide/level_rows.hpp>
 #include <milkit/slide/openslide_file.hpp>
+#include <milkit/slide/partial_tiles.hpp>
 #include <milkit/slide/region.hpp>
 #include <milkit/slide/resolution.hpp>
 
@@ -24,7 +25,7 @@ struct pixel_scale {
 };
 
 struct open_options {
-  /// The user's word on the size of a level-0 pixel; used where the slide does not know.
+  /// The user's word on the size of a level-0 pixel; it comes before what the file says.
   std::optional<mpp> given_mpp = {};
 };
 
@@ -34,6 +35,13 @@ struct scaling_options {
   double snap = 0.01;
   /// Whether a request finer than level 0 may be answered by enlarging; otherwise it is refused by a value_error.
   bool upsample = false;
+  /// Up to so many times level 0 is enlarged in any case: what a scanner calls 20x may have 0.55 microns a pixel.
+  double slight_upsample = 1.2;
+
+  bool allow(pixel_scale scale) const {
+    const double least = upsample ? 0 : 1 / (std::max)(slight_upsample, 1.0) - 1e-9;
+    return scale.x >= least && scale.y >= least;
+  }
 };
 
 /// A whole-slide image, opened for reading by any number of threads. Move-only; closes its file at the end.
@@ -55,11 +63,10 @@ class whole_slide {
       if (one.size.width < 1 || one.size.height < 1 || !(one.factor.value > 0))
         throw io_error(message("slide ", name(), ": level ", i, " is ", one.size.width, " x ", one.size.height,
                                " pixels with downsample ", one.factor.value, ", expected all to be positive"));
-      const auto tile = number_property(properties_, message("openslide.level[", i, "].tile-width"));
-      one.readable = i == 0 || !tile || *tile <= static_cast<double>(one.size.width);
       levels_.push_back(one);
     }
     if (levels_.empty()) throw io_error(message("slide ", name(), ": it has 0 levels, expected 1 or more"));
+    find_readable_levels();
     resolution_ = find_resolution(properties_, options.given_mpp);
   }
 
@@ -84,17 +91,20 @@ class whole_slide {
   }
 
   /// The size of a level-0 pixel and its source (see `find_resolution`); nothing where it is unknown.
-  const std::optional<milkit::slide::resolution>& known_resolution() const { return resolution_; }
+  const std::optional<milkit::slide::resolution>& known_resolution() const { return resolution_.known; }
+  /// What the file says of its resolution and is not believed, a sentence; empty where there is nothing to tell.
+  const std::string& resolution_note() const { return resolution_.note; }
   const milkit::slide::resolution& resolution() const {
-    if (!resolution_)
-      throw resolution_error(message("slide ", name(),
-                                     ": neither an mpp property nor a TIFF resolution nor an objective power ",
-                                     "tells the size of its pixels; it must be given (open_options.given_mpp)"));
-    return *resolution_;
+    if (!resolution_.known)
+      throw resolution_error(message(
+          "slide ", name(), ": neither an mpp property nor a TIFF resolution nor an objective power tells the size of ",
+          "its pixels", resolution_note().empty() ? "" : " (" + resolution_note() + ")",
+          "; it must be given (open_options.given_mpp)"));
+    return *resolution_.known;
   }
 
   /// How many level-0 pixels a pixel at the asked resolution is. Throws resolution_error for microns on a slide that
-  /// has none, value_error for a resolution that is not positive, or finer than level 0 without `upsample`.
+  /// has none, value_error for a resolution that is not positive, or finer than level 0 by more than the options allow.
   pixel_scale scale_for(target_resolution target, scaling_options options = {}) const {
     if (std::holds_alternative<native>(target)) return {};
     const bool magnified = std::holds_alternative<magnification>(target);
@@ -107,9 +117,9 @@ class whole_slide {
       if (std::abs(wanted.x / one.factor.value - 1) <= options.snap &&
           std::abs(wanted.y / one.factor.value - 1) <= options.snap)
         return {one.factor.value, one.factor.value};
-    expect_value(options.upsample || (wanted.x >= 1 && wanted.y >= 1), message("slide ", name()),
-                 "the asked resolution is ", asked, " microns a pixel, finer than level 0 with ", pixel.x,
-                 "; set upsample to enlarge");
+    expect_value(options.allow(wanted), message("slide ", name()), "the asked resolution is ", micron_text(asked),
+                 " microns a pixel, finer than level 0 with ", micron_text(pixel), "; ask for a coarser one",
+                 magnified ? message(": a lower magnification than ", micron_text(10 / asked), "x") : "");
     return wanted;
   }
   template <class Number>
@@ -174,6 +184,31 @@ class whole_slide {
  private:
   std::string name() const { return path().string(); }
 
+  /// The size of a level's tiles; 1 x 1 where the file is not made of tiles.
+  pixel_size tile_of(std::size_t level) const {
+    const auto side = [&](const char* name) {
+      const auto told = number_property(properties_, message("openslide.level[", level, "].tile-", name));
+      return told && *told >= 1 && *told < 1e9 ? static_cast<std::int64_t>(*told) : std::int64_t{1};
+    };
+    return {side("width"), side("height")};
+  }
+
+  void find_readable_levels() {
+    std::optional<std::vector<tiff_directory>> directories;  // read only where some level does not fill its tiles
+    for (std::size_t i = 0; i < levels_.size(); ++i) {
+      level& one = levels_[i];
+      const pixel_size tile = tile_of(i);
+      if (one.size.width % tile.width == 0 && one.size.height % tile.height == 0) continue;
+      if (!directories) directories = tiff_directories(path());
+      one.readable = level_is_readable(one.size, tile, *directories);
+    }
+    if (!levels_[0].readable)
+      throw io_error(message("slide ", name(), ": level 0 has ", one_by_one(levels_[0].size), " pixels in tiles of ",
+                             one_by_one(tile_of(0)), ", of which this OpenSlide leaves out pixels without a word; ",
+                             "save it with JPEG compression, or with tiles that are not larger than the picture"));
+  }
+  static std::string one_by_one(pixel_size size) { return message(size.width, " x ", size.height); }
+
   /// The coarsest level that is not coarser than the target; level 0 for a target finer than it.
   std::int32_t best_level(pixel_scale scale) const {
     const double limit = (std::min)(scale.x, scale.y) * (1 + 1e-9);
@@ -236,7 +271,7 @@ class whole_slide {
   std::unique_ptr<openslide_file> file_;
   property_map properties_;
   std::vector<level> levels_;
-  std::optional<milkit::slide::resolution> resolution_;
+  resolution_search resolution_;
 };
 
 }  // namespace milkit::slide

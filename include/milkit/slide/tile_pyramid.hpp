@@ -79,10 +79,9 @@ inline tile_pyramid make_pyramid(const whole_slide& slide, const tissue_mask& ti
   std::vector<pixel_scale> scales;
   for (const target_resolution& each : options.resolutions) {
     const pixel_scale scale = slide.scale_for(each, lenient);
-    const bool finer = scale.x < 1 || scale.y < 1;
+    const bool finer = !options.scaling.allow(scale);
     if (finer && options.leave_out_finer && scales.size() >= 2) break;
-    expect_value(!finer || options.scaling.upsample, op, "resolution ", scales.size() + 1, " of ",
-                 options.resolutions.size(), " is ", 1 / scale.x,
+    expect_value(!finer, op, "resolution ", scales.size() + 1, " of ", options.resolutions.size(), " is ", 1 / scale.x,
                  " times as fine as the slide's finest level, expected at most 1");
     scales.push_back(scale);
   }

@@ -113,6 +113,9 @@ class standardised_pyramids {
   std::int64_t size() const { return slides_->size(); }
   std::int64_t classes() const { return slides_->classes(); }
   std::int64_t label(std::int64_t i) const { return slides_->label(i); }
+  const std::string& name(std::int64_t i) const { return slides_->name(i); }
+  /// As they are in the data set, not standardised.
+  const std::vector<data::feature_level>& levels(std::int64_t i) const { return slides_->levels(i); }
   /// The views hold until the next call.
   pyramid<float, Levels> bag(std::int64_t i) {
     pyramid<float, Levels> standardised = slides_->bag(i);
