@@ -142,6 +142,7 @@
 #include <milkit/train/statistics.hpp>
 #include <milkit/train/trainer.hpp>
 #include <milkit/models/bag_classifier/bag_classifier.hpp>
+#include <milkit/models/network.hpp>
 #include <milkit/models/zoom_in/attention.hpp>
 #include <milkit/models/zoom_in/features.hpp>
 #include <milkit/models/zoom_in/options.hpp>

@@ -35,7 +35,30 @@ auto initial(init scheme, std::uint64_t seed = 1) {
   return initial_parameters<T>(nn::linear<300, 200>{.scheme = scheme}, {.seed = seed});
 }
 
+/// Three numbers of its own, and two children behind them.
+struct with_children {
+  nn::linear<2, 3> first;
+  nn::linear<3, 1> second;
+  template <class Visitor>
+  constexpr void describe(Visitor& v) const {
+    v.parameter({"shift", {3}, role::bias, 3, 3});
+    v.child("first", first);
+    v.child("second", second);
+  }
+};
+
 }  // namespace
+
+TEST_CASE("parameters: a layer's own before its children's -> the children are where their names say") {
+  auto weights = initial_parameters<float>(with_children{}, {.seed = 1});
+  const float* flat = weights.flat().data();
+  parameter_cursor cursor(weights.flat());
+  CHECK(cursor.vector(3).data() == flat);
+  CHECK(cursor.child(nn::linear<2, 3>{}).data() == weights["first.weight"].data());
+  CHECK(cursor.child(nn::linear<3, 1>{}).data() == weights["second.weight"].data());
+  CHECK(weights["first.weight"].data() == flat + 16);
+  CHECK(weights["second.weight"].data() == flat + 32);
+}
 
 TEST_CASE("parameters are named as in PyTorch and lie aligned in one buffer") {
   const parameters<network, float> weights;

@@ -158,6 +158,7 @@ class parameter_cursor {
   vector_view<T, Space> vector(std::int64_t count) { return {take(count), {count}}; }
   template <class Layer>
   vector_view<T, Space> child(const Layer& layer) {
+    at_ = detail::aligned(at_);
     return vector(parameter_stretch(layer));
   }
   view<T, 4, Space> kernel(std::int64_t out, std::int64_t in, std::int64_t height, std::int64_t width) {

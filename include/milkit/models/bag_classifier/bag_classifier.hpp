@@ -2,10 +2,9 @@
 
 #include <vector>
 
+#include <milkit/models/network.hpp>
 #include <milkit/nn/memory_plan.hpp>
 #include <milkit/nn/parameters.hpp>
-#include <milkit/ops/rows/fill.hpp>
-#include <milkit/ops/rows/softmax.hpp>
 #include <milkit/pooling/bag_embedding.hpp>
 
 namespace milkit::models {
@@ -145,16 +144,15 @@ struct bag_classifier {
 template <class T>
 struct bag_prediction {
   tensor<T, 2> logits;            ///< [bags, classes]
-  tensor<T, 2> probabilities;     ///< [bags, classes]: softmax of the logits; of a single logit z 1 - s(z) and s(z)
+  tensor<T, 2> probabilities;     ///< [bags, classes], of a single logit [bags, 2]: `probabilities_of`
   tensor<T, 2> embedding;         ///< [bags, d]
   tensor<T, 2> attention_logits;  ///< [instances, scores]
   tensor<T, 2> attention;         ///< [instances, attentions], each column sums to 1 in a bag
 };
 
 /// Inference with everything a user may ask for: `predict(cpu, abmil{}, weights, bags_of(instances))`. The weights lie
-/// where the backend works; what comes back lies in the host's memory. A network of one logit (trained by
-/// loss::binary_cross_entropy) has the probabilities of two classes, s the logistic function. Errors: as forward of the
-/// network.
+/// where the backend works; what comes back lies in the host's memory. Errors: as forward
+/// of the network.
 template <backend Backend, class Encoder, class Pooler, class Classifier, class T, class Source>
 bag_prediction<T> predict(
     Backend& backend, const bag_classifier<Encoder, Pooler, Classifier>& network,
@@ -174,23 +172,12 @@ bag_prediction<T> predict(
                    .attention_logits = attention_logits.view(),
                    .attention = attention.view()},
                   kept, {});
-  matrix pair;  // a single logit z is the pair of logits 0 and z
-  if (logits.extent(1) == 1) {
-    pair = matrix({count, 2});
-    ops::copy_rows(backend, std::as_const(logits).view(), pair.view().columns(1, 1));
-  }
-  const matrix& scores = logits.extent(1) == 1 ? pair : logits;
-  matrix probabilities(scores.shape());
-  ops::softmax(backend, scores.view(), probabilities.view(), vector_view<T, typename Backend::space>());
-  const auto on_host = [](matrix&& values) {
-    if constexpr (is_cpu<Backend>) return std::move(values);
-    else return values.template to<host_space>();
-  };
-  return {.logits = on_host(std::move(logits)),
-          .probabilities = on_host(std::move(probabilities)),
-          .embedding = on_host(std::move(embedding)),
-          .attention_logits = on_host(std::move(attention_logits)),
-          .attention = on_host(std::move(attention))};
+  auto probabilities = probabilities_of(backend, logits.view());
+  return {.logits = on_host(backend, std::move(logits)),
+          .probabilities = std::move(probabilities),
+          .embedding = on_host(backend, std::move(embedding)),
+          .attention_logits = on_host(backend, std::move(attention_logits)),
+          .attention = on_host(backend, std::move(attention))};
 }
 
 /// The memory of one training step of a bag classifier on instances of this shape, one bag or a ragged batch (`offsets`

@@ -4,6 +4,7 @@
 #include <array>
 
 #include <milkit/loss/entropy_regulariser.hpp>
+#include <milkit/models/network.hpp>
 #include <milkit/models/zoom_in/options.hpp>
 #include <milkit/nn/parameters.hpp>
 #include <milkit/ops/products/matmul.hpp>
@@ -94,7 +95,7 @@ struct zoom_in {
   /// The shape of the logits, [1, classes].
   template <class Source>
   shape<2> output_shape(const Source&) const {
-    return classifier.output_shape(shape<2>{1, Classifier::in_features});
+    return classifier.output_shape(shape<2>{1, detail::width_of_input(classifier)});
   }
 
   /// Whether the image has something that is not attended: more than one cell and, of two stages, more than one tile.

@@ -2,6 +2,7 @@
 
 #include <type_traits>
 
+#include <milkit/models/network.hpp>
 #include <milkit/pooling/bag_embedding.hpp>
 #include <milkit/topk/topk.hpp>
 
@@ -50,14 +51,6 @@ constexpr std::int64_t aggregated_features() {
     total += width;
   }
   return How == aggregation::concatenation ? total : each[sizeof...(Levels) - 1];
-}
-
-/// The number of features that a layer takes, also where it is known at run time.
-template <class Layer>
-std::int64_t width_of_input(const Layer& layer) {
-  if constexpr (Layer::in_features >= 0) return Layer::in_features;
-  else if constexpr (requires { layer.in; }) return layer.in;
-  else return width_of_input(std::get<0>(layer.layers));
 }
 
 /// "level1", "level2", ...: the names of the magnifications' parameters.
