@@ -76,6 +76,7 @@
 #include <milkit/nn/activation.hpp>
 #include <milkit/nn/avg_pool2d.hpp>
 #include <milkit/nn/batch_norm2d.hpp>
+#include <milkit/nn/context.hpp>
 #include <milkit/nn/conv2d.hpp>
 #include <milkit/nn/conv2d_same.hpp>
 #include <milkit/nn/dropout.hpp>
@@ -89,6 +90,7 @@
 #include <milkit/nn/max_pool2d.hpp>
 #include <milkit/nn/memory_plan.hpp>
 #include <milkit/nn/parallel.hpp>
+#include <milkit/nn/parameter_list.hpp>
 #include <milkit/nn/parameters.hpp>
 #include <milkit/nn/residual.hpp>
 #include <milkit/nn/sequential.hpp>

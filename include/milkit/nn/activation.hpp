@@ -10,32 +10,24 @@ namespace milkit::nn {
 template <class Function>
 struct activation {
   static constexpr std::int64_t in_features = any_features, out_features = any_features;
-  static constexpr bool row_wise = true;
-  static constexpr bool in_place = Function::slope_from_output, keeps_output = Function::slope_from_output;
+  static constexpr bool row_wise = true, in_place = Function::slope_from_output,
+                        keeps_output = Function::slope_from_output;
+  [[no_unique_address]] Function function = {};
 
-  template <int Rank>
-  shape<Rank> output_shape(shape<Rank> input) const {
-    return input;
-  }
-  template <class Visitor>
-  constexpr void describe(Visitor&) const {}
+  auto output_shape(const auto& input) const { return input; }
 
   template <class Input>
   struct saved {
     Input input_or_output;
   };
-
-  template <class Backend, class Weights, class Input, class Output>
-  void forward(Backend& backend, Weights, Input input, Output output, saved<Input>& kept, const pass&) const {
-    ops::activate(backend, Function{}, input, output);
+  template <class Input>
+  void forward(const auto& at, Input input, auto output, saved<Input>& kept) const {
+    ops::activate(at.backend, function, input, output);
     if constexpr (Function::slope_from_output) kept.input_or_output = output;
     else kept.input_or_output = input;
   }
-
-  template <class Backend, class Weights, class Input, class Doutput, class Dinput, class Gradient>
-  void backward(Backend& backend, Weights, const saved<Input>& kept, Doutput doutput, Dinput dinput, Gradient,
-                const pass&) const {
-    if (!dinput.absent()) ops::activate_backward(backend, Function{}, kept.input_or_output, doutput, dinput);
+  void backward(const auto& at, const auto& kept, auto doutput, auto dinput) const {
+    if (!dinput.absent()) ops::activate_backward(at.backend, function, kept.input_or_output, doutput, dinput);
   }
 };
 

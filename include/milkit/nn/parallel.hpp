@@ -53,8 +53,8 @@ struct parallel {
   static constexpr std::int64_t in_features = detail::known_features({Layers::in_features...});
   static constexpr std::int64_t out_features = detail::total_features(in_features, {Layers::out_features...});
   static_assert((detail::branches<in_features, Layers::in_features>::fit && ...));
-  static constexpr bool row_wise = (Layers::row_wise && ...), in_place = false,
-                        keeps_output = (Layers::keeps_output || ...);
+  static constexpr bool row_wise = (layer_traits<Layers>::row_wise && ...);
+  static constexpr bool keeps_output = (layer_traits<Layers>::keeps_output || ...);
 
   std::tuple<Layers...> layers;
 
@@ -65,67 +65,63 @@ struct parallel {
   requires(layer<Layers, Rank>&&...) shape<2> output_shape(shape<Rank> input)
   const {
     shape<2> sum{input[0], 0};
-    for_each([&](auto, const auto& branch, std::int64_t) { sum[1] += branch_shape(branch, input)[1]; });
+    for_each([&](auto, const auto& branch) { sum[1] += branch_shape(branch, input)[1]; });
     return sum;
   }
 
-  template <class Visitor>
-  constexpr void describe(Visitor& v) const {
-    for_each([&](auto i, const auto& branch, std::int64_t) {
-      v.child(detail::index_name<decltype(i)::value>::text, branch);
-    });
-  }
+  constexpr auto list(auto& l) const { return list_of(l, std::make_integer_sequence<int, size>()); }
 
   template <class Input>
   struct saved {
-    std::tuple<typename Layers::template saved<Input>...> each;
+    std::tuple<saved_of<Layers, Input>...> each;
     shape<Input::rank> input;
   };
-
-  template <class Backend, class Weights, class Input, class Output>
-  void forward(Backend& backend, Weights weights, Input input, Output output, saved<Input>& kept,
-               const pass& pass) const {
+  template <class Input>
+  void forward(const auto& at, Input input, auto output, saved<Input>& kept) const {
     kept.input = input.shape();
     std::int64_t column = 0;
-    for_each([&](auto i, const auto& branch, std::int64_t at) {
+    for_each([&](auto i, const auto& branch) {
       const std::int64_t width = branch_shape(branch, input.shape())[1];
-      branch.forward(backend, weights.rows(at, parameter_stretch(branch)), input, output.columns(column, width),
-                     std::get<i>(kept.each), pass.child(i));
+      branch.forward(at.template child<i>(*this), input, output.columns(column, width), std::get<i>(kept.each));
       column += width;
     });
   }
-
-  template <class Backend, class Weights, class Input, class Doutput, class Dinput, class Gradient>
-  void backward(Backend& backend, Weights weights, const saved<Input>& kept, Doutput doutput, Dinput dinput,
-                Gradient gradient, const pass& pass) const {
-    const auto scope = backend.workspace.scope();
+  template <class Dinput>
+  void backward(const auto& at, const auto& kept, auto doutput, Dinput dinput) const {
+    const auto scope = at.backend.workspace.scope();
     const bool more = size > 1 && !dinput.absent();
-    const auto other = more ? backend.workspace.template allocate<typename Doutput::value_type>(kept.input) : Dinput();
+    using T = typename decltype(doutput)::value_type;
+    const auto other = more ? at.backend.workspace.template allocate<T>(kept.input) : Dinput();
     std::int64_t column = 0;
-    for_each([&](auto i, const auto& branch, std::int64_t at) {
-      const std::int64_t width = branch_shape(branch, kept.input)[1], stretch = parameter_stretch(branch);
-      branch.backward(backend, weights.rows(at, stretch), std::get<i>(kept.each), doutput.columns(column, width),
-                      i == 0 ? dinput : other, gradient.rows(at, stretch), pass.child(i));
-      if (i > 0 && !dinput.absent()) ops::copy_rows(backend, other, dinput, true);
+    for_each([&](auto i, const auto& branch) {
+      const std::int64_t width = branch_shape(branch, kept.input)[1];
+      branch.backward(at.template child<i>(*this), std::get<i>(kept.each), doutput.columns(column, width),
+                      i == 0 ? dinput : other);
+      if (i > 0 && !dinput.absent()) ops::copy_rows(at.backend, other, dinput, true);
+      column += width;
+    });
+  }
+  void infer(const auto& at, auto input, auto output) const {
+    std::int64_t column = 0;
+    for_each([&](auto i, const auto& branch) {
+      const std::int64_t width = branch_shape(branch, input.shape())[1];
+      nn::infer(branch, at.template child<i>(*this), input, output.columns(column, width));
       column += width;
     });
   }
 
  private:
-  /// Calls body(i, branch, first element of its stretch) for each branch, i being a constant.
+  template <int... Index>
+  constexpr auto list_of(auto& l, std::integer_sequence<int, Index...>) const {
+    return std::array{l.child(detail::index_name<Index>::text, std::get<Index>(layers))...};
+  }
+  /// Calls body(i, branch) for each branch, i being a constant.
   template <class Body>
   constexpr void for_each(Body&& body) const {
-    std::int64_t at = 0;
-    [&]<std::size_t... Index>(std::index_sequence<Index...>) {
-      (
-          [&] {
-            const auto& branch = std::get<Index>(layers);
-            body(std::integral_constant<int, static_cast<int>(Index)>(), branch, at);
-            at += parameter_stretch(branch);
-          }(),
-          ...);
+    [&]<int... Index>(std::integer_sequence<int, Index...>) {
+      (body(std::integral_constant<int, Index>(), std::get<Index>(layers)), ...);
     }
-    (std::make_index_sequence<sizeof...(Layers)>());
+    (std::make_integer_sequence<int, size>());
   }
 
   template <class Layer, int Rank>

@@ -239,7 +239,8 @@ TEST_CASE("zoom_mil: a selection without noise trains on what inference looks at
       tensor<double, 2> logits({1, 3});
       typename std::remove_cvref_t<decltype(net)>::template saved<double, cpu> kept;
       const auto scope = backend.workspace.scope();
-      if (training) net.forward(backend, weights.flat(), slide.view(), logits.view(), kept, {.training = true});
+      const context at{backend, weights.flat(), {}, {.training = true}};
+      if (training) net.forward(at, slide.view(), logits.view(), kept);
       else net.infer(backend, weights.flat(), slide.view(), logits.view());
       return logits;
     };

@@ -48,7 +48,8 @@ zoom_in_prediction<T> predict(Backend& backend, const Network& network,
     network.infer(backend, weights.flat(), image, logits);
     network.attend(backend, weights.flat(), image, kept);
   } else {
-    network.forward(backend, weights.flat(), image, false, network.options.inference, logits, kept, {.random = random});
+    network.forward(context{backend, weights.flat(), {}, {.random = random}}, image, false, network.options.inference,
+                    logits, kept);
     const auto& own = kept.attended;
     const auto tile_weights = to_host(backend, own.tiles.weights), cell_weights = to_host(backend, own.cells.weights);
     for (std::int64_t s = 0; s < own.tiles.items.extent(0); ++s)

@@ -76,8 +76,8 @@ memory_plan plan_training_step(const Backend& backend, const basic_zoom_mil<How,
   network.train_bags(planner, weights, slide, vector_view<const std::int64_t>(&label, {1}), loss, 1.0, weights,
                      training);
   typename basic_zoom_mil<How, Classifier, Levels...>::template saved<T, Backend> kept;
-  network.forward(forward_planner, weights, slide, others.template allocate<T>(network.output_shape(slide)), kept,
-                  training);
+  network.forward(context{forward_planner, weights, {}, training}, slide,
+                  others.template allocate<T>(network.output_shape(slide)), kept);
   memory_plan plan;
   plan.weights = plan.gradient = static_cast<std::size_t>(weights.extent(0)) * sizeof(T);
   for (const auto& features : slide.features) plan.bag += static_cast<std::size_t>(features.size()) * sizeof(T);

@@ -30,10 +30,7 @@ struct zoom_level {
   embedding_type embedding = {};
   [[no_unique_address]] Zoom zoom = {};
 
-  template <class Visitor>
-  constexpr void describe(Visitor& v) const {
-    embedding.describe(v);
-  }
+  constexpr auto list(auto& l) const { return embedding.list(l); }
 };
 
 /// What the classifier takes of the magnifications' embeddings: their sum (the paper), that of the highest alone, or
