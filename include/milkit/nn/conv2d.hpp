@@ -33,9 +33,7 @@ struct conv2d {
   }
 
   template <class Input>
-  struct saved {
-    Input input;
-  };
+  using saved = saved_input<Input>;
   template <class Input>
   void forward(const auto& at, Input input, auto output, saved<Input>& kept) const {
     infer(at, input, output);

@@ -16,19 +16,16 @@ struct dropout {
 
   auto output_shape(const auto& input) const { return input; }
 
-  void forward(const auto& at, auto input, auto output, auto&) const { apply(at, input, output); }
-  void backward(const auto& at, const auto&, auto doutput, auto dinput) const {
-    if (!dinput.absent()) apply(at, doutput, dinput);
-  }
-
- private:
-  void apply(const auto& at, auto x, auto y) const {
+  void forward(const auto& at, auto input, auto output, auto&) const {
     expect_value(rate >= 0 && rate < 1, "milkit::nn::dropout", "the rate is ", rate, ", expected 0 <= rate < 1");
-    if (!at.pass.training || rate == 0) return detail::copy_elsewhere(at.backend, x, y);
+    if (!at.pass.training || rate == 0) return detail::copy_elsewhere(at.backend, input, output);
     const auto scope = at.backend.workspace.scope();
-    const auto mask = at.backend.workspace.template allocate<std::uint8_t>(shape<2>{x.rows(), x.row_size()});
+    const auto mask = at.backend.workspace.template allocate<std::uint8_t>(input.as_matrix().shape());
     ops::dropout_mask(at.backend, at.pass.random, at.pass.first_row, rate, mask);
-    ops::apply_mask(at.backend, x, mask, rate, y);
+    ops::apply_mask(at.backend, input, mask, rate, output);
+  }
+  void backward(const auto& at, const auto& kept, auto doutput, auto dinput) const {
+    if (!dinput.absent()) forward(at, doutput, dinput, kept);
   }
 };
 

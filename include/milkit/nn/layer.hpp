@@ -99,6 +99,12 @@ struct layer_traits {
   }();
 };
 
+/// What a layer saves that needs nothing but its input.
+template <class Input>
+struct saved_input {
+  Input input;
+};
+
 /// What a layer saves of an input for its backward pass.
 template <class Layer, class Input>
 using saved_of = typename detail::saved_type<Layer, Input>::type;

@@ -27,9 +27,7 @@ struct linear {
   }
 
   template <class Input>
-  struct saved {
-    Input input;
-  };
+  using saved = saved_input<Input>;
   template <class Input>
   void forward(const auto& at, Input input, auto output, saved<Input>& kept) const {
     const auto [weight, bias] = at.weights_of(*this);
