@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <tuple>
 #include <type_traits>
 
 #include <milkit/core/backend.hpp>
