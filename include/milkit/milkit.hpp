@@ -81,6 +81,7 @@
 #include <milkit/nn/conv2d_same.hpp>
 #include <milkit/nn/dropout.hpp>
 #include <milkit/nn/flatten.hpp>
+#include <milkit/nn/frozen_batch_norm2d.hpp>
 #include <milkit/nn/global_average_pool.hpp>
 #include <milkit/nn/identity.hpp>
 #include <milkit/nn/l2_normalise.hpp>
@@ -92,6 +93,7 @@
 #include <milkit/nn/parallel.hpp>
 #include <milkit/nn/parameter_list.hpp>
 #include <milkit/nn/parameters.hpp>
+#include <milkit/nn/repeat.hpp>
 #include <milkit/nn/residual.hpp>
 #include <milkit/nn/sequential.hpp>
 #include <milkit/pooling/attention.hpp>

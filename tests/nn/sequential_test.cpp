@@ -3,6 +3,8 @@
 #include <milkit/ops/rows/dropout_cpu.hpp>
 #include <milkit/ops/rows/fill_cpu.hpp>
 
+#include <milkit/nn/repeat.hpp>
+
 #include "sequential_cases.hpp"
 
 using namespace milkit;
@@ -39,6 +41,12 @@ TEST_CASE("sequential works in place where it may: memory of what backward needs
   CHECK(saved_bytes(nn::sequential(linear{}, nn::relu{}, nn::relu{}, linear{})) ==
         2 * one);                                                                 // the first relu's output is kept
   CHECK(saved_bytes(nn::sequential(linear{}, nn::gelu{}, linear{})) == 2 * one);  // gelu needs its input
+}
+
+TEST_CASE("repeat: a block N times -> the sequential of N of them") {
+  using block = nn::sequential<nn::linear<4, 4>, nn::tanh>;
+  static_assert(std::is_same_v<nn::repeat<block, 3>, nn::sequential<block, block, block>>);
+  CHECK(parameter_count(nn::repeat<block, 3>{}) == 60);
 }
 
 namespace {

@@ -314,10 +314,10 @@ class layer_check {
     return to;
   }
 
-  /// Without statistics, whose stretch of the gradient says something else.
+  /// Without statistics, whose stretch of the gradient says something else, and without what is frozen, which has none.
   std::vector<double> trainable(std::vector<double> gradient) const {
     for (const auto& entry : parameter_entries(layer_))
-      if (is_statistic(entry.what)) std::fill_n(gradient.begin() + entry.offset, entry.size(), 0.0);
+      if (is_statistic(entry.what) || entry.rate == 0) std::fill_n(gradient.begin() + entry.offset, entry.size(), 0.0);
     return gradient;
   }
 

@@ -5,8 +5,8 @@
 
 namespace milkit::nn {
 
-/// An elementwise activation as a layer, on rows of any rank: `relu`, `tanh`, `sigmoid`, `gelu` (ops/rows/activation.hpp has
-/// their formulas and slopes). No parameters.
+/// An elementwise activation as a layer, on rows of any rank: `relu`, `tanh`, `sigmoid`, `gelu`, and
+/// `leaky_relu{{.negative_slope = 0.2}}` (ops/rows/activation.hpp has their formulas and slopes). No parameters.
 template <class Function>
 struct activation {
   static constexpr std::int64_t in_features = any_features, out_features = any_features;
@@ -35,5 +35,6 @@ using relu = activation<ops::relu_function>;
 using tanh = activation<ops::tanh_function>;
 using sigmoid = activation<ops::sigmoid_function>;
 using gelu = activation<ops::gelu_function>;
+using leaky_relu = activation<ops::leaky_relu_function>;
 
 }  // namespace milkit::nn

@@ -42,9 +42,10 @@ constexpr std::int64_t total_features(std::int64_t in, std::initializer_list<std
 
 }  // namespace detail
 
-/// Branches on one input, outputs side by side: y = [f_1(x) | f_2(x) | ...]. Shapes: x [n, d], y [n, d_1 + d_2 + ...];
-/// branches give rows [n, d_i]. The gradient of x is the sum of theirs. Children are named "0", "1", .... Input widths
-/// that the types know are compared at compile time, the others when a bag comes (shape_error).
+/// Branches on one input, outputs side by side: y = [f_1(x) | f_2(x) | ...]. Shapes: branches give rows [n, d_i], and y is [n,
+/// d_1 + d_2 + ...], or images [n, c_i, height, width] of one size, and y is [n, c_1 + c_2 + ..., height, width]. The gradient
+/// of x is the sum of theirs. Children are named "0", "1", .... Input widths that the types know are compared at compile time,
+/// the rest when a bag comes (shape_error).
 template <class... Layers>
 struct parallel {
   static_assert(sizeof...(Layers) > 0, "milkit::nn::parallel: at least one branch");
@@ -62,10 +63,19 @@ struct parallel {
   constexpr explicit parallel(Layers... each) : layers(std::move(each)...) {}
 
   template <int Rank>
-  requires(layer<Layers, Rank>&&...) shape<2> output_shape(shape<Rank> input)
-  const {
-    shape<2> sum{input[0], 0};
-    for_each([&](auto, const auto& branch) { sum[1] += branch_shape(branch, input)[1]; });
+  requires(layer<Layers, Rank>&&...) auto output_shape(shape<Rank> input) const {
+    auto sum = branch_shape(std::get<0>(layers), input);
+    for_each([&](auto i, const auto& branch) {
+      if constexpr (i > 0) {
+        const auto own = branch_shape(branch, input);
+        for (int axis = 2; axis < own.rank; ++axis)
+          if (own[axis] != sum[axis])
+            throw shape_error(message("milkit::nn::parallel: of ", to_string(input), " branch 0 makes ",
+                                      to_string(branch_shape(std::get<0>(layers), input)), ", but branch ", i + 0, " ",
+                                      to_string(own), "; expected images of one size"));
+        sum[1] += own[1];
+      }
+    });
     return sum;
   }
 
@@ -82,7 +92,7 @@ struct parallel {
     std::int64_t column = 0;
     for_each([&](auto i, const auto& branch) {
       const std::int64_t width = branch_shape(branch, input.shape())[1];
-      branch.forward(at.template child<i>(*this), input, output.columns(column, width), std::get<i>(kept.each));
+      branch.forward(at.template child<i>(*this), input, part_of(output, column, width), std::get<i>(kept.each));
       column += width;
     });
   }
@@ -95,7 +105,7 @@ struct parallel {
     std::int64_t column = 0;
     for_each([&](auto i, const auto& branch) {
       const std::int64_t width = branch_shape(branch, kept.input)[1];
-      branch.backward(at.template child<i>(*this), std::get<i>(kept.each), doutput.columns(column, width),
+      branch.backward(at.template child<i>(*this), std::get<i>(kept.each), part_of(doutput, column, width),
                       i == 0 ? dinput : other);
       if (i > 0 && !dinput.absent()) ops::copy_rows(at.backend, other, dinput, true);
       column += width;
@@ -105,7 +115,7 @@ struct parallel {
     std::int64_t column = 0;
     for_each([&](auto i, const auto& branch) {
       const std::int64_t width = branch_shape(branch, input.shape())[1];
-      nn::infer(branch, at.template child<i>(*this), input, output.columns(column, width));
+      nn::infer(branch, at.template child<i>(*this), input, part_of(output, column, width));
       column += width;
     });
   }
@@ -124,13 +134,21 @@ struct parallel {
     (std::make_integer_sequence<int, size>());
   }
 
+  template <class First, class Layer, int Rank>
+  static constexpr bool gives_alike = decltype(std::declval<const First&>().output_shape(shape<Rank>()))::rank ==
+                                      decltype(std::declval<const Layer&>().output_shape(shape<Rank>()))::rank;
   template <class Layer, int Rank>
-  static shape<2> branch_shape(const Layer& branch, shape<Rank> input) {
-    const auto output = branch.output_shape(input);
-    static_assert(
-        decltype(output)::rank == 2,
-        "milkit::nn::parallel: a branch gives images, expected rows [n, features]; nn::flatten makes rows of images");
-    return output;
+  static auto branch_shape(const Layer& branch, shape<Rank> input) {
+    static_assert(gives_alike<std::tuple_element_t<0, std::tuple<Layers...>>, Layer, Rank>,
+                  "milkit::nn::parallel: one branch gives rows and another one images, expected all alike; nn::flatten "
+                  "makes rows of images");
+    return branch.output_shape(input);
+  }
+  /// What of the output is a branch's: columns of rows, channels of images.
+  template <class View>
+  static View part_of(View whole, std::int64_t first, std::int64_t count) {
+    if constexpr (View::rank == 2) return whole.columns(first, count);
+    else return whole.channels(first, count);
   }
 };
 template <class... Layers>
