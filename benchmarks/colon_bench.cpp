@@ -68,7 +68,7 @@ struct layer_case {
   cpu backend;
   parameters<Layer, float> weights = initial_parameters<float>(Layer{}, {.seed = 1}), gradient = weights.zeros();
   tensor<float, 4> x, y, dy, dx;
-  typename Layer::template saved<images<float>> kept = {};
+  saved_of<Layer, images<float>> kept = {};
 
   layer_case(cpu b, const shape<4>& s)
       : backend(std::move(b)),
@@ -77,12 +77,10 @@ struct layer_case {
         dy(test::normals<float>(y.shape(), 2)),
         dx(s) {}
 
-  void forward() {
-    layer.forward(backend, vector_view<const float>(weights.flat()), images<float>(x.view()), y.view(), kept, {});
-  }
+  void forward() { layer.forward(context{backend, weights.flat()}, images<float>(x.view()), y.view(), kept); }
   void backward(bool wants_dx) {
-    layer.backward(backend, vector_view<const float>(weights.flat()), kept, dy.view(),
-                   wants_dx ? dx.view() : view<float, 4>(), gradient.flat(), {});
+    layer.backward(context{backend, weights.flat(), gradient.flat()}, kept, dy.view(),
+                   wants_dx ? dx.view() : view<float, 4>());
   }
 };
 
@@ -147,8 +145,8 @@ double encode(cpu& backend, const parameters<encoder, T>& weights, images<T> x, 
               vector_view<T> gradient) {
   const auto scope = backend.workspace.scope();
   typename encoder::template saved<images<T>> kept;
-  const pass training{.training = true};
-  encoder{}.forward(backend, weights.flat(), x, y, kept, training);
+  const context at{backend, weights.flat(), gradient, {.training = true}};
+  encoder{}.forward(at, x, y, kept);
   double sum = 0;
   if (gradient.absent()) {
     for (std::int64_t i = 0; i < y.size(); ++i) sum += static_cast<double>(y.data()[i] * dy.data()[i]);
@@ -157,7 +155,7 @@ double encode(cpu& backend, const parameters<encoder, T>& weights, images<T> x, 
   const auto upstream = backend.workspace.template allocate<T>(dy.shape());
   ops::copy_rows(backend, dy, upstream);
   ops::fill(backend, gradient, T(0));
-  encoder{}.backward(backend, weights.flat(), kept, upstream, view<T, 4>(), gradient, training);
+  encoder{}.backward(at, kept, upstream, view<T, 4>());
   return sum;
 }
 

@@ -47,11 +47,10 @@ struct stack {
   void step() {
     const auto scope = backend.workspace.scope();
     network::saved<view<const float, 4>> kept;
-    const pass training{.training = true};
-    model.forward(backend, std::as_const(weights).flat(), std::as_const(x).view(), y.view(), kept, training);
+    const context at{backend, weights.flat(), gradient.flat(), {.training = true}};
+    model.forward(at, std::as_const(x).view(), y.view(), kept);
     ops::fill(backend, gradient.flat(), 0.0f);
-    model.backward(backend, std::as_const(weights).flat(), kept, dy.view(), view<float, 4>(), gradient.flat(),
-                   training);
+    model.backward(at, kept, dy.view(), view<float, 4>());
   }
 
   double flops() const {  // the batch's own gradient is not wanted

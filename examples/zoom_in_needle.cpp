@@ -84,9 +84,10 @@ void train_on_all_pixels(cpu& backend, const whole_cnn& net, Weights weights, im
              dlogits = backend.workspace.allocate<float>(shape<2>{1, 2});
   const auto losses = backend.workspace.allocate<double>(1);
   typename whole_cnn::saved<image_view<const float>> kept;
-  net.forward(backend, weights, image, logits, kept, {.training = true});
+  const context at{backend, weights, gradient, {.training = true}};
+  net.forward(at, image, logits, kept);
   loss::cross_entropy{}.evaluate(backend, logits, label, 1.0, losses, dlogits);
-  net.backward(backend, weights, kept, dlogits, image_view<float>(), gradient, {.training = true});
+  net.backward(at, kept, dlogits, image_view<float>());
 }
 
 // Its memory, counted by a backend that computes nothing.

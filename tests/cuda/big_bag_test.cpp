@@ -63,10 +63,10 @@ struct big_bag {
     const std::int64_t offsets[] = {0, rows};
     typename network_type::template saved<bag_view<float, 2, device_space>, milkit::cuda> kept;
     const auto scope = gpu.workspace.scope();
-    network.forward(gpu, weights.flat(), source, vector_view<const std::int64_t>(offsets, {2}), out.embedding.view(),
-                    device_matrix<float>(), out.attention.view(), kept, {.training = true});
-    network.backward(gpu, weights.flat(), source, kept, upstream.view(), device_matrix<const float>(), dx.view(),
-                     gradient.flat(), {.training = true});
+    const context at{gpu, weights.flat(), gradient.flat(), {.training = true}};
+    network.forward(at, source, vector_view<const std::int64_t>(offsets, {2}), out.embedding.view(),
+                    device_matrix<float>(), out.attention.view(), kept);
+    network.backward(at, source, kept, upstream.view(), device_matrix<const float>(), dx.view());
     gpu.synchronize();
     return out;
   }

@@ -30,6 +30,9 @@ inline curve curve_of(const nn::relu&) { return {relu_of, relu_slope}; }
 inline curve curve_of(const nn::tanh&) { return {tanh_of, tanh_slope}; }
 inline curve curve_of(const nn::sigmoid&) { return {sigmoid_of, sigmoid_slope}; }
 inline curve curve_of(const nn::gelu&) { return {gelu_of, gelu_slope}; }
+inline long double leaky_of(long double x) { return x > 0 ? x : 0.01L * x; }
+inline long double leaky_slope(long double x) { return x > 0 ? 1.0L : 0.01L; }
+inline curve curve_of(const nn::leaky_relu&) { return {leaky_of, leaky_slope}; }
 
 template <class T, class Layer>
 auto run(const Layer& layer, const tensor<T, 2>& x, const tensor<T, 2>& dy) {
@@ -38,13 +41,14 @@ auto run(const Layer& layer, const tensor<T, 2>& x, const tensor<T, 2>& dy) {
 }
 
 TEST_CASE_TEMPLATE("activations keep the contract of a layer, on rows and images", Layer, nn::relu, nn::tanh,
-                   nn::sigmoid, nn::gelu) {
+                   nn::sigmoid, nn::gelu, nn::leaky_relu) {
   layer_check(Layer{}, shape<2>{33, 7}).all();
   layer_check(Layer{}, shape<2>{1, 31}).all();
   layer_check(Layer{}, shape<4>{3, 2, 5, 3}).all();
 }
 
-TEST_CASE_TEMPLATE("activations agree with their formulas", Layer, nn::relu, nn::tanh, nn::sigmoid, nn::gelu) {
+TEST_CASE_TEMPLATE("activations agree with their formulas", Layer, nn::relu, nn::tanh, nn::sigmoid, nn::gelu,
+                   nn::leaky_relu) {
   const auto check = [](auto zero, std::int64_t rows) {
     using T = decltype(zero);
     CAPTURE(rows);
@@ -94,6 +98,19 @@ TEST_CASE_TEMPLATE("activations of extreme arguments and NaN", T, MILKIT_FLOATS)
     CHECK(std::isnan(got.first));
     CHECK(std::isnan(got.second));
   }
+}
+
+TEST_CASE_TEMPLATE("leaky_relu: a slope of its own -> that below 0, and none that is negative", T, MILKIT_FLOATS) {
+  tensor<T, 2> x(shape<2>{1, 4}), dy(shape<2>{1, 4});
+  for (const std::int64_t i : {0, 1, 2, 3}) x.data()[i] = static_cast<T>(i - 2), dy.data()[i] = T(8);
+  const auto got = run(nn::leaky_relu{{.negative_slope = 0.25}}, x, dy);
+  CHECK(elements(got.output) == std::vector<double>{-0.5, -0.25, 0, 1});
+  CHECK(elements(got.dinput) == std::vector<double>{2, 2, 2, 8});
+  x.data()[0] = std::numeric_limits<T>::quiet_NaN();
+  CHECK(std::isnan(run(nn::leaky_relu{}, x, dy).output.data()[0]));
+  CHECK(std::isnan(run(nn::leaky_relu{}, x, dy).dinput.data()[0]));
+  CHECK_THROWS_WITH_AS(run(nn::leaky_relu{{.negative_slope = -1}}, x, dy),
+                       "milkit::ops::activate: negative_slope is -1, expected 0 or more", value_error);
 }
 
 TEST_CASE_TEMPLATE("activations agree with the golden tensors", T, MILKIT_FLOATS) {

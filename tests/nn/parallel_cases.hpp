@@ -28,6 +28,26 @@ TEST_CASE("parallel keeps the contract of a layer") {
   layer_check(nn::parallel(nn::tanh{}), shape<2>{5, 4}).all();
 }
 
+TEST_CASE("parallel: branches that give images -> their channels one behind the other") {
+  layer_check(nn::parallel(nn::tanh{}, nn::identity{}, nn::sequential(nn::gelu{}, nn::dropout{0.5})),
+              shape<4>{7, 2, 3, 2})
+      .all();
+  const nn::parallel both(nn::identity{}, nn::relu{});
+  CHECK(both.output_shape(shape<4>{3, 2, 5, 4}) == shape<4>{3, 4, 5, 4});
+  backend_type backend = make_backend(1);
+  const auto x = normals<double>(shape<4>{2, 3, 2, 2}, 1), dy = normals<double>(shape<4>{2, 6, 2, 2}, 2);
+  const auto got = run_layer<double>(backend, both, tensor<double, 1>(), x.view(), dy.view(), pass{});
+  for (std::int64_t i = 0; i < 2; ++i)
+    for (std::int64_t c = 0; c < 3; ++c)
+      for (std::int64_t p = 0; p < 4; ++p) {
+        const double value = x.view()(i, c, p / 2, p % 2);
+        CHECK(got.output.view()(i, c, p / 2, p % 2) == value);
+        CHECK(got.output.view()(i, 3 + c, p / 2, p % 2) == (value > 0 ? value : 0));
+        CHECK(got.dinput.view()(i, c, p / 2, p % 2) ==
+              dy.view()(i, c, p / 2, p % 2) + (value > 0 ? dy.view()(i, 3 + c, p / 2, p % 2) : 0));
+      }
+}
+
 TEST_CASE("parallel puts outputs side by side and adds gradients") {
   backend_type backend = make_backend(1);
   const auto x = normals<double>(shape<2>{2, 2}, 1);

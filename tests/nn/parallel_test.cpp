@@ -3,6 +3,8 @@
 #include <milkit/ops/rows/dropout_cpu.hpp>
 #include <milkit/ops/rows/fill_cpu.hpp>
 
+#include <milkit/nn/max_pool2d.hpp>
+
 #include "parallel_cases.hpp"
 
 using namespace milkit;
@@ -19,4 +21,11 @@ TEST_CASE("parallel knows its widths and names its branches") {
   CHECK(entries[2].name == "2.weight");
   CHECK(entries[2].offset == 16);
   CHECK_THROWS_AS(both{}.output_shape(shape<2>{1, 5}), shape_error);
+}
+
+TEST_CASE("parallel: branches that give images of two sizes -> shape_error") {
+  CHECK_THROWS_WITH_AS(nn::parallel(nn::relu{}, nn::max_pool2d{}).output_shape(shape<4>{1, 3, 8, 8}),
+                       "milkit::nn::parallel: of [1, 3, 8, 8] branch 0 makes [1, 3, 8, 8], but branch 1 [1, 3, 4, 4]; "
+                       "expected images of one size",
+                       shape_error);
 }

@@ -36,7 +36,74 @@ auto initial(init scheme, std::uint64_t seed = 1) {
   return initial_parameters<T>(nn::linear<300, 200>{.scheme = scheme}, {.seed = seed});
 }
 
+/// Three numbers of its own, two children, and one more number behind them.
+struct with_children {
+  nn::linear<2, 3> first;
+  nn::linear<3, 1> second;
+  double rate = 1;
+  constexpr auto list(auto& l) const {
+    return std::tuple{l.vector("start", 3, {.what = role::statistic, .scheme = init::constant(0.5)}),
+                      l.child("first", first, rate), l.child("second", second, 2 * rate),
+                      l.vector("scale", 1, {.what = role::scale, .rate = 0.5})};
+  }
+};
+/// The same as a child, and a parameter that is frozen.
+struct with_frozen {
+  with_children below = {{}, {}, 3};
+  constexpr auto list(auto& l) const {
+    return std::tuple{l.child("", below, 0.25), l.matrix("fixed", 2, 2, {.scheme = init::normal(0.02), .rate = 0}),
+                      l.child("teacher", below, 0)};
+  }
+};
+
 }  // namespace
+
+TEST_CASE("parameters: a layer's own before its children's -> the children are where their names say") {
+  auto weights = initial_parameters<float>(with_children{}, {.seed = 1});
+  float* flat = weights.flat().data();
+  cpu backend{.threads = 1};
+  const context at{backend, weights.flat()};
+  const auto [start, first, second, scale] = at.weights_of(with_children{});
+  CHECK(start.data() == flat);
+  CHECK(start(2) == 0.5f);
+  CHECK(first.data() == weights["first.weight"].data());
+  CHECK(second.data() == weights["second.weight"].data());
+  CHECK(scale.data() == weights["scale"].data());
+  CHECK(weights["first.weight"].data() == flat + 16);
+  CHECK(weights["second.weight"].data() == flat + 32);
+  CHECK(weights["scale"].data() == flat + 48);
+  CHECK(weights.flat().extent(0) == 64);
+  CHECK(at.child<2>(with_children{}).weights.data() == flat + 32);
+  CHECK(at.child<2>(with_children{}).gradient.absent());
+}
+
+TEST_CASE("parameters: rates of parents and children -> their product, and 0 without a gradient") {
+  const auto entries = parameter_entries(with_frozen{});
+  const auto rate_of = [&](const std::string& name) {
+    for (const auto& entry : entries)
+      if (entry.name == name) return entry.rate;
+    return -1.0;
+  };
+  CHECK(rate_of("first.weight") == 0.75);
+  CHECK(rate_of("second.bias") == 1.5);
+  CHECK(rate_of("scale") == 0.125);
+  CHECK(rate_of("fixed") == 0);
+  CHECK(rate_of("teacher.second.bias") == 0);
+  CHECK(parameter_count(with_frozen{}) == 14);
+
+  auto weights = initial_parameters<double>(with_frozen{}, {.seed = 1});
+  cpu backend{.threads = 1};
+  tensor<double, 1> gradient(shape<1>{64});  // it ends where only frozen ones follow
+  const context at{backend, weights.flat(), gradient.view()};
+  const auto [below, fixed, teacher] = at.gradients_of(with_frozen{});
+  CHECK(below.data() == gradient.data());
+  CHECK(fixed.absent());
+  CHECK(teacher.absent());
+  CHECK(at.child<2>(with_frozen{}).weights.data() == weights["teacher.start"].data());
+  const auto teachers = at.child<2>(with_frozen{}).gradients_of(with_children{});
+  CHECK(std::get<0>(teachers).absent());
+  CHECK(std::get<1>(teachers).absent());
+}
 
 TEST_CASE("parameters are named as in PyTorch and lie aligned in one buffer") {
   const parameters<network, float> weights;
@@ -106,7 +173,9 @@ TEST_CASE("initialisers have the bounds and the moments of their names") {
   check_uniform(init::kaiming_uniform, std::sqrt(6.0 / 300));
   check_normal(init::xavier_normal, std::sqrt(2.0 / 500));
   check_normal(init::kaiming_normal, std::sqrt(2.0 / 300));
+  check_normal(init::normal(0.02), 0.02);
   for (const double each : test::elements(initial(init::zeros).flat())) CHECK(each == 0);
+  for (const double each : test::elements(initial(init::constant(0.5))["bias"])) CHECK(each == 0.5);
 
   const auto bias = moments_of(test::elements(initial(init::torch)["bias"]));
   CHECK(bias.largest <= 1 / std::sqrt(300.0));

@@ -3,6 +3,8 @@
 #include <milkit/ops/rows/dropout_cpu.hpp>
 #include <milkit/ops/rows/fill_cpu.hpp>
 
+#include <milkit/nn/repeat.hpp>
+
 #include "sequential_cases.hpp"
 
 using namespace milkit;
@@ -24,12 +26,12 @@ TEST_CASE("sequential works in place where it may: memory of what backward needs
     using type = std::remove_cvref_t<decltype(chain)>;
     planner.workspace.reset_peak();
     const auto scope = planner.workspace.scope();
-    typename type::template saved<matrix_view<const float>> kept{};
+    saved_of<type, matrix_view<const float>> kept{};
     const tensor<float, 1> weights(shape<1>{parameter_stretch(chain)});
     const tensor<float, 2> x(shape<2>{16, 64});
     tensor<float, 2> y(shape<2>{16, 64});
     const std::size_t before = planner.workspace.bytes_in_use();
-    chain.forward(planner, weights.view(), matrix_view<const float>(x.view()), y.view(), kept, pass{});
+    chain.forward(context{planner, weights.view()}, matrix_view<const float>(x.view()), y.view(), kept);
     return planner.workspace.bytes_in_use() - before;
   };
   using linear = nn::linear<64, 64>;
@@ -39,4 +41,40 @@ TEST_CASE("sequential works in place where it may: memory of what backward needs
   CHECK(saved_bytes(nn::sequential(linear{}, nn::relu{}, nn::relu{}, linear{})) ==
         2 * one);                                                                 // the first relu's output is kept
   CHECK(saved_bytes(nn::sequential(linear{}, nn::gelu{}, linear{})) == 2 * one);  // gelu needs its input
+}
+
+TEST_CASE("repeat: a block N times -> the sequential of N of them") {
+  using block = nn::sequential<nn::linear<4, 4>, nn::tanh>;
+  static_assert(std::is_same_v<nn::repeat<block, 3>, nn::sequential<block, block, block>>);
+  CHECK(parameter_count(nn::repeat<block, 3>{}) == 60);
+}
+
+namespace {
+/// Gives another number of features, in memory of its own, and takes none beside.
+template <std::int64_t In, std::int64_t Out>
+struct resize {
+  static constexpr std::int64_t in_features = In, out_features = Out;
+  shape<2> output_shape(shape<2> input) const { return {input[0], Out}; }
+  void forward(const auto&, auto, auto, auto&) const {}
+  void backward(const auto&, const auto&, auto, auto) const {}
+};
+}  // namespace
+
+TEST_CASE("sequential: infer -> memory of two buffers, the largest that each holds") {
+  const auto peak = [](const auto& chain, std::int64_t width) {
+    cpu planner = cpu{.threads = 1}.planner();
+    const tensor<float, 2> x(shape<2>{16, 64});
+    tensor<float, 2> y(shape<2>{16, width});
+    nn::infer(chain, context{planner, vector_view<float>()}, x.view(), y.view());
+    CHECK(planner.workspace.bytes_in_use() == 0);
+    return planner.peak_bytes();
+  };
+  const auto bytes = [](std::size_t features) { return 16 * features * sizeof(float); };
+  CHECK(peak(nn::sequential(resize<64, 32>{}, nn::relu{}, nn::dropout{}), 32) == 0);
+  CHECK(peak(nn::sequential(resize<64, 48>{}, nn::relu{}, resize<48, 16>{}), 16) == bytes(48));
+  CHECK(peak(nn::sequential(resize<64, 32>{}, nn::relu{}, resize<32, 48>{}, nn::tanh{}, nn::dropout{}, resize<48, 16>{},
+                            nn::gelu{}, resize<16, 80>{}, nn::relu{}, resize<80, 16>{}),
+             16) == bytes(80) + bytes(48));
+  using block = nn::sequential<resize<64, 64>, nn::relu>;
+  CHECK(peak(nn::sequential<block, block, block, block, block, block>(), 64) == 2 * bytes(64));
 }

@@ -39,10 +39,9 @@ auto run(backend_type& backend, const Network& net, const parameters<Network, T>
   typename Network::template saved<Source, backend_type> kept;
   const auto scope = backend.workspace.scope();
   using none = matrix_view<T, backend_space>;
-  net.forward(backend, w.view(), source, bounds, embedding.view(), none(), none(), kept, how);
-  if (backward)
-    net.backward(backend, w.view(), source, kept, upstream.view(), matrix_view<const T, backend_space>(), dx.view(),
-                 gradient.view(), how);
+  const context at{backend, w.view(), gradient.view(), how};
+  net.forward(at, source, bounds, embedding.view(), none(), none(), kept);
+  if (backward) net.backward(at, source, kept, upstream.view(), matrix_view<const T, backend_space>(), dx.view());
   struct {
     tensor<T, 2> embedding;
     tensor<T, Source::rank> dx;

@@ -1,4 +1,4 @@
-// expect: milkit::nn::parallel: a branch gives images, expected rows
+// expect: milkit::nn::parallel: one branch gives rows and another one images, expected all alike
 #include <milkit/milkit.hpp>
 #include <milkit/nn/parallel.hpp>
 

@@ -28,9 +28,10 @@ auto run_layer(backend_type& backend, const Layer& layer, const tensor<T, 1>& we
   resident<T, Rank> dx(input.shape());
   resident<T, 1> gradient(weights.shape());
   const auto scope = backend.workspace.scope();
-  typename Layer::template saved<view<const T, Rank, backend_space>> kept{};
-  layer.forward(backend, w.view(), constant(x), y.view(), kept, pass);
-  layer.backward(backend, w.view(), kept, dy.view(), dx.view(), gradient.view(), pass);
+  saved_of<Layer, view<const T, Rank, backend_space>> kept{};
+  const context at{backend, w.view(), gradient.view(), pass};
+  layer.forward(at, constant(x), y.view(), kept);
+  layer.backward(at, kept, dy.view(), dx.view());
   return layer_result<T, Rank, OutRank>{fetch(y), fetch(dx), fetch(gradient)};
 }
 
@@ -42,8 +43,8 @@ auto layer_output(backend_type& backend, const Layer& layer, const tensor<T, 1>&
   const auto x = put(input);
   resident<T, decltype(layer.output_shape(input.shape()))::rank> y(layer.output_shape(input.shape()));
   const auto scope = backend.workspace.scope();
-  typename Layer::template saved<view<const T, Rank, backend_space>> kept{};
-  layer.forward(backend, w.view(), constant(x), y.view(), kept, pass);
+  saved_of<Layer, view<const T, Rank, backend_space>> kept{};
+  layer.forward(context{backend, w.view(), {}, pass}, constant(x), y.view(), kept);
   return fetch(y);
 }
 
@@ -71,6 +72,8 @@ class layer_check {
     ways<double>();
     adds_to_gradient();
     absent_dinput();
+    frozen();
+    inference();
     zero_rows();
     in_place();
     strided();
@@ -99,7 +102,7 @@ class layer_check {
 
   /// A row-wise layer gives the same for a bag in chunks.
   void rows_are_independent() {
-    if constexpr (Layer::row_wise) {
+    if constexpr (layer_traits<Layer>::row_wise) {
       rows_of<float>();
       rows_of<double>();
     }
@@ -140,6 +143,37 @@ class layer_check {
     CHECK(same_bits(gradient, want.gradient));
   }
 
+  /// Without a gradient, as where all is frozen, the input's is the same.
+  void frozen() {
+    backend_type backend = make_backend(1);
+    const auto want = run(backend, weights_, input_, doutput_);
+    const auto weights = put(weights_);
+    const auto input = put(input_);
+    auto doutput = put(doutput_), output = put(doutput_);
+    resident<double, Rank> dinput(input_.shape());
+    const auto scope = backend.workspace.scope();
+    saved_of<Layer, view<const double, Rank, backend_space>> kept{};
+    const context at{backend, weights.view(), {}, how};
+    layer_.forward(at, constant(input), output.view(), kept);
+    layer_.backward(at, kept, doutput.view(), dinput.view());
+    CHECK(same_bits(fetch(dinput), want.dinput));
+  }
+
+  /// `infer` gives the output of a forward pass, and keeps nothing.
+  void inference() {
+    for (const bool training : {false, true}) {
+      const pass once{.training = training, .random = how.random, .first_row = how.first_row};
+      backend_type backend = make_backend();
+      const auto want = layer_output(backend, layer_, weights_, input_, once);
+      const auto weights = put(weights_);
+      const auto input = put(input_);
+      auto output = put(doutput_);
+      nn::infer(layer_, context{backend, weights.view(), {}, once}, constant(input), output.view());
+      CHECK(same_bits(fetch(output), want));
+      CHECK(backend.workspace.bytes_in_use() == 0);
+    }
+  }
+
   void zero_rows() {
     backend_type backend = make_backend();
     const tensor<double, Rank> input(input_.shape().with_rows(0));
@@ -151,7 +185,7 @@ class layer_check {
 
   /// The same bits where output is the input's memory and dinput doutput's.
   void in_place() {
-    if constexpr (Layer::in_place) {
+    if constexpr (layer_traits<Layer>::in_place) {
       backend_type backend = make_backend();
       const auto want = run(backend, weights_, input_, doutput_);
       const auto weights = put(weights_);
@@ -160,11 +194,11 @@ class layer_check {
       resident<double, 1> gradient(weights_.shape());
       const auto output = values.view().as_rows_of(doutput_.shape());
       const auto scope = backend.workspace.scope();
-      typename Layer::template saved<view<const double, Rank, backend_space>> kept{};
-      layer_.forward(backend, weights.view(), constant(values), output, kept, how);
+      saved_of<Layer, view<const double, Rank, backend_space>> kept{};
+      const context at{backend, weights.view(), gradient.view(), how};
+      layer_.forward(at, constant(values), output, kept);
       CHECK(same_bits(fetch(values), want.output));
-      layer_.backward(backend, weights.view(), kept, gradients.view(), gradients.view().as_rows_of(input_.shape()),
-                      gradient.view(), how);
+      layer_.backward(at, kept, gradients.view(), gradients.view().as_rows_of(input_.shape()));
       CHECK(same_bits(fetch(gradients), want.dinput));
       CHECK(same_bits(fetch(gradient), want.gradient));
     }
@@ -179,11 +213,11 @@ class layer_check {
     rows_apart<double, out_rank> doutput(doutput_), output((tensor<double, out_rank>(doutput_.shape())));
     resident<double, 1> gradient(weights_.shape());
     const auto scope = backend.workspace.scope();
-    typename Layer::template saved<view<const double, Rank, backend_space>> kept{};
-    layer_.forward(backend, weights.view(), view<const double, Rank, backend_space>(input.rows()), output.rows(), kept,
-                   how);
+    saved_of<Layer, view<const double, Rank, backend_space>> kept{};
+    const context at{backend, weights.view(), gradient.view(), how};
+    layer_.forward(at, view<const double, Rank, backend_space>(input.rows()), output.rows(), kept);
     CHECK(same_rows(output.values(), want.output, rounding<double>));
-    layer_.backward(backend, weights.view(), kept, doutput.rows(), dinput.rows(), gradient.view(), how);
+    layer_.backward(at, kept, doutput.rows(), dinput.rows());
     CHECK(same_rows(dinput.values(), want.dinput, rounding<double>));
     CHECK(same_rows(fetch(gradient), want.gradient, rounding<double>));
     for (const bool untouched : {input.untouched(), dinput.untouched(), output.untouched(), doutput.untouched()})
@@ -230,10 +264,10 @@ class layer_check {
     resident<double, Rank> dinput(input_.shape());
     auto sum = put(gradient);
     const auto scope = backend.workspace.scope();
-    typename Layer::template saved<view<const double, Rank, backend_space>> kept{};
-    layer_.forward(backend, weights.view(), constant(input), output.view(), kept, how);
-    layer_.backward(backend, weights.view(), kept, doutput.view(),
-                    wanted ? dinput.view() : view<double, Rank, backend_space>(), sum.view(), how);
+    saved_of<Layer, view<const double, Rank, backend_space>> kept{};
+    const context at{backend, weights.view(), sum.view(), how};
+    layer_.forward(at, constant(input), output.view(), kept);
+    layer_.backward(at, kept, doutput.view(), wanted ? dinput.view() : view<double, Rank, backend_space>());
     gradient = fetch(sum);
     return fetch(dinput);
   }
@@ -280,10 +314,10 @@ class layer_check {
     return to;
   }
 
-  /// Without statistics, whose stretch of the gradient says something else.
+  /// Without statistics, whose stretch of the gradient says something else, and without what is frozen, which has none.
   std::vector<double> trainable(std::vector<double> gradient) const {
     for (const auto& entry : parameter_entries(layer_))
-      if (is_statistic(entry.what)) std::fill_n(gradient.begin() + entry.offset, entry.size(), 0.0);
+      if (is_statistic(entry.what) || entry.rate == 0) std::fill_n(gradient.begin() + entry.offset, entry.size(), 0.0);
     return gradient;
   }
 

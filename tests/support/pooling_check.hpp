@@ -88,12 +88,11 @@ pooling_result<T> run_pooling(backend_type& backend, const Pooler& pooler,
   const bag_view<T, 2, backend_space> source{x.view()};
   typename pooling_of<Pooler>::template saved<bag_view<T, 2, backend_space>, backend_type> kept;
   const auto scope = backend.workspace.scope();
-  network.forward(backend, w.view(), source, bags.bounds(), embedding.view(), logits.view(), attention.view(), kept,
-                  setup.how);
+  const context at{backend, w.view(), gradient.view(), setup.how};
+  network.forward(at, source, bags.bounds(), embedding.view(), logits.view(), attention.view(), kept);
   if (setup.backward)
-    network.backward(backend, w.view(), source, kept, dembedding.view(),
-                     dattention.size() > 0 ? dattention.view() : matrix_view<const T, backend_space>(), dx.view(),
-                     gradient.view(), setup.how);
+    network.backward(at, source, kept, dembedding.view(),
+                     dattention.size() > 0 ? dattention.view() : matrix_view<const T, backend_space>(), dx.view());
   return {fetch(embedding), fetch(logits), fetch(attention), fetch(dx), fetch(gradient)};
 }
 template <class T, class Pooler>
@@ -315,9 +314,9 @@ class pooling_check {
     typename pooling_of<Pooler>::template saved<bag_view<T, 2, backend_space>, backend_type> kept;
     const auto scope = backend.workspace.scope();
     using none = matrix_view<T, backend_space>;
-    network.forward(backend, weights.view(), source, bags.bounds(), embedding.view(), none(), none(), kept, pass{});
-    network.backward(backend, weights.view(), source, kept, dembedding.view(), dattention.view(), none(), sum.view(),
-                     pass{});
+    const context at{backend, weights.view(), sum.view()};
+    network.forward(at, source, bags.bounds(), embedding.view(), none(), none(), kept);
+    network.backward(at, source, kept, dembedding.view(), dattention.view(), none());
     const auto want = run(bags);
     CHECK(same_bits(fetch(embedding), want.embedding));
     gradient = fetch(sum);

@@ -47,10 +47,7 @@ struct network {
                                      nn::relu, nn::global_average_pool, nn::linear<3, 2>>;
   layers_type layers = {};
 
-  template <class Visitor>
-  constexpr void describe(Visitor& v) const {
-    layers.describe(v);
-  }
+  constexpr auto list(auto& l) const { return layers.list(l); }
   template <class Weights, class Loss, class Gradient>
   double train_bags(cpu& backend, Weights weights, image_view<const float> image,
                     vector_view<const std::int64_t> labels, const Loss& loss, double scale, Gradient gradient,
@@ -59,16 +56,17 @@ struct network {
     layers_type::saved<image_view<const float>> kept;
     const auto logits = backend.workspace.allocate<float>(shape<2>{1, 2}),
                dlogits = backend.workspace.allocate<float>(shape<2>{1, 2});
-    layers.forward(backend, weights, image, logits, kept, pass);
+    const context at{backend, weights, gradient, pass};
+    layers.forward(at, image, logits, kept);
     const double value = loss::value_and_gradient(loss, backend, logits, labels, scale, dlogits);
-    layers.backward(backend, weights, kept, dlogits, image_view<float>(), gradient, pass);
+    layers.backward(at, kept, dlogits, image_view<float>());
     return value;
   }
   template <class Weights, class Logits>
   void infer(cpu& backend, Weights weights, image_view<const float> image, Logits logits) const {
     const auto scope = backend.workspace.scope();
     layers_type::saved<image_view<const float>> kept;
-    layers.forward(backend, weights, image, logits, kept, {});
+    layers.forward(context{backend, weights}, image, logits, kept);
   }
 };
 

@@ -48,7 +48,7 @@ bool same(const outcome& a, const outcome& b) {
 template <class Loss>
 struct plain_network {
   Loss loss_and_slope;
-  void describe(auto& v) const { v.parameter({"w", {1}, role::weight, 1, 1, init::zeros}); }
+  constexpr auto list(auto& l) const { return std::tuple{l.vector("w", 1, {.scheme = init::zeros})}; }
   template <class Bags>
   double train_bags(cpu&, auto weights, const Bags& bags, auto, const auto&, double scale, auto gradient,
                     const pass&) const {

@@ -111,6 +111,12 @@ class view {
   MILKIT_HD constexpr view columns(std::int64_t first, std::int64_t count) const requires(Rank == 2) {
     return {data_ == nullptr ? data_ : data_ + first, {rows(), count}, stride_};
   }
+  /// Channels `first` to `first + count - 1` of images, in every one.
+  MILKIT_HD constexpr view channels(std::int64_t first, std::int64_t count) const requires(Rank == 4) {
+    return {data_ == nullptr ? data_ : data_ + first * shape_[2] * shape_[3],
+            {rows(), count, shape_[2], shape_[3]},
+            stride_};
+  }
   /// The same rows, each flattened: `[rows, row_size]`.
   MILKIT_HD constexpr view<T, 2, Space> as_matrix() const { return {data_, {rows(), row_size()}, stride_}; }
 

@@ -104,14 +104,15 @@ class workspace {
   /// out.
   template <class T, int Rank>
   view<T, Rank, Space> allocate_rows(const shape<Rank>& shape) {
-    if constexpr (!on_host) {
-      return allocate<T>(shape);
-    } else {
-      constexpr auto kibibyte = static_cast<std::int64_t>(1024 / sizeof(T)),
-                     gap = static_cast<std::int64_t>(64 / sizeof(T));
-      const std::int64_t size = shape.row_size(), stride = size > 0 && size % kibibyte == 0 ? size + gap : size;
-      return {allocate<T>(milkit::shape<2>{shape[0], stride}).data(), shape, stride};
-    }
+    const std::int64_t stride = row_stride<T>(shape.row_size());
+    return {allocate<T>(milkit::shape<2>{shape[0], stride}).data(), shape, stride};
+  }
+  /// How far such rows of `size` elements lie apart.
+  template <class T>
+  static constexpr std::int64_t row_stride(std::int64_t size) {
+    constexpr auto kibibyte = static_cast<std::int64_t>(1024 / sizeof(T)),
+                   gap = static_cast<std::int64_t>(64 / sizeof(T));
+    return on_host && size > 0 && size % kibibyte == 0 ? size + gap : size;
   }
 
   /// A small table that ordinary code reads and that lives as long; on the host whatever the space.

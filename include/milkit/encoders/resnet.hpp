@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <filesystem>
@@ -32,9 +33,7 @@ constexpr convolution<Kernel> make_convolution(std::int64_t in, std::int64_t out
 /// y = conv(x), or with `Relu` y = relu(conv(x) + residual), where the residual may be absent.
 template <bool Relu, std::int64_t Kernel, class Backend, class Weights, class X, class Residual, class Y>
 void convolve(Backend& backend, const convolution<Kernel>& conv, Weights stretch, X x, Residual residual, Y y) {
-  parameter_cursor cursor(stretch);
-  const auto weight = cursor.kernel(conv.out, conv.in, Kernel, Kernel);
-  const auto bias = cursor.vector(conv.out);
+  const auto [weight, bias] = context{backend, stretch}.weights_of(conv);
   const ops::conv2d_options options{conv.stride, conv.padding};
   if constexpr (Relu) ops::conv2d_relu(backend, x, weight, bias, residual, y, options);
   else ops::conv2d(backend, x, weight, bias, y, options);
@@ -55,17 +54,14 @@ struct residual_block {
   constexpr auto second() const { return make_convolution<3>(width, width, 1); }  // the other one of a basic block
   constexpr auto downsample() const { return make_convolution<1>(in, out(), stride); }
 
-  template <class Visitor>
-  constexpr void describe(Visitor& v) const {
-    if (bottleneck) {
-      v.child("conv1", first());
-      v.child("conv2", middle());
-      v.child("conv3", last());
-    } else {
-      v.child("conv1", middle());
-      v.child("conv2", second());
-    }
-    if (downsamples()) v.child("downsample", downsample());
+  /// The convolutions, three of a bottleneck and two of a basic block, and the one that downsamples.
+  constexpr auto list(auto& l) const {
+    const auto one = bottleneck ? l.child("conv1", first()) : l.child("conv1", middle());
+    const auto two = bottleneck ? l.child("conv2", middle()) : l.child("conv2", second());
+    auto three = one, projection = one;
+    if (bottleneck) three = l.child("conv3", last());
+    if (downsamples()) projection = l.child("downsample", downsample());
+    return std::array{one, two, three, projection};
   }
 
   shape<4> output_shape(const shape<4>& x) const {
@@ -73,32 +69,29 @@ struct residual_block {
     return {x[0], out(), h[2], h[3]};
   }
 
-  template <class Backend, class Weights, class X, class Y>
-  void infer(Backend& backend, Weights weights, X x, Y y) const {
+  template <class X, class Y>
+  void infer(const auto& at, X x, Y y) const {
     using T = typename Y::value_type;
-    using images = image_view<const T, typename Backend::space>;
+    using images = image_view<const T, typename Y::space>;
+    auto& backend = at.backend;
     const auto scope = backend.workspace.scope();
     const auto allocate = [&](const shape<4>& s) { return backend.workspace.template allocate<T>(s); };
-    parameter_cursor cursor(weights);
-    const auto shortcut = [&]() -> images {
-      if (!downsamples()) return x;
+    const auto weights = at.weights_of(*this);
+    images residual = x;
+    if (downsamples()) {
       const auto projected = allocate(y.shape());
-      convolve<false>(backend, downsample(), cursor.child(downsample()), x, images(), projected);
-      return projected;
-    };
+      convolve<false>(backend, downsample(), weights[3], x, images(), projected);
+      residual = projected;
+    }
     if (bottleneck) {
-      const auto one = cursor.child(first()), two = cursor.child(middle()), three = cursor.child(last());
-      const images residual = shortcut();
       const auto h = allocate(first().output_shape(x.shape())), g = allocate(middle().output_shape(h.shape()));
-      convolve<true>(backend, first(), one, x, images(), h);
-      convolve<true>(backend, middle(), two, images(h), images(), g);
-      convolve<true>(backend, last(), three, images(g), residual, y);
+      convolve<true>(backend, first(), weights[0], x, images(), h);
+      convolve<true>(backend, middle(), weights[1], images(h), images(), g);
+      convolve<true>(backend, last(), weights[2], images(g), residual, y);
     } else {
-      const auto one = cursor.child(middle()), two = cursor.child(second());
-      const images residual = shortcut();
       const auto h = allocate(y.shape());
-      convolve<true>(backend, middle(), one, x, images(), h);
-      convolve<true>(backend, second(), two, images(h), residual, y);
+      convolve<true>(backend, middle(), weights[0], x, images(), h);
+      convolve<true>(backend, second(), weights[1], images(h), residual, y);
     }
   }
 };
@@ -112,12 +105,16 @@ struct residual_stage {
   constexpr residual_block block(int i) const {
     return i == 0 ? first : residual_block{first.bottleneck, first.out(), first.width, 1};
   }
-  template <class Visitor>
-  constexpr void describe(Visitor& v) const {
+  /// Calls each(stretch, block) for every one.
+  constexpr void list_each(auto& l, auto&& each) const {
     for (int i = 0; i < blocks; ++i) {
       const char name[] = {static_cast<char>('0' + i / 10), static_cast<char>('0' + i % 10), '\0'};
-      v.child(name + (i < 10 ? 1 : 0), block(i));
+      each(l.child(name + (i < 10 ? 1 : 0), block(i)), block(i));
     }
+  }
+  constexpr auto list(auto& l) const {
+    list_each(l, [](const auto&, const residual_block&) {});
+    return std::tuple<>();
   }
 };
 
@@ -146,52 +143,56 @@ struct resnet_network {
 
   shape<2> output_shape(const shape<4>& x) const { return {x[0], out_features}; }
 
-  template <class Visitor>
-  constexpr void describe(Visitor& v) const {
-    v.child("conv1", stem());
-    constexpr const char* names[] = {"layer1", "layer2", "layer3", "layer4"};
-    for (int i = 0; i < Stage; ++i) v.child(names[i], stage(i));
-  }
+  /// The stem and the stages.
+  constexpr auto list(auto& l) const { return list_of(l, std::make_index_sequence<std::size_t{Stage}>()); }
 
   /// y [n, out_features] of normalised images x [n, 3, height, width]. Memory: the two largest activations, and those
   /// within one block.
-  template <class Backend, class Weights, class X, class Y>
-  void infer(Backend& backend, Weights weights, X x, Y y) const {
+  template <class X, class Y>
+  void infer(const auto& at, X x, Y y) const {
     using T = typename Y::value_type;
-    using Space = typename Backend::space;
+    using Space = typename Y::space;
+    auto& backend = at.backend;
     const auto scope = backend.workspace.scope();
     const shape<4> s = stem().output_shape(x.shape());
     std::int64_t largest = s.size();
-    each_block(pool.output_shape(s), [&](const auto& block, const shape<4>& in) {
+    each_block(at, pool.output_shape(s), [&](const auto&, const residual_block& block, const shape<4>& in) {
       largest = (std::max)(largest, block.output_shape(in).size());
     });
     T* from = backend.workspace.template allocate<T>(largest).data();
     T* to = backend.workspace.template allocate<T>(largest).data();
     const auto images = [](T* data, const shape<4>& size) { return image_view<T, Space>(data, size); };
 
-    parameter_cursor cursor(weights);
-    detail::convolve<true>(backend, stem(), cursor.child(stem()), x, image_view<const T, Space>(), images(to, s));
+    detail::convolve<true>(backend, stem(), at.weights_of(*this)[0], x, image_view<const T, Space>(), images(to, s));
     shape<4> size = pool.output_shape(s);
     ops::max_pool2d(backend, image_view<const T, Space>(images(to, s)), images(from, size),
                     image_view<ops::window_position, Space>(), {pool.kernel, pool.stride, pool.padding});
-    each_block(size, [&](const auto& block, const shape<4>& in) {
+    each_block(at, size, [&](const auto& at_block, const residual_block& block, const shape<4>& in) {
       size = block.output_shape(in);
-      block.infer(backend, cursor.child(block), image_view<const T, Space>(images(from, in)), images(to, size));
+      block.infer(at_block, image_view<const T, Space>(images(from, in)), images(to, size));
       std::swap(from, to);
     });
     ops::global_average_pool(backend, image_view<const T, Space>(images(from, size)), y);
   }
 
  private:
-  /// body(block, the shape of its input) for every block.
-  template <class Body>
-  static void each_block(shape<4> size, Body&& body) {
-    for (int i = 0; i < Stage; ++i)
-      for (int j = 0; j < stage(i).blocks; ++j) {
-        const detail::residual_block block = stage(i).block(j);
-        body(block, size);
+  using residual_block = detail::residual_block;
+
+  template <std::size_t... Index>
+  constexpr auto list_of(auto& l, std::index_sequence<Index...>) const {
+    constexpr const char* names[] = {"layer1", "layer2", "layer3", "layer4"};
+    return std::array{l.child("conv1", stem()), l.child(names[Index], stage(static_cast<int>(Index)))...};
+  }
+  /// body(where it works, block, the shape of its input) for every block.
+  void each_block(const auto& at, shape<4> size, auto&& body) const {
+    const auto stages = at.weights_of(*this);
+    for (int i = 0; i < Stage; ++i) {
+      parameter_views views(stages[static_cast<std::size_t>(i) + 1]);
+      stage(i).list_each(views, [&](const auto& weights, const residual_block& block) {
+        body(context{at.backend, weights}, block, size);
         size = block.output_shape(size);
-      }
+      });
+    }
   }
 };
 
@@ -272,7 +273,7 @@ class resnet {
     const auto x =
         backend.workspace.template allocate<float>(shape<4>{tiles.rows(), 3, tiles.extent(1), tiles.extent(2)});
     ops::normalise_colours(backend, resident(backend, tiles), x);
-    network{}.infer(backend, weights_.flat(), image_view<const float, Space>(x), embeddings);
+    network{}.infer(context{backend, weights_.flat()}, image_view<const float, Space>(x), embeddings);
   }
 
   static decltype(auto) on_host(const weights_type& weights) {

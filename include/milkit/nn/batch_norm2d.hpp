@@ -15,7 +15,7 @@ namespace milkit::nn {
 template <std::int64_t Channels>
 struct batch_norm2d {
   static constexpr std::int64_t in_features = Channels, out_features = Channels;
-  static constexpr bool row_wise = false, in_place = false, keeps_output = false;
+  static constexpr bool keeps_output = false;
 
   [[no_unique_address]] extent<Channels> channels = {};
   double eps = 1e-5;
@@ -26,14 +26,12 @@ struct batch_norm2d {
     expect_extent("milkit::nn::batch_norm2d", "channels of the input", input[1], channels);
     return input;
   }
-
-  template <class Visitor>
-  constexpr void describe(Visitor& v) const {
-    v.parameter({"weight", {channels}, role::scale, channels, channels});
-    v.parameter({"bias", {channels}, role::shift, channels, channels});
-    v.parameter({"running_mean", {channels}, role::statistic, channels, channels, init::zeros});
-    v.parameter({"running_var", {channels}, role::statistic, channels, channels, init::ones});
-    v.parameter({"num_batches_tracked", {1}, role::statistic_count, 1, 1, init::zeros});
+  constexpr auto list(auto& l) const {
+    return std::tuple{l.vector("weight", channels, {.what = role::scale}),
+                      l.vector("bias", channels, {.what = role::shift}),
+                      l.vector("running_mean", channels, {.what = role::statistic, .scheme = init::zeros}),
+                      l.vector("running_var", channels, {.what = role::statistic, .scheme = init::ones}),
+                      l.vector("num_batches_tracked", 1, {.what = role::statistic_count, .scheme = init::zeros})};
   }
 
   template <class Input>
@@ -41,44 +39,28 @@ struct batch_norm2d {
     Input input;
     matrix_view<double, typename Input::space> moments;
   };
-
-  template <class Backend, class Weights, class Input, class Output>
-  void forward(Backend& backend, Weights weights, Input input, Output output, saved<Input>& kept,
-               const pass& pass) const {
-    const auto own = split(weights);
-    const Weights none;
-    kept = {input, backend.kept_memory().template allocate<double>(shape<2>{channels, 3})};
-    const bool running = !of_batch(pass);
-    ops::batch_norm2d(backend, input, own.weight, own.bias, running ? own.running_mean : none,
-                      running ? own.running_var : none, eps, output, kept.moments);
+  template <class Input>
+  void forward(const auto& at, Input input, auto output, saved<Input>& kept) const {
+    const auto own = at.weights_of(*this);
+    const decltype(at.weights) none;
+    kept = {input, at.backend.kept_memory().template allocate<double>(shape<2>{channels, 3})};
+    const bool batch = of_batch(at);
+    ops::batch_norm2d(at.backend, input, std::get<0>(own), std::get<1>(own), batch ? none : std::get<2>(own),
+                      batch ? none : std::get<3>(own), eps, output, kept.moments);
   }
-
-  template <class Backend, class Weights, class Input, class Doutput, class Dinput, class Gradient>
-  void backward(Backend& backend, Weights weights, const saved<Input>& kept, Doutput doutput, Dinput dinput,
-                Gradient gradient, const pass& pass) const {
-    const auto own = split(weights);
-    const auto into = split(gradient);
-    ops::batch_norm2d_backward(backend, kept.input, kept.moments, !of_batch(pass), own.weight, doutput, dinput,
-                               into.weight, into.bias);
-    if (of_batch(pass))
-      ops::batch_norm2d_track(backend, kept.moments, kept.input.size() / channels, momentum, own.running_mean,
-                              own.running_var, into.running_mean, into.running_var, into.num_batches_tracked);
+  void backward(const auto& at, const auto& kept, auto doutput, auto dinput) const {
+    const auto scope = at.backend.workspace.scope();
+    const auto own = at.weights_of(*this);
+    const auto [dweight, dbias, dmean, dvariance, dcount] = at.gradients_of(*this);
+    ops::batch_norm2d_backward(at.backend, kept.input, kept.moments, !of_batch(at), std::get<0>(own), doutput, dinput,
+                               at.or_unused(dweight, std::get<0>(own)), at.or_unused(dbias, std::get<0>(own)));
+    if (of_batch(at) && !dcount.absent())
+      ops::batch_norm2d_track(at.backend, kept.moments, kept.input.size() / channels, momentum, std::get<2>(own),
+                              std::get<3>(own), dmean, dvariance, dcount);
   }
 
  private:
-  bool of_batch(const pass& pass) const { return pass.training && !frozen; }
-
-  template <class Vector>
-  struct parts {
-    Vector weight, bias, running_mean, running_var, num_batches_tracked;
-  };
-  template <class T, class Space>
-  parts<vector_view<T, Space>> split(vector_view<T, Space> stretch) const {
-    parameter_cursor cursor(stretch);
-    const auto weight = cursor.vector(channels), bias = cursor.vector(channels), mean = cursor.vector(channels);
-    const auto variance = cursor.vector(channels);
-    return {weight, bias, mean, variance, cursor.vector(1)};
-  }
+  bool of_batch(const auto& at) const { return at.pass.training && !frozen; }
 };
 
 }  // namespace milkit::nn

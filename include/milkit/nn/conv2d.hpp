@@ -1,7 +1,5 @@
 #pragma once
 
-#include <utility>
-
 #include <milkit/nn/layer.hpp>
 #include <milkit/ops/images/conv2d.hpp>
 
@@ -16,7 +14,7 @@ template <std::int64_t In, std::int64_t Out, std::int64_t KernelH, std::int64_t 
 struct conv2d {
   static_assert(KernelH > 0 && KernelW > 0, "milkit::nn::conv2d: a kernel's extents are positive");
   static constexpr std::int64_t in_features = In, out_features = Out;
-  static constexpr bool row_wise = true, in_place = false, keeps_output = false;
+  static constexpr bool row_wise = true, keeps_output = false;
 
   [[no_unique_address]] extent<In> in = {};
   [[no_unique_address]] extent<Out> out = {};
@@ -28,40 +26,29 @@ struct conv2d {
     expect_extent("milkit::nn::conv2d", "channels of the input", input[1], in);
     return ops::conv2d_shape(input, {out, in, KernelH, KernelW}, {stride, padding});
   }
-
-  template <class Visitor>
-  constexpr void describe(Visitor& v) const {
-    constexpr std::int64_t window = KernelH * KernelW;
-    v.parameter({"weight", {out, in, KernelH, KernelW}, role::weight, in * window, out * window, scheme});
-    if constexpr (Bias) v.parameter({"bias", {out}, role::bias, in * window, out * window, scheme});
+  constexpr auto list(auto& l) const {
+    return std::tuple{
+        l.kernel("weight", out, in, KernelH, KernelW, {.scheme = scheme}),
+        l.vector({"bias", Bias}, out, {.what = role::bias, .fan_in = in * KernelH * KernelW, .scheme = scheme})};
   }
 
   template <class Input>
-  struct saved {
-    Input input;
-  };
-
-  template <class Backend, class Weights, class Input, class Output>
-  void forward(Backend& backend, Weights weights, Input input, Output output, saved<Input>& kept, const pass&) const {
-    const auto [weight, bias] = split(weights);
-    ops::conv2d(backend, input, weight, bias, output, {stride, padding});
+  using saved = saved_input<Input>;
+  template <class Input>
+  void forward(const auto& at, Input input, auto output, saved<Input>& kept) const {
+    infer(at, input, output);
     kept.input = input;
   }
-
-  template <class Backend, class Weights, class Input, class Doutput, class Dinput, class Gradient>
-  void backward(Backend& backend, Weights weights, const saved<Input>& kept, Doutput doutput, Dinput dinput,
-                Gradient gradient, const pass&) const {
-    const auto [weight, bias] = split(weights);
-    const auto [dweight, dbias] = split(gradient);
-    ops::conv2d_backward(backend, kept.input, weight, doutput, dinput, dweight, dbias, {stride, padding});
+  void infer(const auto& at, auto input, auto output) const {
+    const auto [weight, bias] = at.weights_of(*this);
+    ops::conv2d(at.backend, input, weight, bias, output, {stride, padding});
   }
-
- private:
-  template <class T, class Space>
-  auto split(vector_view<T, Space> stretch) const {
-    parameter_cursor cursor(stretch);
-    const auto weight = cursor.kernel(out, in, KernelH, KernelW);
-    return std::pair(weight, Bias ? cursor.vector(out) : vector_view<T, Space>());
+  void backward(const auto& at, const auto& kept, auto doutput, auto dinput) const {
+    const auto scope = at.backend.workspace.scope();
+    const auto weight = std::get<0>(at.weights_of(*this));
+    const auto [dweight, dbias] = at.gradients_of(*this);
+    ops::conv2d_backward(at.backend, kept.input, weight, doutput, dinput, at.or_unused(dweight, weight), dbias,
+                         {stride, padding});
   }
 };
 

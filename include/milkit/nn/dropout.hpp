@@ -1,8 +1,7 @@
 #pragma once
 
-#include <milkit/nn/layer.hpp>
+#include <milkit/nn/identity.hpp>
 #include <milkit/ops/rows/dropout.hpp>
-#include <milkit/ops/rows/fill.hpp>
 
 namespace milkit::nn {
 
@@ -15,38 +14,18 @@ struct dropout {
 
   double rate = 0.5;
 
-  template <int Rank>
-  shape<Rank> output_shape(shape<Rank> input) const {
-    return input;
-  }
-  template <class Visitor>
-  constexpr void describe(Visitor&) const {}
+  auto output_shape(const auto& input) const { return input; }
 
-  template <class Input>
-  struct saved {};
-
-  template <class Backend, class Weights, class Input, class Output>
-  void forward(Backend& backend, Weights, Input input, Output output, saved<Input>&, const pass& pass) const {
-    apply(backend, input, output, pass);
-  }
-  template <class Backend, class Weights, class Input, class Doutput, class Dinput, class Gradient>
-  void backward(Backend& backend, Weights, const saved<Input>&, Doutput doutput, Dinput dinput, Gradient,
-                const pass& pass) const {
-    if (!dinput.absent()) apply(backend, doutput, dinput, pass);
-  }
-
- private:
-  template <class Backend, class X, class Y>
-  void apply(Backend& backend, X x, Y y, const pass& pass) const {
+  void forward(const auto& at, auto input, auto output, auto&) const {
     expect_value(rate >= 0 && rate < 1, "milkit::nn::dropout", "the rate is ", rate, ", expected 0 <= rate < 1");
-    if (!pass.training || rate == 0) {
-      if (static_cast<const void*>(x.data()) != static_cast<const void*>(y.data())) ops::copy_rows(backend, x, y);
-      return;
-    }
-    const auto scope = backend.workspace.scope();
-    const auto mask = backend.workspace.template allocate<std::uint8_t>(shape<2>{x.rows(), x.row_size()});
-    ops::dropout_mask(backend, pass.random, pass.first_row, rate, mask);
-    ops::apply_mask(backend, x, mask, rate, y);
+    if (!at.pass.training || rate == 0) return detail::copy_elsewhere(at.backend, input, output);
+    const auto scope = at.backend.workspace.scope();
+    const auto mask = at.backend.workspace.template allocate<std::uint8_t>(input.as_matrix().shape());
+    ops::dropout_mask(at.backend, at.pass.random, at.pass.first_row, rate, mask);
+    ops::apply_mask(at.backend, input, mask, rate, output);
+  }
+  void backward(const auto& at, const auto& kept, auto doutput, auto dinput) const {
+    if (!dinput.absent()) forward(at, doutput, dinput, kept);
   }
 };
 

@@ -9,23 +9,15 @@ namespace milkit::nn {
 /// without pixels.
 struct global_average_pool {
   static constexpr std::int64_t in_features = any_features, out_features = any_features;
-  static constexpr bool row_wise = true, in_place = false, keeps_output = false;
+  static constexpr bool row_wise = true, keeps_output = false;
 
   shape<2> output_shape(const shape<4>& input) const { return {input[0], input[1]}; }
-  template <class Visitor>
-  constexpr void describe(Visitor&) const {}
 
-  template <class Input>
-  struct saved {};
-
-  template <class Backend, class Weights, class Input, class Output>
-  void forward(Backend& backend, Weights, Input input, Output output, saved<Input>&, const pass&) const {
-    ops::global_average_pool(backend, input, output);
+  void forward(const auto& at, auto input, auto output, auto&) const {
+    ops::global_average_pool(at.backend, input, output);
   }
-  template <class Backend, class Weights, class Input, class Doutput, class Dinput, class Gradient>
-  void backward(Backend& backend, Weights, const saved<Input>&, Doutput doutput, Dinput dinput, Gradient,
-                const pass&) const {
-    if (!dinput.absent()) ops::global_average_pool_backward(backend, doutput, dinput);
+  void backward(const auto& at, const auto&, auto doutput, auto dinput) const {
+    if (!dinput.absent()) ops::global_average_pool_backward(at.backend, doutput, dinput);
   }
 };
 

@@ -9,28 +9,22 @@ namespace milkit::nn {
 /// Fleuret 2019) has the least variance with features of one length. No parameters.
 struct l2_normalise {
   static constexpr std::int64_t in_features = any_features, out_features = any_features;
-  static constexpr bool row_wise = true, in_place = true, keeps_output = true;
+  static constexpr bool row_wise = true, in_place = true;
 
   shape<2> output_shape(shape<2> input) const { return input; }
-  template <class Visitor>
-  constexpr void describe(Visitor&) const {}
 
   template <class Input>
   struct saved {
     Input output;
     vector_view<double, typename Input::space> norms;
   };
-
-  template <class Backend, class Weights, class Input, class Output>
-  void forward(Backend& backend, Weights, Input input, Output output, saved<Input>& kept, const pass&) const {
-    kept = {output, backend.kept_memory().template allocate<double>(input.rows())};
-    ops::l2_normalise(backend, input, output, kept.norms);
+  template <class Input>
+  void forward(const auto& at, Input input, auto output, saved<Input>& kept) const {
+    kept = {output, at.backend.kept_memory().template allocate<double>(input.rows())};
+    ops::l2_normalise(at.backend, input, output, kept.norms);
   }
-
-  template <class Backend, class Weights, class Input, class Doutput, class Dinput, class Gradient>
-  void backward(Backend& backend, Weights, const saved<Input>& kept, Doutput doutput, Dinput dinput, Gradient,
-                const pass&) const {
-    if (!dinput.absent()) ops::l2_normalise_backward(backend, kept.output, kept.norms, doutput, dinput);
+  void backward(const auto& at, const auto& kept, auto doutput, auto dinput) const {
+    if (!dinput.absent()) ops::l2_normalise_backward(at.backend, kept.output, kept.norms, doutput, dinput);
   }
 };
 

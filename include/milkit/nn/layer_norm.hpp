@@ -1,7 +1,5 @@
 #pragma once
 
-#include <utility>
-
 #include <milkit/nn/layer.hpp>
 #include <milkit/ops/rows/layer_norm.hpp>
 
@@ -14,7 +12,7 @@ namespace milkit::nn {
 template <std::int64_t Features>
 struct layer_norm {
   static constexpr std::int64_t in_features = Features, out_features = Features;
-  static constexpr bool row_wise = true, in_place = false, keeps_output = false;
+  static constexpr bool row_wise = true, keeps_output = false;
 
   [[no_unique_address]] extent<Features> features = {};
   double eps = 1e-5;
@@ -23,11 +21,9 @@ struct layer_norm {
     expect_extent("milkit::nn::layer_norm", "features of the input", input[1], features);
     return input;
   }
-
-  template <class Visitor>
-  constexpr void describe(Visitor& v) const {
-    v.parameter({"weight", {features}, role::scale, features, features});
-    v.parameter({"bias", {features}, role::shift, features, features});
+  constexpr auto list(auto& l) const {
+    return std::tuple{l.vector("weight", features, {.what = role::scale}),
+                      l.vector("bias", features, {.what = role::shift})};
   }
 
   template <class Input>
@@ -35,28 +31,18 @@ struct layer_norm {
     Input input;
     matrix_view<double, typename Input::space> moments;
   };
-
-  template <class Backend, class Weights, class Input, class Output>
-  void forward(Backend& backend, Weights weights, Input input, Output output, saved<Input>& kept, const pass&) const {
-    const auto [weight, bias] = split(weights);
-    kept = {input, backend.kept_memory().template allocate<double>(shape<2>{input.rows(), 2})};
-    ops::layer_norm(backend, input, weight, bias, eps, output, kept.moments);
+  template <class Input>
+  void forward(const auto& at, Input input, auto output, saved<Input>& kept) const {
+    const auto [weight, bias] = at.weights_of(*this);
+    kept = {input, at.backend.kept_memory().template allocate<double>(shape<2>{input.rows(), 2})};
+    ops::layer_norm(at.backend, input, weight, bias, eps, output, kept.moments);
   }
-
-  template <class Backend, class Weights, class Input, class Doutput, class Dinput, class Gradient>
-  void backward(Backend& backend, Weights weights, const saved<Input>& kept, Doutput doutput, Dinput dinput,
-                Gradient gradient, const pass&) const {
-    const auto [weight, bias] = split(weights);
-    const auto [dweight, dbias] = split(gradient);
-    ops::layer_norm_backward(backend, kept.input, kept.moments, weight, doutput, dinput, dweight, dbias);
-  }
-
- private:
-  template <class T, class Space>
-  auto split(vector_view<T, Space> stretch) const {
-    parameter_cursor cursor(stretch);
-    const auto weight = cursor.vector(features);
-    return std::pair(weight, cursor.vector(features));
+  void backward(const auto& at, const auto& kept, auto doutput, auto dinput) const {
+    const auto scope = at.backend.workspace.scope();
+    const auto weight = std::get<0>(at.weights_of(*this));
+    const auto [dweight, dbias] = at.gradients_of(*this);
+    ops::layer_norm_backward(at.backend, kept.input, kept.moments, weight, doutput, dinput,
+                             at.or_unused(dweight, weight), at.or_unused(dbias, weight));
   }
 };
 

@@ -11,7 +11,7 @@ namespace milkit::nn {
 template <std::int64_t In, std::int64_t Out, bool Bias = true>
 struct linear {
   static constexpr std::int64_t in_features = In, out_features = Out;
-  static constexpr bool row_wise = true, in_place = false, keeps_output = false;
+  static constexpr bool row_wise = true, keeps_output = false;
 
   [[no_unique_address]] extent<In> in = {};
   [[no_unique_address]] extent<Out> out = {};
@@ -21,39 +21,23 @@ struct linear {
     expect_extent("milkit::nn::linear", "features of the input", input[1], in);
     return {input[0], out};
   }
-
-  template <class Visitor>
-  constexpr void describe(Visitor& v) const {
-    v.parameter({"weight", {out, in}, role::weight, in, out, scheme});
-    if constexpr (Bias) v.parameter({"bias", {out}, role::bias, in, out, scheme});
+  constexpr auto list(auto& l) const {
+    return std::tuple{l.matrix("weight", out, in, {.scheme = scheme}),
+                      l.vector({"bias", Bias}, out, {.what = role::bias, .fan_in = in, .scheme = scheme})};
   }
 
   template <class Input>
-  struct saved {
-    Input input;
-  };
-
-  template <class Backend, class Weights, class Input, class Output>
-  void forward(Backend& backend, Weights weights, Input input, Output output, saved<Input>& kept, const pass&) const {
-    const auto [weight, bias] = split(weights);
-    ops::linear(backend, input, weight, bias, output);
+  using saved = saved_input<Input>;
+  template <class Input>
+  void forward(const auto& at, Input input, auto output, saved<Input>& kept) const {
+    const auto [weight, bias] = at.weights_of(*this);
+    ops::linear(at.backend, input, weight, bias, output);
     kept.input = input;
   }
-
-  template <class Backend, class Weights, class Input, class Doutput, class Dinput, class Gradient>
-  void backward(Backend& backend, Weights weights, const saved<Input>& kept, Doutput doutput, Dinput dinput,
-                Gradient gradient, const pass&) const {
-    const auto [weight, bias] = split(weights);
-    const auto [dweight, dbias] = split(gradient);
-    ops::linear_backward(backend, kept.input, weight, doutput, dinput, dweight, dbias);
-  }
-
- private:
-  template <class T, class Space>
-  auto split(vector_view<T, Space> stretch) const {
-    parameter_cursor cursor(stretch);
-    const auto weight = cursor.matrix(out, in);
-    return std::pair(weight, Bias ? cursor.vector(out) : vector_view<T, Space>());
+  void backward(const auto& at, const auto& kept, auto doutput, auto dinput) const {
+    const auto weight = std::get<0>(at.weights_of(*this));
+    const auto [dweight, dbias] = at.gradients_of(*this);
+    ops::linear_backward(at.backend, kept.input, weight, doutput, dinput, dweight, dbias);
   }
 };
 

@@ -42,9 +42,10 @@ constexpr std::int64_t total_features(std::int64_t in, std::initializer_list<std
 
 }  // namespace detail
 
-/// Branches on one input, outputs side by side: y = [f_1(x) | f_2(x) | ...]. Shapes: x [n, d], y [n, d_1 + d_2 + ...];
-/// branches give rows [n, d_i]. The gradient of x is the sum of theirs. Children are named "0", "1", .... Input widths
-/// that the types know are compared at compile time, the others when a bag comes (shape_error).
+/// Branches on one input, outputs side by side: y = [f_1(x) | f_2(x) | ...]. Shapes: branches give rows [n, d_i], and y is [n,
+/// d_1 + d_2 + ...], or images [n, c_i, height, width] of one size, and y is [n, c_1 + c_2 + ..., height, width]. The gradient
+/// of x is the sum of theirs. Children are named "0", "1", .... Input widths that the types know are compared at compile time,
+/// the rest when a bag comes (shape_error).
 template <class... Layers>
 struct parallel {
   static_assert(sizeof...(Layers) > 0, "milkit::nn::parallel: at least one branch");
@@ -53,8 +54,8 @@ struct parallel {
   static constexpr std::int64_t in_features = detail::known_features({Layers::in_features...});
   static constexpr std::int64_t out_features = detail::total_features(in_features, {Layers::out_features...});
   static_assert((detail::branches<in_features, Layers::in_features>::fit && ...));
-  static constexpr bool row_wise = (Layers::row_wise && ...), in_place = false,
-                        keeps_output = (Layers::keeps_output || ...);
+  static constexpr bool row_wise = (layer_traits<Layers>::row_wise && ...);
+  static constexpr bool keeps_output = (layer_traits<Layers>::keeps_output || ...);
 
   std::tuple<Layers...> layers;
 
@@ -62,79 +63,92 @@ struct parallel {
   constexpr explicit parallel(Layers... each) : layers(std::move(each)...) {}
 
   template <int Rank>
-  requires(layer<Layers, Rank>&&...) shape<2> output_shape(shape<Rank> input)
-  const {
-    shape<2> sum{input[0], 0};
-    for_each([&](auto, const auto& branch, std::int64_t) { sum[1] += branch_shape(branch, input)[1]; });
+  requires(layer<Layers, Rank>&&...) auto output_shape(shape<Rank> input) const {
+    auto sum = branch_shape(std::get<0>(layers), input);
+    for_each([&](auto i, const auto& branch) {
+      if constexpr (i > 0) {
+        const auto own = branch_shape(branch, input);
+        for (int axis = 2; axis < own.rank; ++axis)
+          if (own[axis] != sum[axis])
+            throw shape_error(message("milkit::nn::parallel: of ", to_string(input), " branch 0 makes ",
+                                      to_string(branch_shape(std::get<0>(layers), input)), ", but branch ", i + 0, " ",
+                                      to_string(own), "; expected images of one size"));
+        sum[1] += own[1];
+      }
+    });
     return sum;
   }
 
-  template <class Visitor>
-  constexpr void describe(Visitor& v) const {
-    for_each([&](auto i, const auto& branch, std::int64_t) {
-      v.child(detail::index_name<decltype(i)::value>::text, branch);
-    });
-  }
+  constexpr auto list(auto& l) const { return list_of(l, std::make_integer_sequence<int, size>()); }
 
   template <class Input>
   struct saved {
-    std::tuple<typename Layers::template saved<Input>...> each;
+    std::tuple<saved_of<Layers, Input>...> each;
     shape<Input::rank> input;
   };
-
-  template <class Backend, class Weights, class Input, class Output>
-  void forward(Backend& backend, Weights weights, Input input, Output output, saved<Input>& kept,
-               const pass& pass) const {
+  template <class Input>
+  void forward(const auto& at, Input input, auto output, saved<Input>& kept) const {
     kept.input = input.shape();
     std::int64_t column = 0;
-    for_each([&](auto i, const auto& branch, std::int64_t at) {
+    for_each([&](auto i, const auto& branch) {
       const std::int64_t width = branch_shape(branch, input.shape())[1];
-      branch.forward(backend, weights.rows(at, parameter_stretch(branch)), input, output.columns(column, width),
-                     std::get<i>(kept.each), pass.child(i));
+      branch.forward(at.template child<i>(*this), input, part_of(output, column, width), std::get<i>(kept.each));
       column += width;
     });
   }
-
-  template <class Backend, class Weights, class Input, class Doutput, class Dinput, class Gradient>
-  void backward(Backend& backend, Weights weights, const saved<Input>& kept, Doutput doutput, Dinput dinput,
-                Gradient gradient, const pass& pass) const {
-    const auto scope = backend.workspace.scope();
+  template <class Dinput>
+  void backward(const auto& at, const auto& kept, auto doutput, Dinput dinput) const {
+    const auto scope = at.backend.workspace.scope();
     const bool more = size > 1 && !dinput.absent();
-    const auto other = more ? backend.workspace.template allocate<typename Doutput::value_type>(kept.input) : Dinput();
+    using T = typename decltype(doutput)::value_type;
+    const auto other = more ? at.backend.workspace.template allocate<T>(kept.input) : Dinput();
     std::int64_t column = 0;
-    for_each([&](auto i, const auto& branch, std::int64_t at) {
-      const std::int64_t width = branch_shape(branch, kept.input)[1], stretch = parameter_stretch(branch);
-      branch.backward(backend, weights.rows(at, stretch), std::get<i>(kept.each), doutput.columns(column, width),
-                      i == 0 ? dinput : other, gradient.rows(at, stretch), pass.child(i));
-      if (i > 0 && !dinput.absent()) ops::copy_rows(backend, other, dinput, true);
+    for_each([&](auto i, const auto& branch) {
+      const std::int64_t width = branch_shape(branch, kept.input)[1];
+      branch.backward(at.template child<i>(*this), std::get<i>(kept.each), part_of(doutput, column, width),
+                      i == 0 ? dinput : other);
+      if (i > 0 && !dinput.absent()) ops::copy_rows(at.backend, other, dinput, true);
+      column += width;
+    });
+  }
+  void infer(const auto& at, auto input, auto output) const {
+    std::int64_t column = 0;
+    for_each([&](auto i, const auto& branch) {
+      const std::int64_t width = branch_shape(branch, input.shape())[1];
+      nn::infer(branch, at.template child<i>(*this), input, part_of(output, column, width));
       column += width;
     });
   }
 
  private:
-  /// Calls body(i, branch, first element of its stretch) for each branch, i being a constant.
+  template <int... Index>
+  constexpr auto list_of(auto& l, std::integer_sequence<int, Index...>) const {
+    return std::array{l.child(detail::index_name<Index>::text, std::get<Index>(layers))...};
+  }
+  /// Calls body(i, branch) for each branch, i being a constant.
   template <class Body>
   constexpr void for_each(Body&& body) const {
-    std::int64_t at = 0;
-    [&]<std::size_t... Index>(std::index_sequence<Index...>) {
-      (
-          [&] {
-            const auto& branch = std::get<Index>(layers);
-            body(std::integral_constant<int, static_cast<int>(Index)>(), branch, at);
-            at += parameter_stretch(branch);
-          }(),
-          ...);
+    [&]<int... Index>(std::integer_sequence<int, Index...>) {
+      (body(std::integral_constant<int, Index>(), std::get<Index>(layers)), ...);
     }
-    (std::make_index_sequence<sizeof...(Layers)>());
+    (std::make_integer_sequence<int, size>());
   }
 
+  template <class First, class Layer, int Rank>
+  static constexpr bool gives_alike = decltype(std::declval<const First&>().output_shape(shape<Rank>()))::rank ==
+                                      decltype(std::declval<const Layer&>().output_shape(shape<Rank>()))::rank;
   template <class Layer, int Rank>
-  static shape<2> branch_shape(const Layer& branch, shape<Rank> input) {
-    const auto output = branch.output_shape(input);
-    static_assert(
-        decltype(output)::rank == 2,
-        "milkit::nn::parallel: a branch gives images, expected rows [n, features]; nn::flatten makes rows of images");
-    return output;
+  static auto branch_shape(const Layer& branch, shape<Rank> input) {
+    static_assert(gives_alike<std::tuple_element_t<0, std::tuple<Layers...>>, Layer, Rank>,
+                  "milkit::nn::parallel: one branch gives rows and another one images, expected all alike; nn::flatten "
+                  "makes rows of images");
+    return branch.output_shape(input);
+  }
+  /// What of the output is a branch's: columns of rows, channels of images.
+  template <class View>
+  static View part_of(View whole, std::int64_t first, std::int64_t count) {
+    if constexpr (View::rank == 2) return whole.columns(first, count);
+    else return whole.channels(first, count);
   }
 };
 template <class... Layers>

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <milkit/core/cpu.hpp>
@@ -18,27 +19,46 @@ struct parameter_entry {
   role what = role::weight;
   std::int64_t fan_in = 1, fan_out = 1;
   init scheme = init::torch;
+  double rate = 1;  ///< times the optimizer's, those of all parents included; 0: frozen
 
   std::int64_t size() const { return shape.size(); }
 };
 
 namespace detail {
-struct parameter_collector {
-  std::vector<parameter_entry>& entries;
-  std::string prefix;
-  std::int64_t at = 0;
+class parameter_collector : public parameter_list<parameter_collector> {
+ public:
+  template <class Layer>
+  parameter_collector(const Layer& layer, std::vector<parameter_entry>& entries, std::string prefix = "",
+                      std::int64_t offset = 0, double rate = 1)
+      : entries_(entries), prefix_(std::move(prefix)), offset_(offset), rate_(rate) {
+    listed(layer, *this);
+  }
 
-  void parameter(const parameter_spec& p) {
-    entries.push_back({prefix + p.name, p.shape, at, p.what, p.fan_in, p.fan_out, p.scheme});
-    at += p.shape.size();
+ private:
+  friend parameter_list;
+  template <int Rank>
+  nothing place(names_type names, const shape<Rank>& s, const parameter_options& options) {
+    std::int64_t window = 1;
+    for (int i = 2; i < Rank; ++i) window *= s[i];
+    const std::int64_t in = s[Rank > 1 ? 1 : 0] * window, out = s[0] * window;
+    for (const parameter_name& each : names)
+      if (each.exists)
+        entries_.push_back({prefix_ + each.name, s, offset_ + take(s.size()), options.what,
+                            options.fan_in > 0 ? options.fan_in : in, options.fan_out > 0 ? options.fan_out : out,
+                            options.scheme, rate_ * options.rate});
+    return {};
   }
   template <class Layer>
-  void child(const char* name, const Layer& layer) {
-    at = aligned(at);
-    parameter_collector inner{entries, prefix + name + ".", at};
-    layer.describe(inner);
-    at = aligned(inner.at);
+  nothing place_child(const char* name, const Layer& layer, double rate) {
+    const std::int64_t first = take_child(parameter_stretch(layer));
+    parameter_collector(layer, entries_, *name == '\0' ? prefix_ : prefix_ + name + ".", offset_ + first, rate_ * rate);
+    return {};
   }
+
+  std::vector<parameter_entry>& entries_;
+  std::string prefix_;
+  std::int64_t offset_;
+  double rate_;
 };
 }  // namespace detail
 
@@ -46,8 +66,7 @@ struct parameter_collector {
 template <class Network>
 std::vector<parameter_entry> parameter_entries(const Network& network) {
   std::vector<parameter_entry> entries;
-  detail::parameter_collector collector{entries, "", 0};
-  network.describe(collector);
+  detail::parameter_collector(network, entries);
   return entries;
 }
 
@@ -116,25 +135,27 @@ namespace detail {
 /// One initial value; `i` counts the network's parameters, so that an initial weight is a function of seed and place
 /// alone.
 inline double initial_value(const parameter_entry& p, const random_stream& stream, std::int64_t index, std::int64_t i) {
-  if (p.what == role::scale || p.scheme == init::ones) return 1;
-  if (p.what == role::shift || p.scheme == init::zeros) return 0;
-  if (p.scheme != init::torch && p.what == role::bias) return 0;
+  using kind = init::kind;
+  if (p.scheme.what == kind::constant) return p.scheme.value;
+  if (p.what == role::scale) return 1;
+  if (p.what == role::shift || (p.what == role::bias && p.scheme.what != kind::torch)) return 0;
   const auto instance = static_cast<std::uint64_t>(index), draw = static_cast<std::uint64_t>(i);
   const auto in = static_cast<double>(p.fan_in), out = static_cast<double>(p.fan_out);
   const auto uniform = [&](double bound) { return bound * (2 * stream.uniform<double>(instance, draw) - 1); };
-  switch (p.scheme) {
-    case init::torch:
+  switch (p.scheme.what) {
+    case kind::torch:
       return uniform(1 / std::sqrt(in));
-    case init::xavier_uniform:
+    case kind::xavier_uniform:
       return uniform(std::sqrt(6 / (in + out)));
-    case init::xavier_normal:
+    case kind::xavier_normal:
       return std::sqrt(2 / (in + out)) * stream.normal<double>(instance, draw);
-    case init::kaiming_uniform:
+    case kind::kaiming_uniform:
       return uniform(std::sqrt(6 / in));
-    case init::kaiming_normal:
+    case kind::kaiming_normal:
       return std::sqrt(2 / in) * stream.normal<double>(instance, draw);
-    case init::zeros:
-    case init::ones:
+    case kind::normal:
+      return p.scheme.value * stream.normal<double>(instance, draw);
+    case kind::constant:
       break;
   }
   return 0;

@@ -32,7 +32,8 @@ struct residual {
   static constexpr std::int64_t out_features = Layer::out_features != any_features ? Layer::out_features
                                                : Shortcut::out_features > 0        ? Shortcut::out_features
                                                                                    : in_features;
-  static constexpr bool row_wise = Layer::row_wise && Shortcut::row_wise, in_place = false, keeps_output = false;
+  static constexpr bool row_wise = layer_traits<Layer>::row_wise && layer_traits<Shortcut>::row_wise;
+  static constexpr bool keeps_output = false;
 
   Layer layer;
   [[no_unique_address]] Shortcut shortcut = {};
@@ -54,69 +55,63 @@ struct residual {
     return output;
   }
 
-  template <class Visitor>
-  constexpr void describe(Visitor& v) const {
-    v.child("0", layer);
-    if constexpr (!plain) v.child("1", shortcut);
-  }
+  constexpr auto list(auto& l) const { return std::tuple{l.child("0", layer), l.child("1", shortcut)}; }
 
   template <class Input>
   struct saved {
-    typename Layer::template saved<Input> inner;
-    [[no_unique_address]] typename Shortcut::template saved<Input> beside;
+    saved_of<Layer, Input> inner;
+    [[no_unique_address]] saved_of<Shortcut, Input> beside;
     shape<Input::rank> input;
   };
-
-  template <class Backend, class Weights, class Input, class Output>
-  void forward(Backend& backend, Weights weights, Input input, Output output, saved<Input>& kept,
-               const pass& pass) const {
+  template <class Input, class Output>
+  void forward(const auto& at, Input input, Output output, saved<Input>& kept) const {
     using T = typename Output::value_type;
     kept.input = input.shape();
-    if constexpr (Layer::keeps_output) {  // the sum must not write over what backward reads
-      const auto inner = backend.kept_memory().template allocate<T>(output.shape());
-      layer.forward(backend, of_layer(weights), input, inner, kept.inner, pass.child(0));
-      ops::copy_rows(backend, inner, output);
+    if constexpr (layer_traits<Layer>::keeps_output) {  // the sum must not write over what backward reads
+      const auto inner = at.backend.kept_memory().template allocate<T>(output.shape());
+      layer.forward(at.template child<0>(*this), input, inner, kept.inner);
+      ops::copy_rows(at.backend, inner, output);
     } else {
-      layer.forward(backend, of_layer(weights), input, output, kept.inner, pass.child(0));
+      layer.forward(at.template child<0>(*this), input, output, kept.inner);
     }
     if constexpr (plain) {
-      ops::copy_rows(backend, input, output, true);
+      ops::copy_rows(at.backend, input, output, true);
     } else {
-      const auto beside = backend.kept_memory().template allocate<T>(output.shape());
-      shortcut.forward(backend, of_shortcut(weights), input, beside, kept.beside, pass.child(1));
-      ops::copy_rows(backend, beside, output, true);
+      const auto beside = at.backend.kept_memory().template allocate<T>(output.shape());
+      shortcut.forward(at.template child<1>(*this), input, beside, kept.beside);
+      ops::copy_rows(at.backend, beside, output, true);
     }
   }
 
-  template <class Backend, class Weights, class Input, class Doutput, class Dinput, class Gradient>
-  void backward(Backend& backend, Weights weights, const saved<Input>& kept, Doutput doutput, Dinput dinput,
-                Gradient gradient, const pass& pass) const {
-    const auto scope = backend.workspace.scope();
-    if (plain && dinput.absent())
-      return layer.backward(backend, of_layer(weights), kept.inner, doutput, dinput, of_layer(gradient), pass.child(0));
-    const auto through = backend.workspace.template allocate<typename Doutput::value_type>(doutput.shape());
-    ops::copy_rows(backend, doutput, through);  // the layer may use up its upstream gradient
-    layer.backward(backend, of_layer(weights), kept.inner, through, dinput, of_layer(gradient), pass.child(0));
+  template <class Doutput, class Dinput>
+  void backward(const auto& at, const auto& kept, Doutput doutput, Dinput dinput) const {
+    auto& workspace = at.backend.workspace;
+    const auto scope = workspace.scope();
+    if (plain && dinput.absent()) return layer.backward(at.template child<0>(*this), kept.inner, doutput, dinput);
+    const auto through = workspace.template allocate<typename Doutput::value_type>(doutput.shape());
+    ops::copy_rows(at.backend, doutput, through);  // the layer may use up its upstream gradient
+    layer.backward(at.template child<0>(*this), kept.inner, through, dinput);
     if constexpr (plain) {
-      ops::copy_rows(backend, doutput, dinput, true);
+      ops::copy_rows(at.backend, doutput, dinput, true);
     } else {
-      const Dinput beside = dinput.absent()
-                                ? Dinput()
-                                : Dinput(backend.workspace.template allocate<typename Dinput::value_type>(kept.input));
-      shortcut.backward(backend, of_shortcut(weights), kept.beside, doutput, beside, of_shortcut(gradient),
-                        pass.child(1));
-      if (!dinput.absent()) ops::copy_rows(backend, beside, dinput, true);
+      const Dinput beside =
+          dinput.absent() ? Dinput() : Dinput(workspace.template allocate<typename Dinput::value_type>(kept.input));
+      shortcut.backward(at.template child<1>(*this), kept.beside, doutput, beside);
+      if (!dinput.absent()) ops::copy_rows(at.backend, beside, dinput, true);
     }
   }
 
- private:
-  template <class Stretch>
-  Stretch of_layer(Stretch stretch) const {
-    return stretch.rows(0, parameter_stretch(layer));
-  }
-  template <class Stretch>
-  Stretch of_shortcut(Stretch stretch) const {
-    return stretch.rows(parameter_stretch(layer), parameter_stretch(shortcut));
+  void infer(const auto& at, auto input, auto output) const {
+    nn::infer(layer, at.template child<0>(*this), input, output);
+    if constexpr (plain) {
+      ops::copy_rows(at.backend, input, output, true);
+    } else {
+      const auto scope = at.backend.workspace.scope();
+      using T = typename decltype(output)::value_type;
+      const auto beside = at.backend.workspace.template allocate<T>(output.shape());
+      nn::infer(shortcut, at.template child<1>(*this), input, beside);
+      ops::copy_rows(at.backend, beside, output, true);
+    }
   }
 };
 template <class Layer>

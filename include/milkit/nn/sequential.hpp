@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <tuple>
 #include <utility>
 
@@ -37,28 +39,23 @@ struct index_name {
                                    '\0'};
 };
 
-/// The view that a layer's output is, for an input view.
-template <class Layer, class Input>
-using output_view = view<typename Input::element_type,
-                         decltype(std::declval<const Layer&>().output_shape(std::declval<Input>().shape()))::rank,
-                         typename Input::space>;
-
-/// What layers one after the other save, and the views that each of them gets.
+/// What layers one after the other save.
 template <class Input, class... Layers>
 struct layer_chain {
   using saved = std::tuple<>;
-  using inputs = std::tuple<Input>;
 };
 template <class Input, class First, class... Rest>
 struct layer_chain<Input, First, Rest...> {
   static_assert(
-      layer<First, Input::rank>,
+      milkit::detail::takes_rank<First, Input::rank>,
       "milkit::nn::sequential: a layer does not take inputs of this rank; rows [n, features] and images [n, channels, "
       "height, width] differ, and nn::flatten makes rows of images");
-  using rest = layer_chain<output_view<First, Input>, Rest...>;
-  using saved = decltype(std::tuple_cat(std::declval<std::tuple<typename First::template saved<Input>>>(),
+  static_assert(!milkit::detail::takes_rank<First, Input::rank> || layer<First, Input::rank>,
+                "milkit::nn::sequential: the verbs of a layer are not those of nn/layer.hpp: void forward(at, input, "
+                "output, saved) and void backward(at, saved, doutput, dinput)");
+  using rest = layer_chain<output_of<First, Input>, Rest...>;
+  using saved = decltype(std::tuple_cat(std::declval<std::tuple<saved_of<First, Input>>>(),
                                         std::declval<typename rest::saved>()));
-  using inputs = decltype(std::tuple_cat(std::declval<std::tuple<Input>>(), std::declval<typename rest::inputs>()));
 };
 
 }  // namespace detail
@@ -76,9 +73,9 @@ struct sequential {
 
   static constexpr std::int64_t in_features = layer_at<0>::in_features;
   static constexpr std::int64_t out_features = detail::features_after<size, Layers...>();
-  static constexpr bool row_wise = (Layers::row_wise && ...);
-  static constexpr bool in_place = size == 1 && layer_at<0>::in_place;
-  static constexpr bool keeps_output = layer_at<size - 1>::keeps_output;
+  static constexpr bool row_wise = (layer_traits<Layers>::row_wise && ...);
+  static constexpr bool in_place = size == 1 && layer_traits<layer_at<0>>::in_place;
+  static constexpr bool keeps_output = layer_traits<layer_at<size - 1>>::keeps_output;
 
   std::tuple<Layers...> layers;
 
@@ -95,10 +92,9 @@ struct sequential {
     return shape_after<size>(input);
   }
 
-  template <class Visitor>
-  constexpr void describe(Visitor& v) const {
+  constexpr auto list(auto& l) const {
     static_cast<void>(widths_fit(std::make_integer_sequence<int, size - 1>()));
-    describe_from<0>(v);
+    return list_of(l, std::make_integer_sequence<int, size>());
   }
 
   template <class Input>
@@ -106,19 +102,26 @@ struct sequential {
     typename detail::layer_chain<Input, Layers...>::saved each;
     shape<Input::rank> input;
   };
-
-  template <class Backend, class Weights, class Input, class Output>
-  void forward(Backend& backend, Weights weights, Input input, Output output, saved<Input>& kept,
-               const pass& pass) const {
+  template <class Input>
+  void forward(const auto& at, Input input, auto output, saved<Input>& kept) const {
     kept.input = input.shape();
-    forward_from<0>(backend, weights, input, view<typename Output::value_type, Input::rank, typename Input::space>(),
-                    output, kept, pass);
+    forward_from<0>(at, input, view<typename Input::value_type, Input::rank, typename Input::space>(), output, kept);
+  }
+  void backward(const auto& at, const auto& kept, auto doutput, auto dinput) const {
+    backward_from<size - 1>(at, kept, doutput, dinput);
   }
 
-  template <class Backend, class Weights, class Input, class Doutput, class Dinput, class Gradient>
-  void backward(Backend& backend, Weights weights, const saved<Input>& kept, Doutput doutput, Dinput dinput,
-                Gradient gradient, const pass& pass) const {
-    backward_from<size - 1>(backend, weights, kept, doutput, dinput, gradient, pass);
+  /// In two buffers, each as large as the largest that it holds: layers read one and write the other, and those that may
+  /// work in place, in the memory of the layer before them. The last ones write the output itself.
+  void infer(const auto& at, auto input, auto output) const {
+    using T = typename decltype(output)::value_type;
+    auto& workspace = at.backend.workspace;
+    const auto scope = workspace.scope();
+    std::array<std::int64_t, 2> elements{};
+    measure<T>(input, elements, std::make_integer_sequence<int, size - 1>());
+    std::array<T*, 2> buffers{};
+    for (std::size_t i = 0; i < 2; ++i) buffers[i] = workspace.template allocate<T>(elements[i]).data();
+    infer_from<0>(at, input, output, buffers);
   }
 
  private:
@@ -127,6 +130,10 @@ struct sequential {
     return (detail::neighbours<detail::features_after<Index + 1, Layers...>(), layer_at<Index + 1>::in_features>::fit &&
             ...);
   }
+  template <int... Index>
+  constexpr auto list_of(auto& l, std::integer_sequence<int, Index...>) const {
+    return std::array{l.child(detail::index_name<Index>::text, get<Index>())...};
+  }
 
   template <int Count, int Rank>
   auto shape_after(shape<Rank> input) const {
@@ -134,69 +141,94 @@ struct sequential {
     else return get<Count - 1>().output_shape(shape_after<Count - 1>(input));
   }
 
-  template <int Index, class Visitor>
-  constexpr void describe_from(Visitor& v) const {
-    v.child(detail::index_name<Index>::text, get<Index>());
-    if constexpr (Index + 1 < size) describe_from<Index + 1>(v);
-  }
-
-  /// Child I's part of this layer's stretch.
-  template <int Index, class Stretch>
-  Stretch stretch_of(Stretch stretch) const {
-    std::int64_t first = 0;
-    [&]<int... Earlier>(std::integer_sequence<int, Earlier...>) { ((first += parameter_stretch(get<Earlier>())), ...); }
-    (std::make_integer_sequence<int, Index>());
-    return stretch.rows(first, parameter_stretch(get<Index>()));
-  }
-
   /// True where layers First .. size - 1 all write over their input.
-  template <int First>
+  template <int First, bool Kept>
   static constexpr bool rest_in_place() {
     if constexpr (First >= size) return true;
-    else return layer_at<First>::in_place && !layer_at<First - 1>::keeps_output && rest_in_place<First + 1>();
+    else
+      return layer_traits<layer_at<First>>::in_place && !(Kept && layer_traits<layer_at<First - 1>>::keeps_output) &&
+             rest_in_place<First + 1, Kept>();
+  }
+  /// True where layer `Index` writes over its input, which is not the caller's.
+  template <int Index, bool Kept>
+  static constexpr bool over_input() {
+    if constexpr (Index == 0) return false;
+    else return layer_traits<layer_at<Index>>::in_place && !(Kept && layer_traits<layer_at<Index - 1>>::keeps_output);
   }
 
-  template <int Index, class Backend, class Weights, class Input, class Own, class Output, class Saved>
-  void forward_from(Backend& backend, Weights weights, Input input, Own own_input, Output output, Saved& kept,
-                    const pass& pass) const {
+  template <int Index, class Input, class Own, class Output>
+  void forward_from(const auto& at, Input input, Own own_input, Output output, auto& kept) const {
     using T = typename Output::value_type;
     const auto& layer = get<Index>();
     auto& layer_kept = std::get<Index>(kept.each);
     if constexpr (Index == size - 1) {
-      layer.forward(backend, stretch_of<Index>(weights), input, output, layer_kept, pass.child(Index));
+      layer.forward(at.template child<Index>(*this), input, output, layer_kept);
     } else {
       const auto shape = layer.output_shape(input.shape());
       const auto target = [&] {
-        if constexpr (rest_in_place<Index + 1>()) return output.as_rows_of(shape);
-        else if constexpr (Index > 0 && layer_at<Index>::in_place &&
-                           !layer_at<(Index > 0 ? Index : 1) - 1>::keeps_output)
-          return own_input.as_rows_of(shape);
-        else return backend.kept_memory().template allocate_rows<T>(shape);
+        if constexpr (rest_in_place<Index + 1, true>()) return output.as_rows_of(shape);
+        else if constexpr (over_input<Index, true>()) return own_input.as_rows_of(shape);
+        else return at.backend.kept_memory().template allocate_rows<T>(shape);
       }();
-      layer.forward(backend, stretch_of<Index>(weights), input, target, layer_kept, pass.child(Index));
+      layer.forward(at.template child<Index>(*this), input, target, layer_kept);
       using next_input = view<const T, decltype(shape)::rank, typename Input::space>;
-      forward_from<Index + 1>(backend, weights, next_input(target), target, output, kept, pass);
+      forward_from<Index + 1>(at, next_input(target), target, output, kept);
     }
   }
 
-  template <int Index, class Backend, class Weights, class Saved, class Doutput, class Dinput, class Gradient>
-  void backward_from(Backend& backend, Weights weights, const Saved& kept, Doutput doutput, Dinput dinput,
-                     Gradient gradient, const pass& pass) const {
+  template <int Index, class Doutput>
+  void backward_from(const auto& at, const auto& kept, Doutput doutput, auto dinput) const {
     using T = typename Doutput::value_type;
     const auto& layer_kept = std::get<Index>(kept.each);
     if constexpr (Index == 0) {
-      get<0>().backward(backend, stretch_of<0>(weights), layer_kept, doutput, dinput, stretch_of<0>(gradient),
-                        pass.child(0));
+      get<0>().backward(at.template child<0>(*this), layer_kept, doutput, dinput);
     } else {
-      const auto scope = backend.workspace.scope();
+      const auto scope = at.backend.workspace.scope();
       const auto shape = shape_after<Index>(kept.input);
       const auto dx = [&] {
-        if constexpr (layer_at<Index>::in_place) return doutput.as_rows_of(shape);
-        else return backend.workspace.template allocate_rows<T>(shape);
+        if constexpr (layer_traits<layer_at<Index>>::in_place) return doutput.as_rows_of(shape);
+        else return at.backend.workspace.template allocate_rows<T>(shape);
       }();
-      get<Index>().backward(backend, stretch_of<Index>(weights), layer_kept, doutput, dx, stretch_of<Index>(gradient),
-                            pass.child(Index));
-      backward_from<Index - 1>(backend, weights, kept, dx, dinput, gradient, pass);
+      get<Index>().backward(at.template child<Index>(*this), layer_kept, doutput, dx);
+      backward_from<Index - 1>(at, kept, dx, dinput);
+    }
+  }
+
+  /// Which of the two buffers layer `Index` writes in inference: they take turns.
+  template <int Index>
+  static constexpr std::size_t buffer_of() {
+    if constexpr (Index == 0) return 0;
+    else return over_input<Index, false>() ? buffer_of<Index - 1>() : 1 - buffer_of<Index - 1>();
+  }
+  template <class T, class Input, int... Index>
+  void measure(const Input& input, std::array<std::int64_t, 2>& elements, std::integer_sequence<int, Index...>) const {
+    (
+        [&] {
+          if constexpr (!rest_in_place<Index + 1, false>()) {
+            const auto shape = shape_after<Index + 1>(input.shape());
+            auto& most = elements[buffer_of<Index>()];
+            most =
+                (std::max)(most, shape[0] * workspace<typename Input::space>::template row_stride<T>(shape.row_size()));
+          }
+        }(),
+        ...);
+  }
+  template <int Index, class T>
+  void infer_from(const auto& at, auto input, auto output, const std::array<T*, 2>& buffers) const {
+    const auto& layer = get<Index>();
+    if constexpr (Index == size - 1) {
+      nn::infer(layer, at.template child<Index>(*this), input, output);
+    } else {
+      const auto shape = layer.output_shape(input.shape());
+      using Space = typename decltype(input)::space;
+      const auto target = [&] {
+        if constexpr (rest_in_place<Index + 1, false>()) return output.as_rows_of(shape);
+        else
+          return view<T, decltype(shape)::rank, Space>(buffers[buffer_of<Index>()], shape,
+                                                       workspace<Space>::template row_stride<T>(shape.row_size()));
+      }();
+      nn::infer(layer, at.template child<Index>(*this), input, target);
+      infer_from<Index + 1>(at, view<const T, decltype(shape)::rank, Space>(target), output, buffers);
     }
   }
 };

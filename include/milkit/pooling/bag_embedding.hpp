@@ -22,7 +22,7 @@ namespace milkit::pooling {
 template <class Encoder, pooler Pooler>
 struct bag_embedding {
   static_assert(
-      Encoder::row_wise,
+      layer_traits<Encoder>::row_wise,
       "milkit::pooling::bag_embedding: the encoder must work instance by instance (row_wise), because bags stream "
       "through it in chunks");
   static_assert(Encoder::out_features < 0 || Pooler::in_features < 0 || Encoder::out_features == Pooler::in_features,
@@ -37,11 +37,7 @@ struct bag_embedding {
   std::int64_t chunk_rows = 0;                      ///< 0: chosen from the size of an instance's intermediate values
   std::size_t saved_bytes = std::size_t{42} << 20;  ///< kept for the backward pass at most
 
-  template <class Visitor>
-  constexpr void describe(Visitor& v) const {
-    v.child("encoder", encoder);
-    v.child("pooler", pooler);
-  }
+  constexpr auto list(auto& l) const { return std::tuple{l.child("encoder", encoder), l.child("pooler", pooler)}; }
 
   /// What one chunk leaves for the backward pass.
   template <class Source, class Backend>
@@ -51,7 +47,7 @@ struct bag_embedding {
     using input_view = view<const T, Source::rank, Space>;
     input_view input;
     matrix_view<const T, Space> h;
-    typename Encoder::template saved<input_view> encoder;
+    saved_of<Encoder, input_view> encoder;
     typename Pooler::template saved<T, Space> pooler;
   };
 
@@ -69,13 +65,11 @@ struct bag_embedding {
 
   /// Writes embedding [bags, d] and, where they are not absent, logits [n, scores] and attention [n, attentions].
   /// `offsets` [bags + 1] lie on the host. What backward needs stays in the workspace.
-  template <class Backend, class Weights, instance_source<Backend> Source, class Embedding, class Logits,
-            class Attention>
-  void forward(Backend& backend, Weights weights, const Source& source, vector_view<const std::int64_t> offsets,
-               Embedding embedding, Logits logits, Attention attention, saved<Source, Backend>& kept,
-               const pass& pass) const {
-    using T = typename Source::value_type;
+  template <class Backend, class T, instance_source<Backend> Source>
+  void forward(const context<Backend, T>& at, const Source& source, vector_view<const std::int64_t> offsets,
+               auto embedding, auto logits, auto attention, saved<Source, Backend>& kept) const {
     using Space = typename Backend::space;
+    Backend& backend = at.backend;
     constexpr const char* op = "milkit::pooling::bag_embedding";
     const std::int64_t rows = source.shape()[0];
     expect_offsets(op, offsets, rows);
@@ -91,12 +85,12 @@ struct bag_embedding {
     kept.offsets = planning ? offsets : vector_view<const std::int64_t>(own_offsets);
     kept.backend_offsets = to_backend(backend, kept.offsets);
     kept.chunks = {};
-    kept.chunk_rows = chunk_rows > 0 ? chunk_rows : default_chunk_rows(backend, weights, source, pass);
+    kept.chunk_rows = chunk_rows > 0 ? chunk_rows : default_chunk_rows(at, source);
     kept.logits = logits.absent() ? backend.workspace.template allocate<T>(shape<2>{rows, Pooler::scores}) : logits;
     kept.states = backend.workspace.template allocate<double>(shape<2>{bags, pooler.state_width(features)});
     ops::fill(backend, kept.states, 0.0);
     const std::int64_t chunks = chunk_count(rows, kept.chunk_rows);
-    const auto store = allocate_store(backend, weights, source, kept, pass);
+    const auto store = allocate_store(at, source, kept);
 
     each_chunk(
         backend, rows, chunks,
@@ -109,10 +103,10 @@ struct bag_embedding {
                     ? workspace<Space>(true)
                     : workspace<Space>(vector_view<std::byte, Space>(store.row(i), {store.cols()}));
             const store_scope<Backend, workspace<Space>> into(worker, slice);
-            encode(worker, weights, source, chunk.rows, own, kept.logits, pass);
+            encode(at.on(worker), source, chunk.rows, own, kept.logits);
             if (!worker.workspace.planning()) std::construct_at(&kept.chunks(i), own);
           } else {
-            encode(worker, weights, source, chunk.rows, own, kept.logits, pass);
+            encode(at.on(worker), source, chunk.rows, own, kept.logits);
           }
           const auto part = worker.workspace.template allocate<double>(shape<2>{chunk.bags.count, kept.states.cols()});
           pooler.pool(worker, chunk, own.h, logits_of(kept, chunk), part);
@@ -131,14 +125,13 @@ struct bag_embedding {
   }
 
   /// From dembedding [bags, d] and dattention [n, attentions] (absent where nothing depends on the attention itself):
-  /// adds to `gradient`, and writes dinput, of the instances' shape, where it is not absent.
-  template <class Backend, class Weights, instance_source<Backend> Source, class Dembedding, class Dattention,
-            class Dinput, class Gradient>
-  void backward(Backend& backend, Weights weights, const Source& source, const saved<Source, Backend>& kept,
-                Dembedding dembedding, Dattention dattention, Dinput dinput, Gradient gradient,
-                const pass& pass) const {
-    using T = typename Source::value_type;
+  /// adds to the gradient, and writes dinput, of the instances' shape, where it is not absent.
+  template <class Backend, class T, instance_source<Backend> Source>
+  void backward(const context<Backend, T>& at, const Source& source, const saved<Source, Backend>& kept,
+                auto dembedding, auto dattention, auto dinput) const {
     using Space = typename Backend::space;
+    Backend& backend = at.backend;
+    const vector_view<T, Space> gradient = at.gradient;
     const std::int64_t rows = source.shape()[0], chunks = chunk_count(rows, kept.chunk_rows), bags = kept.states.rows();
     expect_shape("milkit::pooling::bag_embedding", "dembedding", dembedding,
                  shape<2>{bags, encoder.output_shape(source.shape())[1]});
@@ -155,7 +148,7 @@ struct bag_embedding {
       }
     }
     // The first chunk adds to the gradient itself, and so do all that follow each other on one stream.
-    const auto direct = [](std::int64_t i) { return i == 0 || !is_cpu<Backend>; };
+    const auto direct = [&](std::int64_t i) { return i == 0 || !is_cpu<Backend> || gradient.absent(); };
     each_chunk(
         backend, rows, chunks,
         [&](Backend& worker, std::int64_t i) {
@@ -163,15 +156,14 @@ struct bag_embedding {
           const auto part = direct(i) ? gradient : worker.workspace.template allocate<T>(gradient.extent(0));
           if (!direct(i)) ops::fill(worker, part, T(0));
           chunk_saved<Source, Backend> own;
-          if (i >= kept.chunks.extent(0)) encode(worker, weights, source, chunk.rows, own, kept.logits, pass);
-          else if (worker.workspace.planning()) plan_encode(worker, weights, source, chunk.rows, own, pass);
+          if (i >= kept.chunks.extent(0)) encode(at.on(worker), source, chunk.rows, own, kept.logits);
+          else if (worker.workspace.planning()) plan_encode(at.on(worker), source, chunk.rows, own);
           else own = kept.chunks(i);
           const auto dlogits = worker.workspace.template allocate<T>(shape<2>{chunk.rows.count, Pooler::scores});
           const auto dh = worker.workspace.template allocate_rows<T>(shape<2>{chunk.rows.count, dembedding.cols()});
           pooler.pool_backward(worker, chunk, own.h, logits_of(kept, chunk), kept.states, dembedding,
                                slice_rows(dattention, chunk.rows), dots, dlogits, dh);
-          decode(worker, weights, own, dlogits, dh, slice_rows(dinput, chunk.rows), part,
-                 pass.from_row(chunk.rows.first));
+          decode(at.on(worker).into(part).from_row(chunk.rows.first), own, dlogits, dh, slice_rows(dinput, chunk.rows));
           return part;
         },
         [&](Backend& worker, std::int64_t i, vector_view<T, Space> part) {
@@ -228,64 +220,52 @@ struct bag_embedding {
   }
 
   /// One chunk through encoder and scores.
-  template <class Backend, class Weights, class Source, class Logits>
-  void encode(Backend& backend, Weights weights, const Source& source, row_range rows,
-              chunk_saved<Source, Backend>& own, Logits logits, const pass& whole) const {
-    using T = typename Source::value_type;
-    const pass pass = whole.from_row(rows.first);
-    parameter_cursor cursor(weights);
-    const auto encoder_weights = cursor.child(encoder), pooler_weights = cursor.child(pooler);
-    own.input = source.read(backend, rows);
+  template <class Backend, class T, class Source>
+  void encode(const context<Backend, T>& whole, const Source& source, row_range rows, chunk_saved<Source, Backend>& own,
+              auto logits) const {
+    const auto at = whole.from_row(rows.first);
+    own.input = source.read(at.backend, rows);
     if constexpr (has_encoder) {
-      const auto h = backend.kept_memory().template allocate_rows<T>(encoder.output_shape(own.input.shape()));
-      encoder.forward(backend, encoder_weights, own.input, h, own.encoder, pass.child(0));
+      const auto h = at.backend.kept_memory().template allocate_rows<T>(encoder.output_shape(own.input.shape()));
+      encoder.forward(at.template child<0>(*this), own.input, h, own.encoder);
       own.h = h;
     } else {
       own.h = own.input;
     }
-    pooler.score(backend, pooler_weights, own.h, logits.rows(rows.first, rows.count), own.pooler, pass.child(1));
+    pooler.score(at.template child<1>(*this), own.h, logits.rows(rows.first, rows.count), own.pooler);
   }
 
   /// The way back of `encode`; dh holds what the pooling gives to h.
-  template <class Backend, class Weights, class Own, class Dlogits, class Dh, class Dinput, class Gradient>
-  void decode(Backend& backend, Weights weights, const Own& own, Dlogits dlogits, Dh dh, Dinput dinput,
-              Gradient gradient, const pass& pass) const {
-    parameter_cursor cursor(weights);
-    parameter_cursor gradient_cursor(gradient);
-    const auto encoder_weights = cursor.child(encoder), pooler_weights = cursor.child(pooler);
-    const auto encoder_gradient = gradient_cursor.child(encoder), pooler_gradient = gradient_cursor.child(pooler);
-    pooler.score_backward(backend, pooler_weights, own.h, own.pooler, dlogits, dh, pooler_gradient, pass.child(1));
-    if constexpr (has_encoder)
-      encoder.backward(backend, encoder_weights, own.encoder, dh, dinput, encoder_gradient, pass.child(0));
-    else if (!dinput.absent()) ops::copy_rows(backend, dh, dinput);
+  void decode(const auto& at, const auto& own, auto dlogits, auto dh, auto dinput) const {
+    pooler.score_backward(at.template child<1>(*this), own.h, own.pooler, dlogits, dh);
+    if constexpr (has_encoder) encoder.backward(at.template child<0>(*this), own.encoder, dh, dinput);
+    else if (!dinput.absent()) ops::copy_rows(at.backend, dh, dinput);
   }
 
   /// `encode` on a backend that only counts, for the shapes and for the bytes that it keeps.
-  template <class Backend, class Weights, class Source>
-  std::size_t plan_encode(const Backend& backend, Weights weights, const Source& source, row_range rows,
-                          chunk_saved<Source, Backend>& own, const pass& pass) const {
-    using T = typename Source::value_type;
-    Backend planner = backend.planner();
+  template <class Backend, class T, class Source>
+  std::size_t plan_encode(const context<Backend, T>& at, const Source& source, row_range rows,
+                          chunk_saved<Source, Backend>& own) const {
+    Backend planner = at.backend.planner();
     workspace<typename Backend::space> store(true);
     planner.store = &store;
     const auto logits = planner.workspace.template allocate<T>(shape<2>{rows.first + rows.count, Pooler::scores});
-    encode(planner, weights, source, rows, own, logits, pass);
+    encode(at.on(planner), source, rows, own, logits);
     return store.peak_bytes();
   }
-  template <class Backend, class Weights, class Source>
-  std::size_t kept_bytes(const Backend& backend, Weights weights, const Source& source, std::int64_t rows,
-                         const pass& pass) const {
+  template <class Backend, class T, class Source>
+  std::size_t kept_bytes(const context<Backend, T>& at, const Source& source, std::int64_t rows) const {
     chunk_saved<Source, Backend> own;
-    return plan_encode(backend, weights, source, {0, rows}, own, pass);
+    return plan_encode(at, source, {0, rows}, own);
   }
 
   /// Rows whose values take about the backend's `chunk_bytes`, so that they stay in cache, but within its bounds, so
   /// that matrix products are large and each chunk's gradient is worth its sum; then chunks of equal size, and for
   /// threads an even number of them.
-  template <class Backend, class Weights, class Source>
-  std::int64_t default_chunk_rows(Backend& backend, Weights weights, const Source& source, const pass& pass) const {
+  template <class Backend, class T, class Source>
+  std::int64_t default_chunk_rows(const context<Backend, T>& at, const Source& source) const {
     const std::int64_t rows = source.shape()[0];
-    const std::size_t row_bytes = (std::max)(kept_bytes(backend, weights, source, 1, pass), std::size_t{1});
+    const std::size_t row_bytes = (std::max)(kept_bytes(at, source, 1), std::size_t{1});
     const auto most = std::clamp(Backend::chunk_bytes / static_cast<std::int64_t>(row_bytes), Backend::least_chunk_rows,
                                  Backend::most_chunk_rows);
     const std::int64_t chunks = chunk_count(rows, most);
@@ -293,19 +273,18 @@ struct bag_embedding {
   }
 
   /// Memory for the values of as many chunks as `saved_bytes` holds, one row a chunk.
-  template <class Backend, class Weights, class Source>
-  matrix_view<std::byte, typename Backend::space> allocate_store(Backend& backend, Weights weights,
-                                                                 const Source& source, saved<Source, Backend>& kept,
-                                                                 const pass& pass) const {
+  template <class Backend, class T, class Source>
+  matrix_view<std::byte, typename Backend::space> allocate_store(const context<Backend, T>& at, const Source& source,
+                                                                 saved<Source, Backend>& kept) const {
     using chunk = chunk_saved<Source, Backend>;
     static_assert(std::is_trivially_destructible_v<chunk>, "milkit: what layers save must be views and numbers");
-    if (!pass.training) return {};
+    if (!at.pass.training) return {};
     const std::int64_t rows = source.shape()[0];
-    const std::size_t bytes = kept_bytes(backend, weights, source, (std::min)(rows, kept.chunk_rows), pass);
+    const std::size_t bytes = kept_bytes(at, source, (std::min)(rows, kept.chunk_rows));
     const std::int64_t fit = static_cast<std::int64_t>(saved_bytes / (std::max)(bytes, std::size_t{1}));
     const std::int64_t chunks = (std::min)(chunk_count(rows, kept.chunk_rows), fit);
-    kept.chunks = backend.workspace.template allocate_on_host<chunk>(chunks);
-    return backend.workspace.template allocate<std::byte>(shape<2>{chunks, static_cast<std::int64_t>(bytes)});
+    kept.chunks = at.backend.workspace.template allocate_on_host<chunk>(chunks);
+    return at.backend.workspace.template allocate<std::byte>(shape<2>{chunks, static_cast<std::int64_t>(bytes)});
   }
 };
 

@@ -11,16 +11,11 @@ struct mean {
   static constexpr int scores = 0, attentions = 1;
 
   std::int64_t state_width(std::int64_t d) const { return d; }
-  template <class Visitor>
-  constexpr void describe(Visitor&) const {}
-
   template <class T, class Space>
   struct saved {};
 
-  template <class... Args>
-  void score(Args&&...) const {}
-  template <class... Args>
-  void score_backward(Args&&...) const {}
+  void score(const auto&, auto, auto, auto&) const {}
+  void score_backward(const auto&, auto, const auto&, auto, auto) const {}
 
   template <class Backend, class Chunk, class Instances, class Logits, class Part>
   void pool(Backend& backend, const Chunk& chunk, Instances h, Logits, Part part) const {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <utility>
+
 #include <milkit/nn/layer.hpp>
 #include <milkit/ops/bags/segment_pool.hpp>
 #include <milkit/ops/rows/fill.hpp>
@@ -10,10 +12,10 @@
 ///     static constexpr int scores;      // columns of logits an instance has: 0 (mean, max), 1, or 2 (dual attention)
 ///     static constexpr int attentions;  // columns of attention that an instance has, at least 1; each sums to 1 a bag
 ///     std::int64_t state_width(std::int64_t d) const;       // what a bag's running state holds, in doubles
-///     void describe(Visitor&) const;                        // its parameters, as a layer
+///     constexpr auto list(auto& l) const;                   // its parameters, as a layer; none without
 ///     template <class T, class Space> using saved = ...;
-///     void score(backend, weights, h, logits, saved&, pass) const;                         // row by row
-///     void score_backward(backend, weights, h, saved, dlogits, dh, gradient, pass) const;  // adds to dh
+///     void score(at, h, logits, saved&) const;              // row by row
+///     void score_backward(at, h, saved, dlogits, dh) const; // adds to dh
 ///     void pool(backend, chunk, h, logits, part) const;     // the states of the chunk's bags alone
 ///     void merge(backend, part, states) const;              // into those of all chunks, in order
 ///     void finish(backend, offsets, states, embedding) const;
@@ -25,14 +27,36 @@
 /// pieces; `bag_embedding` drives it. Raw logits and normalised attention are outputs by contract.
 namespace milkit {
 
+namespace detail {
 template <class P>
-concept pooler = requires(const P p, detail::parameter_counter counter) {
-  P::in_features;
-  P::out_features;
+concept gives_an_embedding = requires(const P p) {
+  { P::in_features } -> std::convertible_to<std::int64_t>;
+  { P::out_features } -> std::convertible_to<std::int64_t>;
   { P::scores } -> std::convertible_to<int>;
   { P::attentions } -> std::convertible_to<int>;
   { p.state_width(std::int64_t{}) } -> std::convertible_to<std::int64_t>;
-  p.describe(counter);
 };
+// The verbs, tried with an archetype: floats on the host.
+template <class P>
+concept scores_rows = requires(const P p, const context<cpu, float> at, matrix_view<const float> h,
+                               matrix_view<float> rows, typename P::template saved<float, host_space> kept) {
+  { p.score(at, h, rows, kept) } -> std::same_as<void>;
+  { p.score_backward(at, h, std::as_const(kept), rows, rows) } -> std::same_as<void>;
+};
+template <class P>
+concept pools_chunks = requires(const P p, cpu& backend, const ops::bag_chunk<host_space> chunk,
+                                matrix_view<const float> h, matrix_view<float> rows, matrix_view<double> states,
+                                vector_view<const std::int64_t> offsets, vector_view<double> dots) {
+  { p.pool(backend, chunk, h, rows, states) } -> std::same_as<void>;
+  { p.merge(backend, states, states) } -> std::same_as<void>;
+  { p.finish(backend, offsets, states, rows) } -> std::same_as<void>;
+  { p.attention(backend, chunk, rows, states, rows) } -> std::same_as<void>;
+  { p.dots(backend, chunk, rows, states, h, dots) } -> std::same_as<void>;
+  { p.pool_backward(backend, chunk, h, rows, states, rows, h, dots, rows, rows) } -> std::same_as<void>;
+};
+}  // namespace detail
+
+template <class P>
+concept pooler = detail::gives_an_embedding<P> && detail::scores_rows<P> && detail::pools_chunks<P>;
 
 }  // namespace milkit

@@ -33,19 +33,19 @@ struct scored_attention {
 
   std::int64_t state_width(std::int64_t d) const { return 2 + d + 2 * (Heads - 1); }
 
-  template <class Visitor>
-  constexpr void describe(Visitor& v) const {
-    constexpr const char* names[2][2][2] = {{{"v.weight", "v.bias"}, {"u.weight", "u.bias"}},
-                                            {{"zoom.v.weight", "zoom.v.bias"}, {"zoom.u.weight", "zoom.u.bias"}}};
-    constexpr const char* score_names[2][2] = {{"w.weight", "w.bias"}, {"zoom.w.weight", "zoom.w.bias"}};
-    for (int h = 0; h < Heads; ++h)
-      for (int b = 0; b < Branches; ++b) v.parameter({names[h][b][0], {width, in}, role::weight, in, width, scheme});
-    if constexpr (Bias)
-      for (int h = 0; h < Heads; ++h)
-        for (int b = 0; b < Branches; ++b) v.parameter({names[h][b][1], {width}, role::bias, in, width, scheme});
-    for (int h = 0; h < Heads; ++h) v.parameter({score_names[h][0], {1, width}, role::weight, width, 1, scheme});
-    if constexpr (Bias)
-      for (int h = 0; h < Heads; ++h) v.parameter({score_names[h][1], {1}, role::bias, width, 1, scheme});
+  constexpr auto list(auto& l) const {
+    const parameter_options weight{.scheme = scheme}, bias{.what = role::bias, .fan_in = in, .scheme = scheme},
+        score_bias{.what = role::bias, .fan_in = width, .scheme = scheme};
+    constexpr bool two = Branches == 2, dual = Heads == 2;
+    return pieces{l.matrices({{"v.weight"}, {"u.weight", two}, {"zoom.v.weight", dual}, {"zoom.u.weight", two && dual}},
+                             width, in, weight),
+                  l.vectors({{"v.bias", Bias},
+                             {"u.bias", Bias && two},
+                             {"zoom.v.bias", Bias && dual},
+                             {"zoom.u.bias", Bias && two && dual}},
+                            width, bias),
+                  l.matrices({{"w.weight"}, {"zoom.w.weight", dual}}, 1, width, weight),
+                  l.vectors({{"w.bias", Bias}, {"zoom.w.bias", Bias && dual}}, 1, score_bias)};
   }
 
   template <class T, class Space>
@@ -53,32 +53,30 @@ struct scored_attention {
     matrix_view<T, Space> branches;
   };
 
-  template <class Backend, class Weights, class Instances, class Logits, class Saved>
-  void score(Backend& backend, Weights weights, Instances h, Logits logits, Saved& kept, const pass& pass) const {
-    using T = typename Logits::value_type;
-    const auto p = split(weights);
-    kept.branches = backend.kept_memory().template allocate_rows<T>(shape<2>{h.rows(), gate_shape().columns()});
-    ops::matmul(backend, h, p.branches, kept.branches, {.transpose_b = true});
-    with_mask(backend, kept.branches, pass, [&](auto mask) {
-      ops::gate(backend, gate_shape(), Function{}, kept.branches, p.branch_bias, p.w, p.bias, mask, 1 / (1 - dropout),
-                logits);
+  template <class T, class Space>
+  void score(const auto& at, auto h, auto logits, saved<T, Space>& kept) const {
+    const auto p = at.weights_of(*this);
+    kept.branches = at.backend.kept_memory().template allocate_rows<T>(shape<2>{h.rows(), gate_shape().columns()});
+    ops::matmul(at.backend, h, p.branches, kept.branches, {.transpose_b = true});
+    with_mask(at, kept.branches, [&](auto mask) {
+      ops::gate(at.backend, gate_shape(), Function{}, kept.branches, p.branch_bias, p.w, p.bias, mask,
+                1 / (1 - dropout), logits);
     });
   }
 
-  template <class Backend, class Weights, class Instances, class Saved, class Dlogits, class Dh, class Gradient>
-  void score_backward(Backend& backend, Weights weights, Instances h, const Saved& kept, Dlogits dlogits, Dh dh,
-                      Gradient gradient, const pass& pass) const {
-    const auto p = split(weights);
-    const auto d = split(gradient);
-    with_mask(backend, kept.branches, pass, [&](auto mask) {
+  void score_backward(const auto& at, auto h, const auto& kept, auto dlogits, auto dh) const {
+    const auto p = at.weights_of(*this);
+    const auto d = at.gradients_of(*this);
+    with_mask(at, kept.branches, [&](auto mask) {
       // A softmax does not feel a shift of its logits: the gradient of their bias is exactly 0. Its rounding errors,
       // once Adam has divided them by their own size, would move it.
-      ops::gate_backward(backend, gate_shape(), Function{}, kept.branches, p.w, mask, 1 / (1 - dropout), dlogits, d.w,
-                         decltype(d.bias)());
+      ops::gate_backward(at.backend, gate_shape(), Function{}, kept.branches, p.w, mask, 1 / (1 - dropout), dlogits,
+                         at.or_unused(d.w, p.w), decltype(d.bias)());
     });
-    ops::matmul(backend, kept.branches, h, d.branches, {.transpose_a = true, .accumulate = true});
-    if constexpr (Bias) ops::add_column_sums(backend, kept.branches, d.branch_bias);
-    if (!dh.absent()) ops::matmul(backend, kept.branches, p.branches, dh, {.accumulate = true});
+    if (!d.branches.absent())
+      ops::matmul(at.backend, kept.branches, h, d.branches, {.transpose_a = true, .accumulate = true});
+    if (!d.branch_bias.absent()) ops::add_column_sums(at.backend, kept.branches, d.branch_bias);
+    if (!dh.absent()) ops::matmul(at.backend, kept.branches, p.branches, dh, {.accumulate = true});
   }
 
   template <class Backend, class Chunk, class Instances, class Logits, class Part>
@@ -132,33 +130,24 @@ struct scored_attention {
     return h == 0 ? states.columns(0, first) : states.columns(first, 2);
   }
 
-  template <class T, class Space>
+  template <class Matrix, class Vector>
   struct pieces {
-    matrix_view<T, Space> branches;  ///< [heads branches L, D]
-    vector_view<T, Space> branch_bias;
-    matrix_view<T, Space> w;  ///< [heads, L]
-    vector_view<T, Space> bias;
+    Matrix branches;  ///< [heads branches L, D]
+    Vector branch_bias;
+    Matrix w;  ///< [heads, L]
+    Vector bias;
   };
-  template <class T, class Space>
-  pieces<T, Space> split(vector_view<T, Space> stretch) const {
-    parameter_cursor cursor(stretch);
-    pieces<T, Space> p;
-    p.branches = cursor.matrix(gate_shape().columns(), in);
-    if constexpr (Bias) p.branch_bias = cursor.vector(gate_shape().columns());
-    p.w = cursor.matrix(Heads, width);
-    if constexpr (Bias) p.bias = cursor.vector(Heads);
-    return p;
-  }
+  template <class Matrix, class Vector>
+  pieces(Matrix, Vector, Matrix, Vector) -> pieces<Matrix, Vector>;
 
-  template <class Backend, class Branches_, class Use>
-  void with_mask(Backend& backend, Branches_ branches, const pass& pass, Use&& use) const {
+  void with_mask(const auto& at, auto branches, auto&& use) const {
     expect_value(dropout >= 0 && dropout < 1, "milkit::pooling::scored_attention", "dropout is ", dropout,
                  ", expected 0 <= dropout < 1");
-    const auto scope = backend.workspace.scope();
-    matrix_view<std::uint8_t, typename Backend::space> mask;
-    if (pass.training && dropout > 0) {
-      mask = backend.workspace.template allocate<std::uint8_t>(branches.shape());
-      ops::dropout_mask(backend, pass.random, pass.first_row, dropout, mask);
+    const auto scope = at.backend.workspace.scope();
+    matrix_view<std::uint8_t, typename decltype(branches)::space> mask;
+    if (at.pass.training && dropout > 0) {
+      mask = at.backend.workspace.template allocate<std::uint8_t>(branches.shape());
+      ops::dropout_mask(at.backend, at.pass.random, at.pass.first_row, dropout, mask);
     }
     use(mask);
   }

@@ -85,12 +85,11 @@ step_result<T> step(backend_type& backend, const Network& net, const parameters<
   resident<double, 1> losses(shape<1>{bags.bags()});
   typename Network::template saved<bag_view<T, 2, backend_space>, backend_type> kept;
   const auto scope = backend.workspace.scope();
-  net.forward(backend, w.view(), bags, {.logits = logits.view()}, kept, how);
+  const context at{backend, w.view(), gradient.view(), how};
+  net.forward(at, bags, {.logits = logits.view()}, kept);
   const loss::cross_entropy loss;
   const double total = loss.evaluate(backend, constant(logits), vector_of(labels), 1.0, losses.view(), dlogits.view());
-  if (backward)
-    net.backward(backend, w.view(), bags, kept, dlogits.view(), matrix_view<const T, backend_space>(), dx.view(),
-                 gradient.view(), how);
+  if (backward) net.backward(at, bags, kept, dlogits.view(), matrix_view<const T, backend_space>(), dx.view());
   step_result<T> out{fetch(logits), fetch(dx), fetch(gradient), fetch(losses)};
   for (const double each : elements(out.losses)) out.loss += each / total;
   return out;

@@ -132,8 +132,8 @@ void training_step(const char* name, ops::draw_rule rule) {
   const auto scope = backend.workspace.scope();
   typename network_type::template saved<T, backend_type> kept;
   const auto logits = backend.workspace.template allocate<T>(shape<2>{contrast ? 2 : 1, 2});
-  network.forward(backend, weights.flat(), image, contrast, models::looking::sampled, logits, kept,
-                  pass{.training = true});
+  network.forward(context{backend, weights.flat(), {}, {.training = true}}, image, contrast, models::looking::sampled,
+                  logits, kept);
   const auto on_host = [&](const auto& values) { return copied_to<host_space>(values); };
   CHECK(output_within<T>(golden, "logits1", on_host(kept.tile_logits)));
   CHECK(output_within<T>(golden, "attention1", on_host(kept.tile_attention)));

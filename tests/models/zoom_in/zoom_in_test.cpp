@@ -11,6 +11,7 @@
 #include <milkit/ops/training/distribution_loss_cpu.hpp>
 
 #include <milkit/models/zoom_in/prediction.hpp>
+#include <milkit/nn/flatten.hpp>
 #include <milkit/sampling/top_n.hpp>
 #include <milkit/sampling/uniform.hpp>
 
@@ -326,4 +327,20 @@ TEST_CASE("zoom_in's prediction says where it looked") {
                                test::elements(all.cell_attention.view().rows(seen.tiles[k], 1))) <= 1e-12);
   net.options.inference = looking::exact;
   CHECK(models::predict(backend, net, weights, image).subtiles.empty());
+}
+
+TEST_CASE("zoom_in: a classifier whose width is known at run time -> it predicts") {
+  using flat_features = nn::sequential<nn::conv2d_same<3, 2, 3>, nn::flatten>;
+  using of_run = models::zoom_in<tile_attention<nn::tanh>, cell_attention<nn::tanh>, flat_features,
+                                 nn::sequential<nn::relu, nn::linear<dynamic_extent, 2>>>;
+  of_run given;
+  std::get<1>(given.classifier.layers).in = {40};
+  const auto open = small(given);
+  const auto pixels = picture(20, 13);
+  const sampling::planar_image<double> image{pixels.view()};
+  CHECK(open.output_shape(image) == shape<2>{1, 2});
+  cpu backend{.threads = 2};
+  const auto weights = initial_parameters<double>(open, {.seed = 5});
+  const auto said = models::predict(backend, open, weights, image);
+  CHECK(said.logits.shape() == shape<2>{1, 2});
 }

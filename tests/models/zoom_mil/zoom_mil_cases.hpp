@@ -177,11 +177,11 @@ void golden_training(const char* name, topk::jacobian jacobian = topk::jacobian:
     in_every_way([&](backend_type& backend) {
       CAPTURE(spelled_out);
       const auto scope = backend.workspace.scope();
-      const pass how{.training = true};
       resident<T, 2> logits(given.net.output_shape(given.slide())), dlogits(logits.shape());
       resident<T, 1> gradient(w.shape());
       resident<double, 1> losses(shape<1>{1});
-      given.net.forward(backend, w.view(), given.slide(spelled_out), logits.view(), kept, how);
+      const context at{backend, w.view(), gradient.view(), pass{.training = true}};
+      given.net.forward(at, given.slide(spelled_out), logits.view(), kept);
       CHECK(golden.error("logits", fetch(logits)) <= tolerance_of<T>(1e-9, 1e-5));
       const double total =
           loss::cross_entropy{}.evaluate(backend, constant(logits), labels, 1.0, losses.view(), dlogits.view());
@@ -208,7 +208,7 @@ void golden_training(const char* name, topk::jacobian jacobian = topk::jacobian:
             ...);
       }
       (std::make_index_sequence<Network::levels>());
-      given.net.backward(backend, w.view(), kept, dlogits.view(), gradient.view(), how);
+      given.net.backward(at, kept, dlogits.view());
       const auto got = fetch(gradient);
       for (const auto& entry : weights.entries()) {
         CAPTURE(entry.name);

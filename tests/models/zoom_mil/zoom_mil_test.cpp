@@ -173,6 +173,22 @@ TEST_CASE("zoom_mil: parameters as the paper's code counts them") {
   CHECK(entries.back().name == "classifier.bias");
 }
 
+TEST_CASE("zoom_mil: one logit z -> the probabilities of both classes, 1 - s(z) and s(z)") {
+  using one_logit = models::zoom_mil<nn::linear<6, 1>, small_low<topk::hard, 5>, small_high<4>>;
+  const small_slide<2> slide(7, {5, 4}, shape_of_slide::dense);
+  auto weights = initial_parameters<double>(one_logit{}, {.seed = 2});
+  cpu backend{.threads = 2};
+  for (const double bias : {0.25, 900.0, -900.0}) {
+    weights["classifier.bias"](0) = bias;
+    const auto said = models::predict(backend, one_logit{}, weights, slide.view());
+    REQUIRE(said.logits.shape() == shape<2>{1, 1});
+    REQUIRE(said.probabilities.shape() == shape<2>{1, 2});
+    const double p = 1 / (1 + std::exp(-said.logits.view()(0, 0)));
+    CHECK(test::close(said.probabilities.view()(0, 1), p, {.absolute = 1e-12}));
+    CHECK(test::close(said.probabilities.view()(0, 0), 1 - p, {.absolute = 1e-12}));
+  }
+}
+
 TEST_CASE("zoom_mil: central differences through every selection, with dropout, dense and ragged, in chunks") {
   for (const auto how : {shape_of_slide::dense, shape_of_slide::ragged}) {
     CAPTURE(static_cast<int>(how));
@@ -223,7 +239,8 @@ TEST_CASE("zoom_mil: a selection without noise trains on what inference looks at
       tensor<double, 2> logits({1, 3});
       typename std::remove_cvref_t<decltype(net)>::template saved<double, cpu> kept;
       const auto scope = backend.workspace.scope();
-      if (training) net.forward(backend, weights.flat(), slide.view(), logits.view(), kept, {.training = true});
+      const context at{backend, weights.flat(), {}, {.training = true}};
+      if (training) net.forward(at, slide.view(), logits.view(), kept);
       else net.infer(backend, weights.flat(), slide.view(), logits.view());
       return logits;
     };

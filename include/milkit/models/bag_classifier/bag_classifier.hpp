@@ -2,10 +2,9 @@
 
 #include <vector>
 
+#include <milkit/models/network.hpp>
 #include <milkit/nn/memory_plan.hpp>
 #include <milkit/nn/parameters.hpp>
-#include <milkit/ops/rows/fill.hpp>
-#include <milkit/ops/rows/softmax.hpp>
 #include <milkit/pooling/bag_embedding.hpp>
 
 namespace milkit::models {
@@ -29,11 +28,7 @@ struct bag_classifier {
   embedding_type embedding = {};
   Classifier classifier = {};
 
-  template <class Visitor>
-  constexpr void describe(Visitor& v) const {
-    embedding.describe(v);
-    v.child("classifier", classifier);
-  }
+  constexpr auto list(auto& l) const { return std::tuple{l.child("", embedding), l.child("classifier", classifier)}; }
 
   /// What forward gives. `logits` [bags, classes] is written; the others where they are not absent: embedding [bags,
   /// d], attention_logits [instances, scores], attention [instances, attentions].
@@ -49,7 +44,7 @@ struct bag_classifier {
   struct saved {
     using T = typename Source::value_type;
     typename embedding_type::template saved<Source, Backend> embedding;
-    typename Classifier::template saved<matrix_view<const T, typename Backend::space>> classifier;
+    saved_of<Classifier, matrix_view<const T, typename Backend::space>> classifier;
     matrix_view<T, typename Backend::space> embeddings;
   };
 
@@ -59,39 +54,29 @@ struct bag_classifier {
     return classifier.output_shape(embedding.encoder.output_shape(bags.source().shape()).with_rows(bags.bags()));
   }
 
-  template <class Backend, class Weights, class Source>
-  void forward(Backend& backend, Weights weights, const bag_batch<Source>& bags,
-               const outputs<typename Source::value_type, typename Backend::space>& out, saved<Source, Backend>& kept,
-               const pass& pass) const {
-    using T = typename Source::value_type;
+  template <class Backend, class T, class Source>
+  void forward(const context<Backend, T>& at, const bag_batch<Source>& bags,
+               const outputs<std::type_identity_t<T>, typename Backend::space>& out,
+               saved<Source, Backend>& kept) const {
     const std::int64_t features = embedding.encoder.output_shape(bags.source().shape())[1];
-    kept.embeddings = out.embedding.absent() ? backend.workspace.template allocate<T>(shape<2>{bags.bags(), features})
-                                             : out.embedding;
-    parameter_cursor cursor(weights);
-    const auto embedding_weights = cursor.child(embedding), classifier_weights = cursor.child(classifier);
-    embedding.forward(backend, embedding_weights, bags.source(), bags.offsets(), kept.embeddings, out.attention_logits,
-                      out.attention, kept.embedding, pass.child(0));
-    classifier.forward(backend, classifier_weights, matrix_view<const T, typename Backend::space>(kept.embeddings),
-                       out.logits, kept.classifier, pass.child(1));
+    kept.embeddings = out.embedding.absent()
+                          ? at.backend.workspace.template allocate<T>(shape<2>{bags.bags(), features})
+                          : out.embedding;
+    embedding.forward(at.template child<0>(*this), bags.source(), bags.offsets(), kept.embeddings, out.attention_logits,
+                      out.attention, kept.embedding);
+    classifier.forward(at.template child<1>(*this), matrix_view<const T, typename Backend::space>(kept.embeddings),
+                       out.logits, kept.classifier);
   }
 
   /// From dlogits [bags, classes] (used up) to the gradient of every parameter, and of the instances where dinput is
   /// not absent. dattention [instances, attentions]: a further gradient on the attention itself, or absent.
-  template <class Backend, class Weights, class Source, class Dlogits, class Dattention, class Dinput, class Gradient>
-  void backward(Backend& backend, Weights weights, const bag_batch<Source>& bags, const saved<Source, Backend>& kept,
-                Dlogits dlogits, Dattention dattention, Dinput dinput, Gradient gradient, const pass& pass) const {
-    using T = typename Source::value_type;
-    const auto scope = backend.workspace.scope();
-    const auto dembedding = backend.workspace.template allocate<T>(kept.embeddings.shape());
-    parameter_cursor cursor(weights);
-    parameter_cursor gradient_cursor(gradient);
-    const auto embedding_weights = cursor.child(embedding), classifier_weights = cursor.child(classifier);
-    const auto embedding_gradient = gradient_cursor.child(embedding),
-               classifier_gradient = gradient_cursor.child(classifier);
-    classifier.backward(backend, classifier_weights, kept.classifier, dlogits, dembedding, classifier_gradient,
-                        pass.child(1));
-    embedding.backward(backend, embedding_weights, bags.source(), kept.embedding, dembedding, dattention, dinput,
-                       embedding_gradient, pass.child(0));
+  template <class Backend, class T, class Source>
+  void backward(const context<Backend, T>& at, const bag_batch<Source>& bags, const saved<Source, Backend>& kept,
+                auto dlogits, auto dattention, auto dinput) const {
+    const auto scope = at.backend.workspace.scope();
+    const auto dembedding = at.backend.workspace.template allocate<T>(kept.embeddings.shape());
+    classifier.backward(at.template child<1>(*this), kept.classifier, dlogits, dembedding);
+    embedding.backward(at.template child<0>(*this), bags.source(), kept.embedding, dembedding, dattention, dinput);
   }
 
   /// One training step's forward and backward pass: adds `scale` times the gradient of the mean loss over the bags, and
@@ -125,10 +110,10 @@ struct bag_classifier {
     const auto logits = backend.workspace.template allocate<T>(output_shape(bags));
     const auto dlogits = backend.workspace.template allocate<T>(logits.shape());
     saved<Source, Backend> kept;
-    forward(backend, weights, bags, {.logits = logits}, kept, pass);
+    const context at{backend, weights, gradient, pass};
+    forward(at, bags, {.logits = logits}, kept);
     const double total = loss.evaluate(backend, logits, labels, scale, losses, dlogits);
-    backward(backend, weights, bags, kept, dlogits, none(), view<T, Source::rank, typename Backend::space>(), gradient,
-             pass);
+    backward(at, bags, kept, dlogits, none(), view<T, Source::rank, typename Backend::space>());
     return total;
   }
 
@@ -137,7 +122,7 @@ struct bag_classifier {
   void infer(Backend& backend, Weights weights, const bag_batch<Source>& bags, Logits logits) const {
     const auto scope = backend.workspace.scope();
     saved<Source, Backend> kept;
-    forward(backend, weights, bags, {.logits = logits}, kept, {});
+    forward(context{backend, weights}, bags, {.logits = logits}, kept);
   }
 };
 
@@ -145,16 +130,15 @@ struct bag_classifier {
 template <class T>
 struct bag_prediction {
   tensor<T, 2> logits;            ///< [bags, classes]
-  tensor<T, 2> probabilities;     ///< [bags, classes]: softmax of the logits; of a single logit z 1 - s(z) and s(z)
+  tensor<T, 2> probabilities;     ///< [bags, classes], of a single logit [bags, 2]: `probabilities_of`
   tensor<T, 2> embedding;         ///< [bags, d]
   tensor<T, 2> attention_logits;  ///< [instances, scores]
   tensor<T, 2> attention;         ///< [instances, attentions], each column sums to 1 in a bag
 };
 
 /// Inference with everything a user may ask for: `predict(cpu, abmil{}, weights, bags_of(instances))`. The weights lie
-/// where the backend works; what comes back lies in the host's memory. A network of one logit (trained by
-/// loss::binary_cross_entropy) has the probabilities of two classes, s the logistic function. Errors: as forward of the
-/// network.
+/// where the backend works; what comes back lies in the host's memory. Errors: as forward
+/// of the network.
 template <backend Backend, class Encoder, class Pooler, class Classifier, class T, class Source>
 bag_prediction<T> predict(
     Backend& backend, const bag_classifier<Encoder, Pooler, Classifier>& network,
@@ -168,29 +152,18 @@ bag_prediction<T> predict(
       attention_logits({rows, Pooler::scores}), attention({rows, Pooler::attentions});
   const auto scope = backend.workspace.scope();
   typename network_type::template saved<Source, Backend> kept;
-  network.forward(backend, weights.flat(), bags,
+  network.forward(context{backend, weights.flat()}, bags,
                   {.logits = logits.view(),
                    .embedding = embedding.view(),
                    .attention_logits = attention_logits.view(),
                    .attention = attention.view()},
-                  kept, {});
-  matrix pair;  // a single logit z is the pair of logits 0 and z
-  if (logits.extent(1) == 1) {
-    pair = matrix({count, 2});
-    ops::copy_rows(backend, std::as_const(logits).view(), pair.view().columns(1, 1));
-  }
-  const matrix& scores = logits.extent(1) == 1 ? pair : logits;
-  matrix probabilities(scores.shape());
-  ops::softmax(backend, scores.view(), probabilities.view(), vector_view<T, typename Backend::space>());
-  const auto on_host = [](matrix&& values) {
-    if constexpr (is_cpu<Backend>) return std::move(values);
-    else return values.template to<host_space>();
-  };
-  return {.logits = on_host(std::move(logits)),
-          .probabilities = on_host(std::move(probabilities)),
-          .embedding = on_host(std::move(embedding)),
-          .attention_logits = on_host(std::move(attention_logits)),
-          .attention = on_host(std::move(attention))};
+                  kept);
+  auto probabilities = probabilities_of(backend, logits.view());
+  return {.logits = on_host(backend, std::move(logits)),
+          .probabilities = std::move(probabilities),
+          .embedding = on_host(backend, std::move(embedding)),
+          .attention_logits = on_host(backend, std::move(attention_logits)),
+          .attention = on_host(backend, std::move(attention))};
 }
 
 /// The memory of one training step of a bag classifier on instances of this shape, one bag or a ragged batch (`offsets`
@@ -209,8 +182,8 @@ memory_plan plan_training_step(const Backend& backend, const Network& network, s
   network.train_bags(planner, weights, bags, vector_view<const std::int64_t>(labels.data(), {bags.bags()}), loss, 1.0,
                      weights, training);
   typename Network::template saved<bag_view<T, Rank, Space>, Backend> kept;
-  network.forward(forward_planner, weights, bags, {.logits = others.template allocate<T>(network.output_shape(bags))},
-                  kept, training);
+  network.forward(context{forward_planner, weights, {}, training}, bags,
+                  {.logits = others.template allocate<T>(network.output_shape(bags))}, kept);
   memory_plan plan;
   plan.weights = plan.gradient = static_cast<std::size_t>(weights.extent(0)) * sizeof(T);
   plan.bag = static_cast<std::size_t>(instances.size()) * sizeof(T);

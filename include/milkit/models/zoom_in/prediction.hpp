@@ -16,7 +16,7 @@ struct zoom_in_prediction {
     sampling::place<sampling::pixel_frame> origin;
     double weight;  ///< of its features in the embedding
   };
-  tensor<T, 2> logits, probabilities;  ///< [1, classes]; of a single logit z the probabilities 1 - s(z) and s(z)
+  tensor<T, 2> logits, probabilities;  ///< [1, classes]; of a single logit two: `probabilities_of`
   sampling::view_grid grid;
   tensor<T, 2> tile_attention;      ///< [1, tiles]
   std::vector<std::int64_t> tiles;  ///< those whose cells were looked at
@@ -29,14 +29,6 @@ template <class Network>
 inline constexpr bool is_zoom_in = false;
 template <class... Parts>
 inline constexpr bool is_zoom_in<zoom_in<Parts...>> = true;
-
-template <class T, class Backend, class Values>
-tensor<T, 2> values_of(Backend& backend, Values values) {
-  tensor<T, 2, typename Backend::space> own(values.shape());
-  ops::copy_rows(backend, values, own.view());
-  if constexpr (is_cpu<Backend>) return own;
-  else return own.template to<host_space>();
-}
 }  // namespace detail
 
 template <class Network>
@@ -48,7 +40,6 @@ template <backend Backend, zoom_in_network Network, class T, sampling::image_sou
 zoom_in_prediction<T> predict(Backend& backend, const Network& network,
                               const parameters<Network, T, typename Backend::space>& weights, const Source& image,
                               random_stream random = {}) {
-  using Space = typename Backend::space;
   zoom_in_prediction<T> said;
   const auto scope = backend.workspace.scope();
   typename Network::template saved<T, Backend> kept;
@@ -57,7 +48,8 @@ zoom_in_prediction<T> predict(Backend& backend, const Network& network,
     network.infer(backend, weights.flat(), image, logits);
     network.attend(backend, weights.flat(), image, kept);
   } else {
-    network.forward(backend, weights.flat(), image, false, network.options.inference, logits, kept, {.random = random});
+    network.forward(context{backend, weights.flat(), {}, {.random = random}}, image, false, network.options.inference,
+                    logits, kept);
     const auto& own = kept.attended;
     const auto tile_weights = to_host(backend, own.tiles.weights), cell_weights = to_host(backend, own.cells.weights);
     for (std::int64_t s = 0; s < own.tiles.items.extent(0); ++s)
@@ -67,20 +59,12 @@ zoom_in_prediction<T> predict(Backend& backend, const Network& network,
              kept.grid.subtile_origin(kept.grid.tiles().at(own.tiles.items(s)), kept.grid.cells.at(own.cells.items(k))),
              static_cast<double>(tile_weights(s)) * static_cast<double>(cell_weights(k))});
   }
-  matrix_view<T, Space> scores = logits;
-  if (logits.cols() == 1) {  // a single logit z is the pair of logits 0 and z
-    scores = backend.workspace.template allocate<T>(shape<2>{1, 2});
-    ops::fill(backend, scores, T(0));
-    ops::copy_rows(backend, logits, scores.columns(1, 1));
-  }
-  const auto probabilities = backend.workspace.template allocate<T>(scores.shape());
-  ops::softmax(backend, scores, probabilities, vector_view<T, Space>());
   said.grid = kept.grid;
   said.tiles.assign(kept.shown.data(), kept.shown.data() + kept.shown.extent(0));
-  said.logits = detail::values_of<T>(backend, logits);
-  said.probabilities = detail::values_of<T>(backend, probabilities);
-  said.tile_attention = detail::values_of<T>(backend, kept.tile_attention);
-  said.cell_attention = detail::values_of<T>(backend, kept.cell_attention);
+  said.logits = on_host(backend, logits);
+  said.probabilities = probabilities_of(backend, logits);
+  said.tile_attention = on_host(backend, kept.tile_attention);
+  said.cell_attention = on_host(backend, kept.cell_attention);
   return said;
 }
 
@@ -94,8 +78,8 @@ zoom_in_prediction<T> attend(Backend& backend, const Network& network,
   network.attend(backend, weights.flat(), image, kept);
   said.grid = kept.grid;
   said.tiles.assign(kept.shown.data(), kept.shown.data() + kept.shown.extent(0));
-  said.tile_attention = detail::values_of<T>(backend, kept.tile_attention);
-  said.cell_attention = detail::values_of<T>(backend, kept.cell_attention);
+  said.tile_attention = on_host(backend, kept.tile_attention);
+  said.cell_attention = on_host(backend, kept.cell_attention);
   return said;
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 
 #include <milkit/loss/entropy_regulariser.hpp>
+#include <milkit/models/network.hpp>
 #include <milkit/models/zoom_in/options.hpp>
 #include <milkit/nn/parameters.hpp>
 #include <milkit/ops/products/matmul.hpp>
@@ -18,10 +19,7 @@ namespace milkit::models {
 
 /// Stands for the attention over tiles in a network of one stage (attention sampling, ATS: Katharopoulos & Fleuret 2019): the
 /// whole image is one tile.
-struct whole_image {
-  template <class Visitor>
-  constexpr void describe(Visitor&) const {}
-};
+struct whole_image {};
 
 /// The Zoom-In network (Kong & Henao 2022; docs/papers/zoom_in.md): an image too large to look at is classified from
 /// few sub-tiles. Attention a over
@@ -51,12 +49,9 @@ struct zoom_in {
   CellSampler cell_sampler = {};
   zoom_in_options options = {};
 
-  template <class Visitor>
-  constexpr void describe(Visitor& v) const {
-    if constexpr (!one_stage) v.child("attention1", tile_attention);
-    v.child("attention2", cell_attention);
-    v.child("features", features);
-    v.child("classifier", classifier);
+  constexpr auto list(auto& l) const {
+    return std::array{l.child("attention1", tile_attention), l.child("attention2", cell_attention),
+                      l.child("features", features), l.child("classifier", classifier)};
   }
 
   /// What was drawn from the attention, or from its complement.
@@ -86,16 +81,16 @@ struct zoom_in {
     branch<T, Backend> attended, contrast;
     bool contrasts = false;
     images subtiles;  ///< [M, 3, h2, w2] of both branches
-    typename Features::template saved<images> of_features;
+    saved_of<Features, images> of_features;
     matrix_view<T, Space> subtile_features;  ///< [M, D]
     matrix_view<T, Space> embedding;         ///< [branches, D]: F
-    typename Classifier::template saved<matrix_view<const T, Space>> of_classifier;
+    saved_of<Classifier, matrix_view<const T, Space>> of_classifier;
   };
 
   /// The shape of the logits, [1, classes].
   template <class Source>
   shape<2> output_shape(const Source&) const {
-    return classifier.output_shape(shape<2>{1, Classifier::in_features});
+    return classifier.output_shape(shape<2>{1, detail::width_of_input(classifier)});
   }
 
   /// Whether the image has something that is not attended: more than one cell and, of two stages, more than one tile.
@@ -105,18 +100,19 @@ struct zoom_in {
 
   /// Draws (`looking::sampled`, as in training) or looks in another way, and writes logits [1, classes], or [2, classes] with those
   /// of the complement where `contrast` says so and `has_complement`.
-  template <class Backend, class Weights, sampling::image_source Source, class T, class Logits>
-  void forward(Backend& backend, Weights weights, const Source& image, bool contrast, looking how, Logits logits,
-               saved<T, Backend>& kept, const pass& pass) const {
+  template <class Backend, class U, sampling::image_source Source, class T>
+  void forward(const context<Backend, U>& at, const Source& image, bool contrast, looking how, auto logits,
+               saved<T, Backend>& kept) const {
     using sampling::drawing;
+    Backend& backend = at.backend;
+    const random_stream& random = at.pass.random;
     const drawing tiles = how == looking::deterministic ? drawing::most_likely : drawing::random,
                   cells = how == looking::sampled ? drawing::random : drawing::most_likely;
-    const auto stretch = stretches_of(weights);
-    attend_tiles(backend, stretch[0], image, kept, pass);
+    attend_tiles(at, image, kept);
     kept.contrasts = contrast && has_complement(kept.grid);
     kept.attended.of_tiles = {how == looking::official_code ? official_tile_weights(backend, kept.tile_attention)
                                                             : kept.tile_attention};
-    kept.attended.tiles = draw_tiles(backend, kept.attended.of_tiles, tiles, pass.random.child(1));
+    kept.attended.tiles = draw_tiles(backend, kept.attended.of_tiles, tiles, random.child(1));
     if (kept.contrasts) {
       kept.contrast.complement = true;
       if constexpr (!one_stage) {
@@ -126,62 +122,57 @@ struct zoom_in {
       } else {
         kept.contrast.of_tiles = {kept.tile_attention};
       }
-      kept.contrast.tiles = draw_tiles(backend, kept.contrast.of_tiles, tiles, pass.random.child(2));
+      kept.contrast.tiles = draw_tiles(backend, kept.contrast.of_tiles, tiles, random.child(2));
     }
     kept.shown = shown_tiles(backend, kept);
-    attend_cells(backend, stretch[1], image, kept, pass);
-    draw_cells(backend, kept, kept.attended, cells, pass.random.child(3));
-    if (kept.contrasts) draw_cells(backend, kept, kept.contrast, cells, pass.random.child(4));
-    classify(backend, stretch, image, kept, logits, pass);
+    attend_cells(at, image, kept);
+    draw_cells(backend, kept, kept.attended, cells, random.child(3));
+    if (kept.contrasts) draw_cells(backend, kept, kept.contrast, cells, random.child(4));
+    classify(at, image, kept, logits);
   }
 
-  /// From dlogits as forward's logits (used up): adds to `gradient`. dtiles [1, C] and dcells [U, P] hold a gradient of the attention
+  /// From dlogits as forward's logits (used up): adds to the gradient. dtiles [1, C] and dcells [U, P] hold a gradient of the attention
   /// logits from elsewhere, to which that of the draws is added.
-  template <class Backend, class Weights, sampling::image_source Source, class T, class Dlogits, class Gradient>
-  void backward(Backend& backend, Weights weights, const Source& image, const saved<T, Backend>& kept, Dlogits dlogits,
-                matrix_view<T, typename Backend::space> dtiles, matrix_view<T, typename Backend::space> dcells,
-                Gradient gradient, const pass& pass) const {
+  template <class Backend, sampling::image_source Source, class T>
+  void backward(const context<Backend, T>& at, const Source& image, const saved<T, Backend>& kept, auto dlogits,
+                matrix_view<T, typename Backend::space> dtiles, matrix_view<T, typename Backend::space> dcells) const {
     using images = typename saved<T, Backend>::images;
+    Backend& backend = at.backend;
     const auto scope = backend.workspace.scope();
-    const auto stretch = stretches_of(weights);
-    const auto gradients = stretches_of(gradient);
     const auto dembedding = backend.workspace.template allocate<T>(kept.embedding.shape());
     const auto dfeatures = backend.workspace.template allocate<T>(kept.subtile_features.shape());
-    classifier.backward(backend, stretch[3], kept.of_classifier, dlogits, dembedding, gradients[3], pass.child(3));
+    classifier.backward(at.template child<3>(*this), kept.of_classifier, dlogits, dembedding);
     branch_backward(backend, kept, kept.attended, dembedding.rows(0, 1), dfeatures, dtiles, dcells);
     if (kept.contrasts) branch_backward(backend, kept, kept.contrast, dembedding.rows(1, 1), dfeatures, dtiles, dcells);
-    features.backward(backend, stretch[2], kept.of_features, dfeatures, image_view<T, typename Backend::space>(),
-                      gradients[2], pass.child(2));
-    const auto in_chunks = [&](const auto& layer, auto own, auto dvalues, auto own_gradient, area_of_view view,
-                               milkit::pass of_stage, auto&& views) {
+    features.backward(at.template child<2>(*this), kept.of_features, dfeatures,
+                      image_view<T, typename Backend::space>());
+    const auto in_chunks = [&](const auto& layer, const auto& stage, auto dvalues, area_of_view view, auto&& views) {
       each_chunk(dvalues.rows(), view, [&](row_range rows) {
         const auto chunk_scope = backend.workspace.scope();
-        using layer_type = std::remove_cvref_t<decltype(layer)>;
-        typename layer_type::template saved<images> of_layer;
+        saved_of<std::remove_cvref_t<decltype(layer)>, images> of_layer;
         const images own_views = views(rows);
         const auto unused = backend.workspace.template allocate<T>(shape<2>{rows.count, dvalues.cols()});
-        const auto again = of_stage.from_row(rows.first);  // what the forward pass drew
-        layer.forward(backend, own, own_views, unused, of_layer, again);
-        layer.backward(backend, own, of_layer, dvalues.rows(rows.first, rows.count),
-                       image_view<T, typename Backend::space>(), own_gradient, again);
+        const auto again = stage.from_row(rows.first);  // what the forward pass drew
+        layer.forward(again, own_views, unused, of_layer);
+        layer.backward(again, of_layer, dvalues.rows(rows.first, rows.count), image_view<T, typename Backend::space>());
       });
     };
-    in_chunks(cell_attention, stretch[1], dcells, gradients[1], cell_view(kept.grid), pass.child(1),
+    in_chunks(cell_attention, at.template child<1>(*this), dcells, cell_view(kept.grid),
               [&](row_range rows) { return cell_views(backend, image, kept, rows); });
     if constexpr (!one_stage)
-      in_chunks(tile_attention, stretch[0], matrix_view<T, typename Backend::space>(dtiles.data(), {dtiles.cols(), 1}),
-                gradients[0], tile_view(kept.grid), pass.child(0),
+      in_chunks(tile_attention, at.template child<0>(*this),
+                matrix_view<T, typename Backend::space>(dtiles.data(), {dtiles.cols(), 1}), tile_view(kept.grid),
                 [&](row_range rows) { return tile_views(backend, image, kept, rows); });
   }
 
   /// Both attentions in full, of every cell of every tile: fills the logits and attentions of `kept`.
   template <class Backend, class Weights, sampling::image_source Source, class T>
   void attend(Backend& backend, Weights weights, const Source& image, saved<T, Backend>& kept) const {
-    const auto stretch = stretches_of(weights);
-    attend_tiles(backend, stretch[0], image, kept, {});
+    const context at{backend, weights};
+    attend_tiles(at, image, kept);
     kept.shown =
         sampling::detail::host_table<std::int64_t>(backend, kept.grid.tiles().size(), [](std::int64_t c) { return c; });
-    attend_cells(backend, stretch[1], image, kept, {});
+    attend_cells(at, image, kept);
   }
 
   /// One training step's forward and backward pass on one image: adds `scale` times the gradient of its loss, and returns that
@@ -200,7 +191,8 @@ struct zoom_in {
     const auto dlogits = backend.workspace.template allocate<T>(logits.shape());
     const auto losses = backend.workspace.template allocate<double>(branches);
     saved<T, Backend> kept;
-    forward(backend, weights, image, contrast, looking::sampled, logits, kept, pass);
+    const context at{backend, weights, gradient, pass};
+    forward(at, image, contrast, looking::sampled, logits, kept);
     const auto [own_share, contrast_share] = shares(labels(0), pass.step_labels);
     const double total =
         loss.evaluate(backend, logits.rows(0, 1), labels, scale * own_share, losses.rows(0, 1), dlogits.rows(0, 1));
@@ -214,7 +206,7 @@ struct zoom_in {
     ops::fill(backend, dtiles, T(0));
     ops::fill(backend, dcells, T(0));
     const double entropy = regularise(backend, kept, options.entropy_at(pass.epoch), scale, dtiles, dcells);
-    backward(backend, weights, image, kept, dlogits, dtiles, dcells, gradient, pass);
+    backward(at, image, kept, dlogits, dtiles, dcells);
     const auto values = to_host(backend, vector_view<const double, Space>(losses));
     if (backend.workspace.planning()) return 0;
     return own_share * values(0) / total + (contrast ? contrast_share * values(1) / contrast_total : 0) + entropy;
@@ -234,8 +226,8 @@ struct zoom_in {
       const auto one = backend.workspace.scope();
       const auto own = backend.workspace.template allocate<T>(logits.shape());
       saved<T, Backend> kept;
-      forward(backend, weights, image, false, options.inference, own, kept,
-              {.random = random.child(static_cast<std::uint64_t>(r))});
+      const context at{backend, weights, {}, milkit::pass{.random = random.child(static_cast<std::uint64_t>(r))}};
+      forward(at, image, false, options.inference, own, kept);
       ops::matmul(backend, share, own, logits, {.accumulate = r > 0});
     }
   }
@@ -291,17 +283,17 @@ struct zoom_in {
     using Space = typename Backend::space;
     constexpr std::int64_t at_once = 256;
     const auto scope = backend.workspace.scope();
-    const auto stretch = stretches_of(weights);
+    const context at{backend, weights};
     saved<T, Backend> kept;
-    attend_tiles(backend, stretch[0], image, kept, {});
+    attend_tiles(at, image, kept);
     const auto& grid = kept.grid;
-    const auto embedding = backend.workspace.template allocate<T>(shape<2>{1, Features::out_features});
+    const auto embedding = backend.workspace.template allocate<T>(shape<2>{1, detail::width_of_input(classifier)});
     const auto of_tile = backend.workspace.template allocate<T>(embedding.shape());
     for (std::int64_t c = 0; c < grid.tiles().size(); ++c) {
       const auto tile_scope = backend.workspace.scope();
       const auto shown = sampling::detail::host_table<std::int64_t>(backend, 1, [&](std::int64_t) { return c; });
       kept.shown = shown;
-      attend_cells(backend, stretch[1], image, kept, {});
+      attend_cells(at, image, kept);
       for (std::int64_t i = 0; i < chunk_count(grid.cells.size(), at_once); ++i) {
         const auto chunk_scope = backend.workspace.scope();
         const row_range cells = chunk_at(grid.cells.size(), at_once, i);
@@ -310,15 +302,13 @@ struct zoom_in {
             [&](std::int64_t k) { return grid.subtile_origin(grid.tiles().at(c), grid.cells.at(cells.first + k)); },
             grid.subtile, grid.subtile);
         const auto own = backend.workspace.template allocate<T>(features.output_shape(subtiles.shape()));
-        typename Features::template saved<typename saved<T, Backend>::images> unused;
-        features.forward(backend, stretch[2], subtiles, own, unused, {});
+        nn::infer(features, at.template child<2>(*this), subtiles, own);
         ops::matmul(backend, kept.cell_attention.columns(cells.first, cells.count), own, of_tile,
                     {.accumulate = i > 0});
       }
       ops::matmul(backend, kept.tile_attention.columns(c, 1), of_tile, embedding, {.accumulate = c > 0});
     }
-    typename Classifier::template saved<matrix_view<const T, Space>> unused;
-    classifier.forward(backend, stretch[3], matrix_view<const T, Space>(embedding), logits, unused, {});
+    nn::infer(classifier, at.template child<3>(*this), matrix_view<const T, Space>(embedding), logits);
   }
 
   /// The tile weights of the official code's inference, where the backend works.
@@ -333,18 +323,6 @@ struct zoom_in {
     ops::copy_rows(backend, to_backend(backend, vector_view<const T>(host)),
                    vector_view<T, Space>(made.data(), host.shape()));
     return made;
-  }
-
-  /// The flat parameters of the tiles' attention, the cells', the features and the classifier.
-  template <class Flat>
-  std::array<Flat, 4> stretches_of(Flat flat) const {
-    parameter_cursor cursor(flat);
-    std::array<Flat, 4> stretch;
-    if constexpr (!one_stage) stretch[0] = cursor.child(tile_attention);
-    stretch[1] = cursor.child(cell_attention);
-    stretch[2] = cursor.child(features);
-    stretch[3] = cursor.child(classifier);
-    return stretch;
   }
 
   template <class T>
@@ -379,23 +357,19 @@ struct zoom_in {
   }
 
   /// Logits [count, w] of views, chunk by chunk, and nothing kept.
-  template <class Backend, class Layer, class Weights, class Views, class Logits>
-  void logits_in_chunks(Backend& backend, const Layer& layer, Weights weights, area_of_view view, Views&& views,
-                        Logits logits, const pass& pass) const {
+  void logits_in_chunks(const auto& layer, const auto& at, area_of_view view, auto&& views, auto logits) const {
     each_chunk(logits.rows(), view, [&](row_range rows) {
-      const auto scope = backend.workspace.scope();
-      const auto own = views(rows);
-      typename Layer::template saved<std::remove_cvref_t<decltype(own)>> unused;
-      layer.forward(backend, weights, own, logits.rows(rows.first, rows.count), unused, pass.from_row(rows.first));
+      const auto scope = at.backend.workspace.scope();
+      nn::infer(layer, at.from_row(rows.first), views(rows), logits.rows(rows.first, rows.count));
     });
   }
 
-  template <class Backend, class Weights, class Source, class T>
-  void attend_tiles(Backend& backend, Weights weights, const Source& image, saved<T, Backend>& kept,
-                    const pass& pass) const {
+  template <class Backend, class U, class Source, class T>
+  void attend_tiles(const context<Backend, U>& at, const Source& image, saved<T, Backend>& kept) const {
     using Space = typename Backend::space;
-    static_assert(std::is_same_v<T, typename Weights::value_type> && std::is_same_v<T, typename Source::value_type>,
+    static_assert(std::is_same_v<T, U> && std::is_same_v<T, typename Source::value_type>,
                   "milkit::models::zoom_in: weights and views are of one number type");
+    Backend& backend = at.backend;
     kept = {};
     kept.grid = options.views.grid(image.size());
     expect_value(options.draws >= 1, "milkit::models::zoom_in", "draws is ", options.draws, ", expected at least 1");
@@ -410,9 +384,9 @@ struct zoom_in {
     } else {
       if (keeps<T>(tiles, tile_view(kept.grid))) kept.tile_views = tile_views(backend, image, kept, {0, tiles});
       logits_in_chunks(
-          backend, tile_attention, weights, tile_view(kept.grid),
+          tile_attention, at.template child<0>(*this), tile_view(kept.grid),
           [&](row_range rows) { return tile_views(backend, image, kept, rows); },
-          matrix_view<T, Space>(kept.tile_logits.data(), {tiles, 1}), pass.child(0));
+          matrix_view<T, Space>(kept.tile_logits.data(), {tiles, 1}));
     }
     ops::softmax(backend, kept.tile_logits, kept.tile_attention, vector_view<T, Space>());
   }
@@ -444,18 +418,18 @@ struct zoom_in {
     return shown.rows(0, count);
   }
 
-  template <class Backend, class Weights, class Source, class T>
-  void attend_cells(Backend& backend, Weights weights, const Source& image, saved<T, Backend>& kept,
-                    const pass& pass) const {
+  template <class Backend, class Source, class T>
+  void attend_cells(const context<Backend, T>& at, const Source& image, saved<T, Backend>& kept) const {
     using Space = typename Backend::space;
+    Backend& backend = at.backend;
     const shape<2> all{kept.shown.extent(0), kept.grid.cells.size()};
     kept.cell_logits = backend.workspace.template allocate<T>(all);
     kept.cell_attention = backend.workspace.template allocate<T>(all);
     kept.cell_views = {};
     if (keeps<T>(all[0], cell_view(kept.grid))) kept.cell_views = cell_views(backend, image, kept, {0, all[0]});
     logits_in_chunks(
-        backend, cell_attention, weights, cell_view(kept.grid),
-        [&](row_range rows) { return cell_views(backend, image, kept, rows); }, kept.cell_logits, pass.child(1));
+        cell_attention, at.template child<1>(*this), cell_view(kept.grid),
+        [&](row_range rows) { return cell_views(backend, image, kept, rows); }, kept.cell_logits);
     ops::softmax(backend, kept.cell_logits, kept.cell_attention, vector_view<T, Space>());
     if (!kept.contrasts) return;
     kept.cell_complement = backend.workspace.template allocate<T>(all);
@@ -484,10 +458,10 @@ struct zoom_in {
     }
   }
 
-  template <class Backend, class Stretches, class Source, class T, class Logits>
-  void classify(Backend& backend, const Stretches& stretch, const Source& image, saved<T, Backend>& kept, Logits logits,
-                const pass& pass) const {
+  template <class Backend, class Source, class T>
+  void classify(const context<Backend, T>& at, const Source& image, saved<T, Backend>& kept, auto logits) const {
     using Space = typename Backend::space;
+    Backend& backend = at.backend;
     using images = typename saved<T, Backend>::images;
     const auto& grid = kept.grid;
     const std::int64_t attended = kept.attended.cells.items.extent(0),
@@ -505,7 +479,7 @@ struct zoom_in {
     kept.subtiles = images(sampling::read_views(
         backend, image, all, [&](std::int64_t i) { return origins(i); }, grid.subtile, grid.subtile));
     kept.subtile_features = backend.workspace.template allocate<T>(features.output_shape(kept.subtiles.shape()));
-    features.forward(backend, stretch[2], kept.subtiles, kept.subtile_features, kept.of_features, pass.child(2));
+    features.forward(at.template child<2>(*this), kept.subtiles, kept.subtile_features, kept.of_features);
     kept.embedding =
         backend.workspace.template allocate<T>(shape<2>{kept.contrasts ? 2 : 1, kept.subtile_features.cols()});
     const auto expect = [&](branch<T, Backend>& own, std::int64_t row) {
@@ -516,8 +490,8 @@ struct zoom_in {
     };
     expect(kept.attended, 0);
     if (kept.contrasts) expect(kept.contrast, 1);
-    classifier.forward(backend, stretch[3], matrix_view<const T, Space>(kept.embedding), logits, kept.of_classifier,
-                       pass.child(3));
+    classifier.forward(at.template child<3>(*this), matrix_view<const T, Space>(kept.embedding), logits,
+                       kept.of_classifier);
   }
 
   template <class Backend, class T, class Dembedding, class Matrix>

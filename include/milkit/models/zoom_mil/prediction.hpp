@@ -4,7 +4,6 @@
 
 #include <milkit/models/zoom_mil/zoom_mil.hpp>
 #include <milkit/nn/memory_plan.hpp>
-#include <milkit/ops/rows/softmax.hpp>
 
 namespace milkit::models {
 
@@ -19,7 +18,7 @@ struct zoom_prediction {
     tensor<T, 2> embedding;              ///< [1, d]
   };
   tensor<T, 2> logits;         ///< [1, classes]
-  tensor<T, 2> probabilities;  ///< [1, classes]
+  tensor<T, 2> probabilities;  ///< [1, classes], of a single logit [1, 2]: `probabilities_of`
   std::vector<level> levels;
 
   /// How many instances were looked at, all magnifications together: N_1 + K r_12 + K r_23 + ....
@@ -39,12 +38,6 @@ zoom_prediction<T> predict(
     Backend& backend, const basic_zoom_mil<How, Classifier, Levels...>& network,
     const parameters<basic_zoom_mil<How, Classifier, Levels...>, T, typename Backend::space>& weights,
     const Slide& slide, random_stream random = {}) {
-  const auto on_host = [&](auto values) {
-    tensor<T, 2, typename Backend::space> own(values.shape());
-    ops::copy_rows(backend, values, own.view());
-    if constexpr (is_cpu<Backend>) return own;
-    else return own.template to<host_space>();
-  };
   zoom_prediction<T> said;
   const auto scope = backend.workspace.scope();
   const auto logits = backend.workspace.template allocate<T>(network.output_shape(slide));
@@ -58,16 +51,13 @@ zoom_prediction<T> predict(
           const auto selected = to_host(backend, seen.selected);
           level.selected.assign(selected.data(), selected.data() + selected.extent(0));
         }
-        level.attention_logits = on_host(seen.attention_logits);
-        level.attention = on_host(seen.attention);
-        level.embedding = on_host(seen.embedding);
+        level.attention_logits = on_host(backend, seen.attention_logits);
+        level.attention = on_host(backend, seen.attention);
+        level.embedding = on_host(backend, seen.embedding);
       },
       random);
-  const auto probabilities = backend.workspace.template allocate<T>(logits.shape());
-  ops::softmax(backend, matrix_view<const T, typename Backend::space>(logits), probabilities,
-               vector_view<T, typename Backend::space>());
-  said.logits = on_host(logits);
-  said.probabilities = on_host(probabilities);
+  said.logits = on_host(backend, logits);
+  said.probabilities = probabilities_of(backend, logits);
   return said;
 }
 
@@ -86,8 +76,8 @@ memory_plan plan_training_step(const Backend& backend, const basic_zoom_mil<How,
   network.train_bags(planner, weights, slide, vector_view<const std::int64_t>(&label, {1}), loss, 1.0, weights,
                      training);
   typename basic_zoom_mil<How, Classifier, Levels...>::template saved<T, Backend> kept;
-  network.forward(forward_planner, weights, slide, others.template allocate<T>(network.output_shape(slide)), kept,
-                  training);
+  network.forward(context{forward_planner, weights, {}, training}, slide,
+                  others.template allocate<T>(network.output_shape(slide)), kept);
   memory_plan plan;
   plan.weights = plan.gradient = static_cast<std::size_t>(weights.extent(0)) * sizeof(T);
   for (const auto& features : slide.features) plan.bag += static_cast<std::size_t>(features.size()) * sizeof(T);

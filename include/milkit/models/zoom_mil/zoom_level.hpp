@@ -2,6 +2,7 @@
 
 #include <type_traits>
 
+#include <milkit/models/network.hpp>
 #include <milkit/pooling/bag_embedding.hpp>
 #include <milkit/topk/topk.hpp>
 
@@ -29,10 +30,7 @@ struct zoom_level {
   embedding_type embedding = {};
   [[no_unique_address]] Zoom zoom = {};
 
-  template <class Visitor>
-  constexpr void describe(Visitor& v) const {
-    embedding.describe(v);
-  }
+  constexpr auto list(auto& l) const { return embedding.list(l); }
 };
 
 /// What the classifier takes of the magnifications' embeddings: their sum (the paper), that of the highest alone, or
@@ -50,14 +48,6 @@ constexpr std::int64_t aggregated_features() {
     total += width;
   }
   return How == aggregation::concatenation ? total : each[sizeof...(Levels) - 1];
-}
-
-/// The number of features that a layer takes, also where it is known at run time.
-template <class Layer>
-std::int64_t width_of_input(const Layer& layer) {
-  if constexpr (Layer::in_features >= 0) return Layer::in_features;
-  else if constexpr (requires { layer.in; }) return layer.in;
-  else return width_of_input(std::get<0>(layer.layers));
 }
 
 /// "level1", "level2", ...: the names of the magnifications' parameters.

@@ -49,11 +49,9 @@ struct basic_zoom_mil {
   std::tuple<Levels...> magnifications = {};
   Classifier classifier = {};
 
-  template <class Visitor>
-  constexpr void describe(Visitor& v) const {
-    each_level([&](auto m) { v.child(detail::level_name<m>::text, std::get<m>(magnifications)); });
-    v.child("classifier", classifier);
-  }
+  /// The magnifications and, behind them, the classifier. Random numbers: stream 2 m is for looking at magnification m, 2 m +
+  /// 1 for selecting there, 2 `levels` for the classifier.
+  constexpr auto list(auto& l) const { return list_of(l, std::make_index_sequence<levels>()); }
 
   /// What one magnification leaves for the backward pass; all of it may be read.
   template <std::size_t Level, class T, class Backend>
@@ -83,7 +81,7 @@ struct basic_zoom_mil {
     pyramid<T, levels, typename Backend::space> slide;
     std::array<topk::zoom_link<T, typename Backend::space>, levels - 1> links;  ///< the selections, one after the other
     matrix_view<T, typename Backend::space> embedding;                          ///< [1, d], aggregated
-    typename Classifier::template saved<matrix_view<const T, typename Backend::space>> classifier;
+    saved_of<Classifier, matrix_view<const T, typename Backend::space>> classifier;
   };
 
   /// The shape of the logits, [1, classes].
@@ -92,39 +90,36 @@ struct basic_zoom_mil {
     return classifier.output_shape(shape<2>{1, detail::width_of_input(classifier)});
   }
 
-  /// Writes logits [1, classes]. `pass.training` says whether dropout is on and the selections are drawn.
-  template <class Backend, class Weights, class T, class Space, class Logits>
-  void forward(Backend& backend, Weights weights, const pyramid<T, levels, Space>& slide, Logits logits,
-               saved<T, Backend>& kept, const pass& pass) const {
-    expect_type<T, Weights>();
+  /// Writes logits [1, classes]. `at.pass.training` says whether dropout is on and the selections are drawn.
+  template <class Backend, class U, class T, class Space>
+  void forward(const context<Backend, U>& at, const pyramid<T, levels, Space>& slide, auto logits,
+               saved<T, Backend>& kept) const {
+    expect_type<T, U>();
+    Backend& backend = at.backend;
     kept = {};
     kept.slide = resident(backend, slide);
-    parameter_cursor cursor(weights);
     each_level([&](auto m) {
       constexpr std::size_t Level = m;
       auto& own = std::get<Level>(kept.level);
       own.rows = {matrix_view<const T, typename Backend::space>(kept.slide.features[Level])};
       if constexpr (Level > 0) zoom_into<Level>(backend, kept);
-      look<Level>(backend, cursor.child(std::get<Level>(magnifications)), own, pass.child(2 * Level));
+      look_at<Level>(at, own.rows, own, own.pooled);
       if constexpr (Level + 1 < levels) {
-        select<Level>(backend, own, pass.child(2 * Level + 1));
+        select<Level>(at, own);
         kept.links[Level] = topk::zoom_link_of(backend, kept.slide.children[Level], own.selected, own.present);
       }
     });
-    classify(backend, cursor.child(classifier), kept, logits, pass.child(2 * levels));
+    classify(at, kept, logits);
   }
 
-  /// From dlogits [1, classes] (used up): adds to `gradient`.
-  template <class Backend, class Weights, class T, class Dlogits, class Gradient>
-  void backward(Backend& backend, Weights weights, const saved<T, Backend>& kept, Dlogits dlogits, Gradient gradient,
-                const pass& pass) const {
+  /// From dlogits [1, classes] (used up): adds to the gradient.
+  template <class Backend, class T>
+  void backward(const context<Backend, T>& at, const saved<T, Backend>& kept, auto dlogits) const {
     using Space = typename Backend::space;
+    Backend& backend = at.backend;
     const auto scope = backend.workspace.scope();
-    const auto stretches = stretches_of(weights);
-    const auto gradients = stretches_of(gradient);
     const auto dembedding = backend.workspace.template allocate<T>(kept.embedding.shape());
-    classifier.backward(backend, stretches[levels], kept.classifier, dlogits, dembedding, gradients[levels],
-                        pass.child(2 * levels));
+    classifier.backward(at_classifier(at), kept.classifier, dlogits, dembedding);
     std::array<vector_view<T, Space>, levels> dselected;  // of each selection's weights, from all finer magnifications
     each_level([&](auto m) {
       if constexpr (level_type<m>::differentiable) {
@@ -139,14 +134,14 @@ struct basic_zoom_mil {
       matrix_view<T, Space> dattention, drows;
       if constexpr (level_type<Level>::differentiable) {
         dattention = backend.workspace.template allocate<T>(own.attention.shape());
-        select_backward<Level>(backend, own, dselected[Level], dattention, pass.child(2 * Level + 1));
+        select_backward<Level>(at, own, dselected[Level], dattention);
       }
       if constexpr (zooms_back<Level>())
         drows = backend.workspace.template allocate_rows<T>(own.rows.instances.shape());
       std::get<Level>(magnifications)
-          .embedding.backward(backend, stretches[Level], own.rows, own.pooled,
+          .embedding.backward(at_level<Level>(at), own.rows, own.pooled,
                               dembedding_of<Level>(backend, kept, dembedding), matrix_view<const T, Space>(dattention),
-                              drows, gradients[Level], pass.child(2 * Level));
+                              drows);
       if constexpr (zooms_back<Level>()) zoom_into_backward<Level>(backend, kept, drows, dselected);
     });
   }
@@ -162,9 +157,10 @@ struct basic_zoom_mil {
     const auto logits = backend.workspace.template allocate<T>(output_shape(slide));
     const auto dlogits = backend.workspace.template allocate<T>(logits.shape());
     saved<T, Backend> kept;
-    forward(backend, weights, slide, logits, kept, pass);
+    const context at{backend, weights, gradient, pass};
+    forward(at, slide, logits, kept);
     const double total = loss.evaluate(backend, logits, labels, scale, losses, dlogits);
-    backward(backend, weights, kept, dlogits, gradient, pass);
+    backward(at, kept, dlogits);
     const auto host = to_host(backend, vector_view<const double, typename Backend::space>(losses));
     return backend.workspace.planning() ? 0 : host(0) / total;
   }
@@ -189,33 +185,31 @@ struct basic_zoom_mil {
                                                                                     random_stream random = {}) const {
     using T = typename Slide::value_type;
     using Space = typename Backend::space;
-    expect_type<T, Weights>();
+    expect_type<T, typename Weights::value_type>();
     const auto scope = backend.workspace.scope();
-    parameter_cursor cursor(weights);
     decltype(auto) source = source_of(slide);
-    const pass how{.random = random};
+    const context at{backend, weights, {}, pass{.random = random}};
     saved<T, Backend> kept;
     vector_view<const std::int64_t> rows;
     each_level([&](auto m) {
       constexpr std::size_t Level = m;
       auto& own = std::get<Level>(kept.level);
-      const auto stretch = cursor.child(std::get<Level>(magnifications));
       if constexpr (Level == 0) {
         const auto instances = source.instances();
         typename level_type<0>::embedding_type::template saved<std::remove_const_t<decltype(instances)>, Backend>
             pooled;
-        look_at<Level>(backend, stretch, instances, own, pooled, {});
+        look_at<Level>(at, instances, own, pooled);
       } else {
         const auto& below = std::get<Level - 1>(kept.level).selected;
         rows = detail::chosen_children(backend, Level, source.children(Level - 1), below, rows);
         own.rows = {matrix_view<const T, Space>(source.gather(backend, Level, rows))};
-        look<Level>(backend, stretch, own, {});
+        look_at<Level>(at, own.rows, own, own.pooled);
       }
-      if constexpr (Level + 1 < levels) select<Level>(backend, own, how.child(2 * Level + 1));
+      if constexpr (Level + 1 < levels) select<Level>(at, own);
       on_level(seen<T, Space>{Level, rows, own.attention_logits, own.attention, own.embedding,
                               vector_view<const std::int32_t, Space>(own.selected.columns)});
     });
-    classify(backend, cursor.child(classifier), kept, logits, {});
+    classify(at, kept, logits);
   }
   template <class Backend, class Weights, class Slide, class Logits>
   void infer(Backend& backend, Weights weights, const Slide& slide, Logits logits, random_stream random = {}) const {
@@ -241,9 +235,21 @@ struct basic_zoom_mil {
     each_level([&](auto m) { body(std::integral_constant<std::size_t, levels - 1 - m>()); });
   }
 
-  template <class T, class Weights>
+  template <std::size_t... Level>
+  constexpr auto list_of(auto& l, std::index_sequence<Level...>) const {
+    return std::array{l.child(detail::level_name<Level>::text, std::get<Level>(magnifications))...,
+                      l.child("classifier", classifier)};
+  }
+  /// Where a magnification works, and where the classifier does.
+  template <std::size_t Level>
+  auto at_level(const auto& at) const {
+    return at.template child<int{Level}>(*this, 2 * Level);
+  }
+  auto at_classifier(const auto& at) const { return at.template child<int{levels}>(*this, 2 * levels); }
+
+  template <class T, class U>
   static constexpr void expect_type() {
-    static_assert(std::is_same_v<T, typename Weights::value_type>,
+    static_assert(std::is_same_v<T, U>,
                   "milkit::models::zoom_mil: the weights are of another number type than the features");
   }
 
@@ -254,53 +260,39 @@ struct basic_zoom_mil {
     else return level_type<Level - 1>::differentiable || zooms_back<Level - 1>();
   }
 
-  /// The flat parameters of each magnification, then of the classifier.
-  template <class Flat>
-  std::array<Flat, levels + 1> stretches_of(Flat flat) const {
-    parameter_cursor cursor(flat);
-    std::array<Flat, levels + 1> stretches;
-    each_level([&](auto m) { stretches[m] = cursor.child(std::get<m>(magnifications)); });
-    stretches[levels] = cursor.child(classifier);
-    return stretches;
-  }
-
   /// Pools the rows of a magnification.
-  template <std::size_t Level, class Backend, class Weights, class Source, class Own, class Pooled>
-  void look_at(Backend& backend, Weights weights, const Source& source, Own& own, Pooled& pooled,
-               const pass& pass) const {
+  template <std::size_t Level, class Source>
+  void look_at(const auto& at, const Source& source, auto& own, auto& pooled) const {
     using T = typename Source::value_type;
     using level = level_type<Level>;
     const auto& embedding = std::get<Level>(magnifications).embedding;
     const std::int64_t rows = source.shape()[0];
     own.offsets[1] = rows;
-    auto& memory = backend.workspace;
+    auto& memory = at.backend.workspace;
     own.embedding = memory.template allocate<T>(shape<2>{1, embedding.encoder.output_shape(source.shape())[1]});
     own.attention_logits = memory.template allocate<T>(shape<2>{rows, level::pooler_type::scores});
     own.attention = memory.template allocate<T>(shape<2>{rows, level::pooler_type::attentions});
-    embedding.forward(backend, weights, source, vector_view<const std::int64_t>(own.offsets, {2}), own.embedding,
-                      own.attention_logits, own.attention, pooled, pass);
-  }
-  template <std::size_t Level, class Backend, class Weights, class Own>
-  void look(Backend& backend, Weights weights, Own& own, const pass& pass) const {
-    look_at<Level>(backend, weights, own.rows, own, own.pooled, pass);
+    embedding.forward(at_level<Level>(at), source, vector_view<const std::int64_t>(own.offsets, {2}), own.embedding,
+                      own.attention_logits, own.attention, pooled);
   }
 
   /// Chooses where to zoom by the last column of the attention.
-  template <std::size_t Level, class Backend, class Own>
-  void select(Backend& backend, Own& own, const pass& pass) const {
+  template <std::size_t Level, class Own>
+  void select(const auto& at, Own& own) const {
     using T = typename decltype(own.scores)::value_type;
     const std::int64_t rows = own.attention.rows(), column = own.attention.cols() - 1;
-    own.scores = backend.workspace.template allocate<T>(rows);
-    ops::copy_rows(backend, own.attention.columns(column, 1), column_of(own.scores));
-    own.selected = std::get<Level>(magnifications).zoom.select(backend, own.scores, pass);
+    own.scores = at.backend.workspace.template allocate<T>(rows);
+    ops::copy_rows(at.backend, own.attention.columns(column, 1), column_of(own.scores));
+    own.selected = std::get<Level>(magnifications).zoom.select(at.backend, own.scores, at.stream(2 * Level + 1).pass);
   }
-  template <std::size_t Level, class Backend, class Own, class Dweights, class Dattention>
-  void select_backward(Backend& backend, const Own& own, Dweights dweights, Dattention dattention,
-                       const pass& pass) const {
+  template <std::size_t Level, class Dattention>
+  void select_backward(const auto& at, const auto& own, auto dweights, Dattention dattention) const {
     using T = typename Dattention::value_type;
+    auto& backend = at.backend;
     const auto scope = backend.workspace.scope();
     const auto dscores = backend.workspace.template allocate<T>(own.scores.extent(0));
-    std::get<Level>(magnifications).zoom.select_backward(backend, own.scores, own.selected, dweights, dscores, pass);
+    std::get<Level>(magnifications)
+        .zoom.select_backward(backend, own.scores, own.selected, dweights, dscores, at.stream(2 * Level + 1).pass);
     ops::fill(backend, dattention, T(0));
     ops::copy_rows(backend, column_of(dscores), dattention.columns(dattention.cols() - 1, 1));
   }
@@ -363,10 +355,10 @@ struct basic_zoom_mil {
     }
   }
 
-  template <class Backend, class Weights, class Kept, class Logits>
-  void classify(Backend& backend, Weights weights, Kept& kept, Logits logits, const pass& pass) const {
+  void classify(const auto& at, auto& kept, auto logits) const {
     using T = typename decltype(kept.embedding)::value_type;
-    using Space = typename Backend::space;
+    using Space = typename decltype(kept.embedding)::space;
+    auto& backend = at.backend;
     std::int64_t width = 0, first = 0;
     each_level([&](auto m) {
       const std::int64_t own = std::get<m>(kept.level).embedding.cols();
@@ -382,7 +374,7 @@ struct basic_zoom_mil {
         ops::copy_rows(backend, embedding, kept.embedding, How == aggregation::sum && m > 0);
       }
     });
-    classifier.forward(backend, weights, matrix_view<const T, Space>(kept.embedding), logits, kept.classifier, pass);
+    classifier.forward(at_classifier(at), matrix_view<const T, Space>(kept.embedding), logits, kept.classifier);
   }
 };
 

@@ -45,11 +45,11 @@ void linear(Backend& backend, X x, Weight weight, Bias bias, Y y) {
                                vector_view<const T, Space>(bias), matrix_view<T, Space>(y));
 }
 
-/// Gradients of `linear` from dy [n, m]: dx = dy W (left out when dx is absent), dW += dy^T x, db += column sums of dy
-/// (left out when absent).
+/// Gradients of `linear` from dy [n, m]: dx = dy W, dW += dy^T x, db += column sums of dy, each left out when
+/// absent.
 template <class Backend, class X, class Weight, class Dy, class Dx, class Dw, class Db>
 void linear_backward(Backend& backend, X x, Weight weight, Dy dy, Dx dx, Dw dweight, Db dbias) {
-  matmul(backend, dy, x, dweight, {.transpose_a = true, .accumulate = true});
+  if (!dweight.absent()) matmul(backend, dy, x, dweight, {.transpose_a = true, .accumulate = true});
   if (!dbias.absent()) add_column_sums(backend, dy, dbias);
   if (!dx.absent()) matmul(backend, dy, weight, dx);
 }

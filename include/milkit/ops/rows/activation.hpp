@@ -6,7 +6,7 @@
 
 namespace milkit::ops {
 
-/// Activation functions. Each says its value f(x), and its slope f'(x) from x and y = f(x); `slope_from_output` tells
+/// Activation functions; what has options has them as members. Each says its value f(x), and its slope f'(x) from x and y = f(x); `slope_from_output` tells
 /// that the slope needs y alone, so that the layer may work in place. NaN gives NaN.
 struct relu_function {
   static constexpr bool slope_from_output = true;
@@ -68,7 +68,32 @@ struct gelu_function {
   }
 };
 
+/// x where x > 0, else negative_slope x; the slope at 0 is negative_slope. Error: value_error for a slope that is negative
+/// (it could not be told from the output) or NaN.
+struct leaky_relu_function {
+  static constexpr bool slope_from_output = true;
+  double negative_slope = 0.01;
+
+  template <class T>
+  MILKIT_HD T value(T x) const {
+    return x < T(0) ? static_cast<T>(negative_slope) * x : x;
+  }
+  template <class T>
+  MILKIT_HD T slope(T, T y) const {
+    const T slope = y > T(0) ? T(1) : static_cast<T>(negative_slope);
+    return y == y ? slope : y;
+  }
+  void expect_options(std::string_view op) const {
+    expect_value(negative_slope >= 0, op, "negative_slope is ", negative_slope, ", expected 0 or more");
+  }
+};
+
 namespace detail {
+template <class Function>
+concept has_options = requires(const Function& f, std::string_view op) {
+  f.expect_options(op);
+};
+
 template <class Backend>
 struct activate_impl {
   static_assert(dependent_false<Backend>,
@@ -90,6 +115,7 @@ requires resident_on<X, Backend> && resident_on<Y, Backend>
 void activate(Backend& backend, Function f, X x, Y y) {
   using T = typename Y::value_type;
   using Space = typename Backend::space;
+  if constexpr (detail::has_options<Function>) f.expect_options("milkit::ops::activate");
   expect_shape("milkit::ops::activate", "y", y, x.shape());
   execute<detail::activate_impl>(backend, f, matrix_view<const T, Space>(x.as_matrix()), y.as_matrix());
 }

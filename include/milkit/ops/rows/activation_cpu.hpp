@@ -16,7 +16,7 @@ auto array_of(T* data, std::int64_t count) {
 
 /// y[i] = f(x[i]) for one row, through Eigen's vectorised functions where it has them.
 template <class Function, class T>
-void activate_row(Function, const T* x, T* y, std::int64_t count) {
+void activate_row(Function f, const T* x, T* y, std::int64_t count) {
   if constexpr (std::is_same_v<Function, tanh_function>) {
     array_of(y, count) = array_of(x, count).tanh();
   } else if constexpr (std::is_same_v<Function, sigmoid_function>) {
@@ -24,12 +24,12 @@ void activate_row(Function, const T* x, T* y, std::int64_t count) {
     // vectorised.
     if constexpr (std::is_same_v<T, float>) array_of(y, count) = (array_of(x, count) * T(0.5)).tanh() * T(0.5) + T(0.5);
     else
-      for (std::int64_t i = 0; i < count; ++i) y[i] = Function::value(x[i]);
+      for (std::int64_t i = 0; i < count; ++i) y[i] = f.value(x[i]);
   } else {
 #if defined(_OPENMP) && !defined(__clang__)  // clang warns where it finds no vectors: gelu's erfc
 #pragma omp simd  // x and y may be one array, which the compiler cannot tell from two that overlap
 #endif
-    for (std::int64_t i = 0; i < count; ++i) y[i] = Function::value(x[i]);
+    for (std::int64_t i = 0; i < count; ++i) y[i] = f.value(x[i]);
   }
 }
 
@@ -51,7 +51,7 @@ struct activate_impl<cpu> {
 template <>
 struct activate_backward_impl<cpu> {
   template <class Function, class T>
-  static void run(cpu& backend, Function, matrix_view<const T> x_or_y, matrix_view<const T> dy, matrix_view<T> dx) {
+  static void run(cpu& backend, Function f, matrix_view<const T> x_or_y, matrix_view<const T> dy, matrix_view<T> dx) {
     parallel_for(backend, dx.rows(), elementwise_rows(dx.cols()), [&](row_range rows) {
       for (std::int64_t i = rows.first; i < rows.first + rows.count; ++i) {
         const T *value = x_or_y.row(i), *upstream = dy.row(i);
@@ -59,7 +59,7 @@ struct activate_backward_impl<cpu> {
 #if defined(_OPENMP) && !defined(__clang__)
 #pragma omp simd  // dy and dx may be one array
 #endif
-        for (std::int64_t j = 0; j < dx.cols(); ++j) result[j] = upstream[j] * Function::slope(value[j], value[j]);
+        for (std::int64_t j = 0; j < dx.cols(); ++j) result[j] = upstream[j] * f.slope(value[j], value[j]);
       }
     });
   }
