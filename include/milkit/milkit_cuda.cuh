@@ -29,10 +29,12 @@
 #include <milkit/nn/activation.hpp>
 #include <milkit/nn/avg_pool2d.hpp>
 #include <milkit/nn/batch_norm2d.hpp>
+#include <milkit/nn/context.hpp>
 #include <milkit/nn/conv2d.hpp>
 #include <milkit/nn/conv2d_same.hpp>
 #include <milkit/nn/dropout.hpp>
 #include <milkit/nn/flatten.hpp>
+#include <milkit/nn/frozen_batch_norm2d.hpp>
 #include <milkit/nn/global_average_pool.hpp>
 #include <milkit/nn/identity.hpp>
 #include <milkit/nn/l2_normalise.hpp>
@@ -42,7 +44,9 @@
 #include <milkit/nn/max_pool2d.hpp>
 #include <milkit/nn/memory_plan.hpp>
 #include <milkit/nn/parallel.hpp>
+#include <milkit/nn/parameter_list.hpp>
 #include <milkit/nn/parameters.hpp>
+#include <milkit/nn/repeat.hpp>
 #include <milkit/nn/residual.hpp>
 #include <milkit/nn/sequential.hpp>
 #include <milkit/pooling/attention.hpp>
@@ -97,6 +101,7 @@
 #include <milkit/train/statistics.hpp>
 #include <milkit/train/trainer.hpp>
 #include <milkit/models/bag_classifier/bag_classifier.hpp>
+#include <milkit/models/network.hpp>
 #include <milkit/models/zoom_in/attention.hpp>
 #include <milkit/models/zoom_in/features.hpp>
 #include <milkit/models/zoom_in/options.hpp>

@@ -48,7 +48,9 @@ tensor<typename Logits::value_type, 2> probabilities_of(Backend& backend, Logits
 
 namespace detail {
 template <class Layer>
-concept has_width_in = requires(const Layer& layer) { layer.in; };
+concept has_width_in = requires(const Layer& layer) {
+  layer.in;
+};
 
 template <class Layer>
 std::int64_t width_of_input(const Layer& layer);
