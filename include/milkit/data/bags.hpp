@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <milkit/core/macros.hpp>
 #include <milkit/core/tensor.hpp>
 #include <milkit/data/csv.hpp>
 #include <milkit/data/row_ids.hpp>
@@ -26,10 +27,7 @@ struct bag_table {
   std::int64_t features() const { return instances.extent(1); }
   std::int64_t classes() const { return labels.empty() ? 0 : *std::max_element(labels.begin(), labels.end()) + 1; }
 
-  std::int64_t bag_size(std::int64_t bag) const {
-    const auto i = static_cast<std::size_t>(bag);
-    return offsets[i + 1] - offsets[i];
-  }
+  MILKIT_INLINE std::int64_t bag_size(std::int64_t bag) const;
   /// The instances [size, features] of one bag, without a copy.
   matrix_view<const float> bag(std::int64_t bag) const {
     return instances.view().rows(offsets[static_cast<std::size_t>(bag)], bag_size(bag));
@@ -43,12 +41,7 @@ inline constexpr std::int64_t most_classes = 1000;
 namespace detail {
 
 /// The class that a field tells; io_error with file, line, column and value where it tells none.
-inline std::int64_t label_of(const csv_table& table, std::int64_t row, std::int64_t column) {
-  const std::int64_t label = table.integer(row, column);
-  if (label < 0) table.fail(row, column, "is a negative label, expected 0 or more");
-  if (label >= most_classes) table.fail(row, column, message("is a label, expected at most ", most_classes - 1));
-  return label;
-}
+MILKIT_INLINE std::int64_t label_of(const csv_table& table, std::int64_t row, std::int64_t column);
 
 /// Which fields of a line hold what; -1: none does.
 struct bag_columns {
@@ -58,46 +51,12 @@ struct bag_columns {
 
 /// Groups the lines of a table into bags, in the order in which bags first appear; a bag's lines need not be
 /// neighbours.
-inline bag_table group_bags(const csv_table& table, const bag_columns& columns) {
-  if (table.size() == 0) throw io_error(message(table.file, ": holds no instances"));
-  bag_table bags;
-  std::map<std::string, std::size_t> index;
-  std::vector<std::size_t> bag_of_row;
-  for (std::int64_t row = 0; row < table.size(); ++row) {
-    const std::string& name = id_of(table, row, columns.bag);
-    const std::int64_t label = label_of(table, row, columns.label);
-    const auto [found, is_new] = index.emplace(name, bags.names.size());
-    if (is_new) {
-      bags.names.push_back(name);
-      bags.labels.push_back(label);
-      bags.offsets.push_back(0);
-    }
-    const std::size_t bag = found->second;
-    if (bags.labels[bag] != label)
-      table.fail(row, columns.label,
-                 message("is the label here, but bag '", name, "' had ", bags.labels[bag], " before"));
-    bag_of_row.push_back(bag);
-    ++bags.offsets[bag + 1];
-  }
-  for (std::size_t i = 1; i < bags.offsets.size(); ++i) bags.offsets[i] += bags.offsets[i - 1];
-
-  const auto features = static_cast<std::int64_t>(columns.features.size());
-  bags.instances = tensor<float, 2>({table.size(), features});
-  if (columns.instance >= 0) bags.instance_names.resize(bag_of_row.size());
-  std::vector<std::int64_t> next(bags.offsets.begin(), bags.offsets.end() - 1);
-  for (std::int64_t row = 0; row < table.size(); ++row) {
-    const std::int64_t place = next[bag_of_row[static_cast<std::size_t>(row)]]++;
-    float* out = bags.instances.view().row(place);
-    for (std::int64_t i = 0; i < features; ++i) {
-      const std::int64_t column = columns.features[static_cast<std::size_t>(i)];
-      out[i] = static_cast<float>(table.number(row, column));
-      if (!std::isfinite(out[i])) table.fail(row, column, "is too large for a 32-bit float");
-    }
-    if (columns.instance >= 0) bags.instance_names[static_cast<std::size_t>(place)] = table.text(row, columns.instance);
-  }
-  return bags;
-}
+MILKIT_INLINE bag_table group_bags(const csv_table& table, const bag_columns& columns);
 
 }  // namespace detail
 
 }  // namespace milkit::data
+
+#if !defined(MILKIT_COMPILED)
+#include <milkit/data/bags.ipp>
+#endif

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include <milkit/core/macros.hpp>
 #include <milkit/data/bags.hpp>
 
 namespace milkit::data {
@@ -9,23 +10,10 @@ namespace milkit::data {
 /// Reads bags in the C4.5 layout of UCI Musk: lines `molecule,conformation,f1,...,fD,class.`, where the molecule is the
 /// bag and every line carries its class. Lines of a bag that disagree on the class, a ragged line, text for a number,
 /// NaN or infinity: io_error with file, line and column.
-inline bag_table read_c45(const std::filesystem::path& path) {
-  csv_table table = read_csv(path, false);
-  if (table.size() == 0) throw io_error(message(table.file, ": holds no instances"));
-  const auto fields = static_cast<std::int64_t>(table.rows[0].size());
-  if (fields < 4)
-    throw io_error(message(table.file, ", line ", table.lines[0], ": has ", fields,
-                           " fields, expected molecule, conformation, features and class"));
-  for (std::int64_t row = 0; row < table.size(); ++row) {
-    std::string& last = table.rows[static_cast<std::size_t>(row)].back();
-    const auto text = trimmed(last);
-    if (text.empty() || text.back() != '.')
-      table.fail(row, fields - 1, "is the last field, expected a class and a full stop");
-    last = std::string(text.substr(0, text.size() - 1));
-  }
-  detail::bag_columns columns{.bag = 0, .instance = 1, .label = fields - 1, .features = {}};
-  for (std::int64_t i = 2; i < fields - 1; ++i) columns.features.push_back(i);
-  return detail::group_bags(table, columns);
-}
+MILKIT_INLINE bag_table read_c45(const std::filesystem::path& path);
 
 }  // namespace milkit::data
+
+#if !defined(MILKIT_COMPILED)
+#include <milkit/data/c45.ipp>
+#endif

@@ -9,6 +9,7 @@
 
 #include <hdf5.h>
 
+#include <milkit/core/macros.hpp>
 #include <milkit/data/atomic_file.hpp>
 #include <milkit/data/digest.hpp>
 #include <milkit/data/h5_handle.hpp>
@@ -19,18 +20,8 @@ namespace milkit::data::detail {
 class h5_writer {
  public:
   explicit h5_writer(std::string name) : name_(std::move(name)), file_(create(), H5Fclose) { expect(file_.ok()); }
-  h5_handle group(const std::string& path) {
-    h5_handle made(H5Gcreate2(file_, path.c_str(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose);
-    expect(made.ok());
-    return made;
-  }
-  void text(hid_t where, const std::string& key, const std::string& value) {
-    const h5_handle type(H5Tcopy(H5T_C_S1), H5Tclose), space(H5Screate(H5S_SCALAR), H5Sclose);
-    expect(type.ok() && space.ok() && H5Tset_size(type, value.size() + 1) >= 0 &&
-           H5Tset_cset(type, H5T_CSET_UTF8) >= 0);
-    const h5_handle attribute(H5Acreate2(where, key.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
-    expect(attribute.ok() && H5Awrite(attribute, type, value.c_str()) >= 0);
-  }
+  MILKIT_INLINE h5_handle group(const std::string& path);
+  MILKIT_INLINE void text(hid_t where, const std::string& key, const std::string& value);
   template <class T>
   void values(hid_t where, const char* key, const T* data, std::initializer_list<std::int64_t> extents) {
     std::vector<hsize_t> sizes;
@@ -52,23 +43,10 @@ class h5_writer {
   hid_t file() const { return file_; }
 
   /// Everything so far, with the digest behind it.
-  void write(atomic_file& to) {
-    void* memory = nullptr;
-    expect(H5Fflush(file_, H5F_SCOPE_GLOBAL) >= 0);
-    const ssize_t bytes = H5Fget_file_image(file_, nullptr, 0);  // without the room that is kept for more
-    expect(bytes > 0 && H5Fget_vfd_handle(file_, H5P_DEFAULT, &memory) >= 0 && memory);
-    const void* image = *static_cast<void**>(memory);
-    const auto size = static_cast<std::size_t>(bytes);
-    to.write(image, size);
-    to.write(message(h5_trailer, digest().add(image, size).text(), "\n"));
-  }
+  MILKIT_INLINE void write(atomic_file& to);
 
  private:
-  static hid_t create() {
-    const h5_handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
-    if (!access.ok() || H5Pset_fapl_core(access, std::size_t{1} << 20, false) < 0) return -1;
-    return H5Fcreate("milkit", H5F_ACC_TRUNC, H5P_DEFAULT, access);
-  }
+  MILKIT_INLINE static hid_t create();
   void expect(bool good) const {
     if (!good) throw io_error(message(name_, ": HDF5 cannot write it: ", h5_reason()));
   }
@@ -77,3 +55,7 @@ class h5_writer {
 };
 
 }  // namespace milkit::data::detail
+
+#if !defined(MILKIT_COMPILED)
+#include <milkit/data/h5_writer.ipp>
+#endif
