@@ -88,10 +88,10 @@ TEST_CASE("trainable stretches are all but the statistics, and one where there a
   const auto with = parameter_entries(network{});
   const auto stretches = train::trainable_stretches(with, parameter_stretch(network{}));
   REQUIRE(stretches.size() == 3);
-  CHECK(stretches[0] == row_range{0, 4});
-  CHECK(stretches[1].first == 16);  // the convolution, and the weight and bias of the second batch norm
+  CHECK(stretches[0] == train::trainable_stretch{{0, 4}, 1});
+  CHECK(stretches[1].rows.first == 16);  // the convolution, and the weight and bias of the second batch norm
   std::int64_t covered = 0;
-  for (const row_range& each : stretches) covered += each.count;
+  for (const auto& each : stretches) covered += each.rows.count;
   std::int64_t statistics = 0;
   for (const auto& each : with) statistics += is_statistic(each.what) ? each.size() : 0;
   CHECK(statistics == 2 * 2 + 1 + 2 * 3 + 1);
@@ -99,7 +99,86 @@ TEST_CASE("trainable stretches are all but the statistics, and one where there a
   CHECK(covered <= parameter_stretch(network{}) - statistics);
   const nn::linear<5, 3> plain;
   CHECK(train::trainable_stretches(parameter_entries(plain), parameter_stretch(plain)) ==
-        std::vector<row_range>{{0, parameter_stretch(plain)}});
+        std::vector<train::trainable_stretch>{{{0, parameter_stretch(plain)}, 1}});
+}
+
+namespace {
+
+/// One number a bag; the logits are those of two layers whose weights learn at rates of their own.
+struct numbers {
+  std::int64_t size() const { return 3; }
+  std::int64_t classes() const { return 2; }
+  std::int64_t label(std::int64_t i) const { return i % 2; }
+  matrix_view<const float> bag(std::int64_t i) const {
+    value = static_cast<float>(i) + 0.5F;
+    return {&value, {1, 1}};
+  }
+  mutable float value = 0;
+};
+struct two_rates {
+  nn::linear<1, 3> first = {};
+  nn::linear<3, 2> second = {};
+  double first_rate = 1, second_rate = 1;
+
+  constexpr auto list(auto& l) const {
+    return std::tuple{l.child("first", first, first_rate), l.child("second", second, second_rate)};
+  }
+  template <class Weights, class Loss, class Gradient>
+  double train_bags(cpu& backend, Weights weights, matrix_view<const float> bag, vector_view<const std::int64_t> labels,
+                    const Loss& loss, double scale, Gradient gradient, const pass& pass) const {
+    const auto scope = backend.workspace.scope();
+    const auto h = backend.workspace.allocate<float>(shape<2>{1, 3}),
+               dh = backend.workspace.allocate<float>(shape<2>{1, 3});
+    const auto logits = backend.workspace.allocate<float>(shape<2>{1, 2}),
+               dlogits = backend.workspace.allocate<float>(shape<2>{1, 2});
+    const context at{backend, weights, gradient, pass};
+    saved_of<nn::linear<1, 3>, matrix_view<const float>> kept;
+    saved_of<nn::linear<3, 2>, matrix_view<const float>> kept_second;
+    first.forward(at.template child<0>(*this), bag, h, kept);
+    second.forward(at.template child<1>(*this), matrix_view<const float>(h), logits, kept_second);
+    const double value = loss::value_and_gradient(loss, backend, logits, labels, scale, dlogits);
+    second.backward(at.template child<1>(*this), kept_second, dlogits, dh);
+    first.backward(at.template child<0>(*this), kept, dh, matrix_view<float>());
+    return value;
+  }
+  template <class Weights, class Logits>
+  void infer(cpu& backend, Weights, matrix_view<const float>, Logits logits) const {
+    ops::fill(backend, logits, 0.0F);
+  }
+};
+
+/// How far one step of SGD over all bags moves the weights of each child.
+std::array<std::vector<double>, 2> moves_of(const two_rates& net, double weight_decay) {
+  cpu backend{.threads = 1};
+  auto weights = initial_parameters<float>(net, {.seed = 2});
+  const auto before = weights.clone();
+  numbers bags;
+  train::trainer trainer{backend, net, train::sgd{.learning_rate = 0.5, .weight_decay = weight_decay}};
+  trainer.fit(weights, bags, {.epochs = 1, .bags_per_step = 3});
+  std::array<std::vector<double>, 2> moves;
+  const char* names[] = {"first.weight", "second.weight"};
+  for (std::size_t c = 0; c < 2; ++c)
+    for (std::int64_t i = 0; i < weights[names[c]].extent(0); ++i)
+      moves[c].push_back(static_cast<double>(weights[names[c]](i)) - static_cast<double>(before[names[c]](i)));
+  return moves;
+}
+
+}  // namespace
+
+TEST_CASE("trainer: rates of children -> steps of that share, weight decay included") {
+  for (const double weight_decay : {0.0, 0.2}) {
+    const auto plain = moves_of({}, weight_decay), slow = moves_of({.second_rate = 0.25}, weight_decay),
+               frozen = moves_of({.first_rate = 0}, weight_decay);
+    for (std::size_t i = 0; i < plain[0].size(); ++i) {
+      CHECK(plain[0][i] != 0);
+      CHECK(slow[0][i] == plain[0][i]);
+      CHECK(frozen[0][i] == 0);
+    }
+    for (std::size_t i = 0; i < plain[1].size(); ++i) {
+      CHECK(std::abs(slow[1][i] - 0.25 * plain[1][i]) <= 1e-6);
+      CHECK(frozen[1][i] == plain[1][i]);
+    }
+  }
 }
 
 TEST_CASE("trainer: running statistics -> the mean of a step's bags, whatever else is set") {

@@ -10,29 +10,42 @@
 
 namespace milkit::train {
 
+/// Flat parameters beside each other that learn at one rate, times the optimizer's.
+struct trainable_stretch {
+  row_range rows;
+  double rate = 1;
+  friend bool operator==(const trainable_stretch&, const trainable_stretch&) = default;
+};
+
 /// The stretches of a network's flat parameters that an optimizer may change: all, in one, but for networks with statistics
-/// (see `role`), where they are what lies between these.
-inline std::vector<row_range> trainable_stretches(const std::vector<parameter_entry>& entries, std::int64_t size) {
-  std::vector<row_range> stretches;
+/// (see `role`), frozen parameters (rate 0) or several rates, where they are what lies between these.
+inline std::vector<trainable_stretch> trainable_stretches(const std::vector<parameter_entry>& entries,
+                                                          std::int64_t size) {
+  std::vector<trainable_stretch> stretches;
   std::int64_t first = 0;
-  bool inside = true;
+  double rate = entries.empty() ? 0 : 1;
+  const auto end_at = [&](std::int64_t end) {
+    if (rate > 0 && end > first) stretches.push_back({{first, end - first}, rate});
+    first = end;
+  };
   for (const parameter_entry& entry : entries) {
-    if (inside == !is_statistic(entry.what)) continue;
-    if (inside && entry.offset > first) stretches.push_back({first, entry.offset - first});
-    first = entry.offset;
-    inside = !inside;
+    const double next = is_statistic(entry.what) ? 0 : entry.rate;
+    if (next == rate) continue;
+    end_at(entry.offset);
+    rate = next;
   }
-  if (inside) stretches.push_back({first, size - first});
+  end_at(size);
   return stretches;
 }
 
 /// The Euclidean norm of these stretches of a gradient; waits for the backend.
 template <backend Backend, class T, class Space>
-double norm_of(Backend& backend, vector_view<const T, Space> gradient, const std::vector<row_range>& stretches) {
+double norm_of(Backend& backend, vector_view<const T, Space> gradient,
+               const std::vector<trainable_stretch>& stretches) {
   const auto scope = backend.workspace.scope();
   const auto norms = backend.workspace.template allocate<double>(static_cast<std::int64_t>(stretches.size()));
   for (std::size_t i = 0; i < stretches.size(); ++i)
-    ops::l2_norm(backend, gradient.rows(stretches[i].first, stretches[i].count),
+    ops::l2_norm(backend, gradient.rows(stretches[i].rows.first, stretches[i].rows.count),
                  norms.rows(static_cast<std::int64_t>(i), 1));
   const auto host = to_host(backend, vector_view<const double, Space>(norms));
   if (stretches.size() == 1) return host(0);

@@ -179,13 +179,13 @@ class trainer {
     double gradient_norm() override { return norm_of(backend(), std::as_const(gradient_).flat(), stretches_); }
     void update(std::int64_t step, double rate, double gradient_scale) override {
       const vector_view<const T, Space> gradient = std::as_const(gradient_).flat();
-      for (const row_range& part : stretches_) {
+      for (const auto& [rows, factor] : stretches_) {
         std::array<vector_view<T, Space>, static_cast<std::size_t>(Optimizer::moments)> moments;
         for (std::size_t m = 0; m < moments.size(); ++m)
-          moments[m] = state.moments[m].view().rows(part.first, part.count);
-        all_.optimizer_.step(backend(), network_weights_.flat().rows(part.first, part.count),
-                             gradient.rows(part.first, part.count), moments,
-                             {.step = step, .learning_rate = rate, .gradient_scale = gradient_scale});
+          moments[m] = state.moments[m].view().rows(rows.first, rows.count);
+        all_.optimizer_.step(backend(), network_weights_.flat().rows(rows.first, rows.count),
+                             gradient.rows(rows.first, rows.count), moments,
+                             {.step = step, .learning_rate = rate * factor, .gradient_scale = gradient_scale});
       }
       move_statistics(backend(), network_weights_.entries(), network_weights_.flat(), gradient);
     }
@@ -214,7 +214,7 @@ class trainer {
     trainer& all_;
     parameters<Network, T, Space>& network_weights_;
     parameters<Network, T, Space> gradient_;
-    std::vector<row_range> stretches_;
+    std::vector<trainable_stretch> stretches_;
     Training& training_;
     Validation* validation_;
     const fit_options& options_;
