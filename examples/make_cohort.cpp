@@ -42,7 +42,7 @@ std::vector<entry> plan(std::int64_t slides, std::uint64_t seed) {
 
 int main(int argc, char** argv) {
   std::filesystem::path out;
-  std::int64_t slides = 60, side = 4096;
+  std::int64_t slides = 60, side = 6000;
   std::uint64_t seed = 1;
   int threads = 0, quality = 80;
   example::command_line line(

@@ -24,7 +24,7 @@ name_report() {
 build_in_background make_cohort zoom_prepare zoom_train zoom_predict
 run make_cohort out/cohort
 run zoom_prepare out/cohort --table out/cohort/cohort.csv --tile 128 --out out/zoom_mil
-run zoom_train out/zoom_mil
+run zoom_train out/zoom_mil --methods zoom_mil,abmil_low,abmil_high
 run zoom_predict out/zoom_mil --truth out/cohort/truth
 say "The first report is there; open it in a browser:"
 name_report zoom_mil
