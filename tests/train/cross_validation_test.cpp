@@ -88,7 +88,7 @@ TEST_CASE("cross_validate: any fold -> no patient or feature of its test part in
 
   // What the test bags hold changes nothing of the scaling of the training bags.
   const data::bag_table bags = test::needle_bags(10);
-  data::bag_table changed{bags.instances.clone(), bags.offsets, bags.labels, bags.names, {}};
+  data::bag_table changed{bags.instances.clone(), bags.offsets, bags.labels, bags.names, {}, {}};
   const std::vector<std::int64_t> fit_on = {0, 1, 2, 5, 7};
   for (const std::int64_t b : {3, 4, 6, 8, 9})
     for (std::int64_t i = bags.offsets[static_cast<std::size_t>(b)]; i < bags.offsets[static_cast<std::size_t>(b) + 1];
