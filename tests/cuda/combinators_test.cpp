@@ -1,4 +1,4 @@
-// labels: emulated unsanitized nvcc
+// labels: emulated unsanitized
 #include <support/cases_on_card.hpp>
 
 #include <nn/parallel_cases.hpp>

@@ -8,6 +8,19 @@
 
 namespace milkit::pooling {
 
+namespace detail {
+/// What `scored_attention` lists; outside of it, because nvcc 13 loses whether a deduction guide of a class is public.
+template <class Matrix, class Vector>
+struct scored_attention_parameters {
+  Matrix branches;  ///< [heads branches L, D]
+  Vector branch_bias;
+  Matrix w;  ///< [heads, L]
+  Vector bias;
+};
+template <class Matrix, class Vector>
+scored_attention_parameters(Matrix, Vector, Matrix, Vector) -> scored_attention_parameters<Matrix, Vector>;
+}  // namespace detail
+
 /// Attention pooling with a small scoring network; `attention`, `gated_attention` and `dual_gated_attention` are its
 /// names. For head h: z_i = w . f(V h_i + b_V) + b_w, or with two branches z_i = w . (f(V h_i + b_V) * sigmoid(U h_i +
 /// b_U)) + b_w; a = softmax(z) over the bag; the first head gives the embedding g = sum_i a_i h_i. Gradients:
@@ -37,15 +50,16 @@ struct scored_attention {
     const parameter_options weight{.scheme = scheme}, bias{.what = role::bias, .fan_in = in, .scheme = scheme},
         score_bias{.what = role::bias, .fan_in = width, .scheme = scheme};
     constexpr bool two = Branches == 2, dual = Heads == 2;
-    return pieces{l.matrices({{"v.weight"}, {"u.weight", two}, {"zoom.v.weight", dual}, {"zoom.u.weight", two && dual}},
-                             width, in, weight),
-                  l.vectors({{"v.bias", Bias},
-                             {"u.bias", Bias && two},
-                             {"zoom.v.bias", Bias && dual},
-                             {"zoom.u.bias", Bias && two && dual}},
-                            width, bias),
-                  l.matrices({{"w.weight"}, {"zoom.w.weight", dual}}, 1, width, weight),
-                  l.vectors({{"w.bias", Bias}, {"zoom.w.bias", Bias && dual}}, 1, score_bias)};
+    return detail::scored_attention_parameters{
+        l.matrices({{"v.weight"}, {"u.weight", two}, {"zoom.v.weight", dual}, {"zoom.u.weight", two && dual}}, width,
+                   in, weight),
+        l.vectors({{"v.bias", Bias},
+                   {"u.bias", Bias && two},
+                   {"zoom.v.bias", Bias && dual},
+                   {"zoom.u.bias", Bias && two && dual}},
+                  width, bias),
+        l.matrices({{"w.weight"}, {"zoom.w.weight", dual}}, 1, width, weight),
+        l.vectors({{"w.bias", Bias}, {"zoom.w.bias", Bias && dual}}, 1, score_bias)};
   }
 
   template <class T, class Space>
@@ -129,16 +143,6 @@ struct scored_attention {
     const std::int64_t first = states.cols() - 2 * (Heads - 1);
     return h == 0 ? states.columns(0, first) : states.columns(first, 2);
   }
-
-  template <class Matrix, class Vector>
-  struct pieces {
-    Matrix branches;  ///< [heads branches L, D]
-    Vector branch_bias;
-    Matrix w;  ///< [heads, L]
-    Vector bias;
-  };
-  template <class Matrix, class Vector>
-  pieces(Matrix, Vector, Matrix, Vector) -> pieces<Matrix, Vector>;
 
   void with_mask(const auto& at, auto branches, auto&& use) const {
     expect_value(dropout >= 0 && dropout < 1, "milkit::pooling::scored_attention", "dropout is ", dropout,
