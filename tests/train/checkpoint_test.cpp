@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <array>
+#include <cmath>
 #include <fstream>
 
 #include <milkit/nn/linear.hpp>
@@ -154,6 +156,27 @@ TEST_CASE("checkpoint: other settings, weights alone, other type, broken file ->
   odd.add("training.schedule", vector_view<const double>(numbers.data(), {3}));
   odd.write(broken);
   CHECK_THROWS_AS(load(broken), io_error);
+  // A whole file whose counts are out of range.
+  const auto refused = [&](std::array<std::int64_t, 4> progress, std::array<double, 3> schedule, const char* sentence) {
+    data::safetensors_writer wrong;
+    wrong.set_metadata("settings", "seed 1");
+    for (const char* prefix : {"", "best.", "moment0.", "moment1."})
+      for (const auto& entry : weights.entries())
+        wrong.add_bytes(prefix + entry.name, data::dtype_of<float>(),
+                        {entry.shape.extent, entry.shape.extent + entry.shape.rank}, values.data());
+    wrong.add("training.progress", vector_view<const std::int64_t>(progress.data(), {4}));
+    wrong.add("training.schedule", vector_view<const double>(schedule.data(), {3}));
+    wrong.write(broken);
+    CHECK_THROWS_WITH_AS(load(broken), doctest::Contains(sentence), io_error);
+  };
+  refused({-1, 0, -1, 0}, {1, 0, 0}, "training.progress says epoch -1");
+  refused({2, -5, 1, 0}, {1, 0, 0}, "step -5");
+  refused({2, 5, 3, 0}, {1, 0, 0}, "best epoch 3");
+  for (const double count : {-1.0, 0.5, 1e300, HUGE_VAL, std::nan("")}) {
+    refused({2, 5, 1, 0}, {1, count, 0}, "training.schedule is 1, ");
+    refused({2, 5, 1, 0}, {1, 0, count}, "training.schedule is 1, 0, ");
+  }
+  refused({2, 5, 1, 0}, {std::nan(""), 0, 0}, "training.schedule is nan");
   CHECK(test::same_bits(read.flat(), weights.flat()));
   CHECK(state.epoch == 0);
   CHECK(state.history.epochs() == 0);

@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <charconv>
+#include <cmath>
 
 #include <milkit/data/safetensors.hpp>
 #include <milkit/train/checkpoint.hpp>
@@ -111,6 +112,9 @@ MILKIT_INLINE void write_checkpoint(const std::filesystem::path& path, const ent
   file.write(path);
 }
 
+/// Whether a double is a whole number that a counter can be; NaN is none.
+MILKIT_INLINE bool is_count(double value) { return value >= 0 && value <= 1e15 && value == std::floor(value); }
+
 MILKIT_INLINE training_progress read_checkpoint(const std::filesystem::path& path, const entry_list& entries,
                                                 std::span<const flat_buffer> buffers, const std::string& settings) {
   const data::safetensors_reader file(path);
@@ -123,13 +127,18 @@ MILKIT_INLINE training_progress read_checkpoint(const std::filesystem::path& pat
   for (const flat_buffer& each : buffers) expect_weights(file, each.prefix, entries);
   const auto progress = file.read<std::int64_t, 1>("training.progress");
   const auto schedule = file.read<double, 1>("training.schedule");
-  if (progress.size() != 4 || schedule.size() != 3 || progress.data()[0] < 0)
+  if (progress.size() != 4 || schedule.size() != 3)
     throw io_error(message(file.name(), ": training.progress has ", progress.size(), " entries and training.schedule ",
-                           schedule.size(), ", expected 4 (from 0) and 3"));
+                           schedule.size(), ", expected 4 and 3"));
+  const std::int64_t epoch = progress.data()[0], step = progress.data()[1], best_epoch = progress.data()[2];
+  if (epoch < 0 || step < 0 || best_epoch < -1 || best_epoch > epoch)
+    throw io_error(message(file.name(), ": training.progress says epoch ", epoch, ", step ", step, " and best epoch ",
+                           best_epoch, ", expected 0 or more, and a best epoch from -1 to the epoch"));
+  if (std::isnan(schedule.data()[0]) || !is_count(schedule.data()[1]) || !is_count(schedule.data()[2]))
+    throw io_error(message(file.name(), ": training.schedule is ", schedule.data()[0], ", ", schedule.data()[1], ", ",
+                           schedule.data()[2], ", expected a number and two whole ones from 0 on"));
   training_progress state;
-  state.epoch = progress.data()[0];
-  state.step = progress.data()[1];
-  state.best_epoch = progress.data()[2];
+  state.epoch = epoch, state.step = step, state.best_epoch = best_epoch;
   state.best_score = std::bit_cast<double>(progress.data()[3]);
   state.schedule = schedule_state::from_doubles({schedule.data()[0], schedule.data()[1], schedule.data()[2]});
   state.history = read_history(file, state.epoch);
