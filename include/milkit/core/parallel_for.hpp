@@ -5,6 +5,7 @@
 
 #include <milkit/core/cpu.hpp>
 #include <milkit/core/function_ref.hpp>
+#include <milkit/core/macros.hpp>
 
 namespace milkit {
 

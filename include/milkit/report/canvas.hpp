@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include <milkit/core/image.hpp>
+#include <milkit/core/macros.hpp>
 
 namespace milkit::report {
 

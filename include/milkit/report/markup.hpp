@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include <milkit/core/macros.hpp>
+
 namespace milkit::report {
 
 /// A number with so many digits (`general`: significant ones), always with a decimal point, whatever the locale.
@@ -20,6 +22,5 @@ MILKIT_INLINE std::string base64(std::string_view bytes);
 }  // namespace milkit::report
 
 #if !defined(MILKIT_COMPILED)
-#include <milkit/core/macros.hpp>
 #include <milkit/report/markup.ipp>
 #endif

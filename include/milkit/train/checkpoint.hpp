@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include <milkit/core/macros.hpp>
 #include <milkit/data/dtype.hpp>
 #include <milkit/nn/parameters.hpp>
 #include <milkit/train/fit_loop.hpp>

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include <milkit/core/macros.hpp>
 #include <milkit/core/random.hpp>
 #include <milkit/data/bags.hpp>
 #include <milkit/pooling/bag.hpp>

@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include <milkit/core/macros.hpp>
 #include <milkit/train/fit_loop.hpp>
 
 namespace milkit::train {

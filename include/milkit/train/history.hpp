@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <milkit/core/error.hpp>
+#include <milkit/core/macros.hpp>
 
 namespace milkit::train {
 

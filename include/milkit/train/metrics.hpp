@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <milkit/core/error.hpp>
+#include <milkit/core/macros.hpp>
 #include <milkit/core/random.hpp>
 #include <milkit/core/view.hpp>
 

@@ -20,6 +20,7 @@
 #endif
 
 #include <milkit/core/error.hpp>
+#include <milkit/core/macros.hpp>
 #include <milkit/train/history.hpp>
 
 namespace milkit::train {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <milkit/core/error.hpp>
+#include <milkit/core/macros.hpp>
 #include <milkit/core/random.hpp>
 
 namespace milkit::train {
