@@ -132,9 +132,9 @@ TEST_CASE("read_png: gAMA and sRGB of any kind of PNG -> the stored values") {
       {8, PNG_COLOR_TYPE_GRAY_ALPHA, {100, 255, 100, 128}, {}, {100, 100, 100, 177, 177, 177}},
       {16, PNG_COLOR_TYPE_GRAY_ALPHA, {0x12, 0x34, 255, 255, 100, 100, 128, 128}, {}, {18, 18, 18, 177, 177, 177}}};
   for (const form& each : forms)
-    for (const auto& [name, content] :
-         {std::pair{std::string("none"), std::string()}, std::pair{std::string("gAMA"), gamma_1},
-          std::pair{std::string("gAMA"), gamma_055}, std::pair{std::string("sRGB"), perceptual}}) {
+    for (const auto& chunk : {std::pair{std::string("none"), std::string()}, std::pair{std::string("gAMA"), gamma_1},
+                              std::pair{std::string("gAMA"), gamma_055}, std::pair{std::string("sRGB"), perceptual}}) {
+      const std::string &name = chunk.first, &content = chunk.second;
       CAPTURE(each.depth);
       CAPTURE(each.colour);
       CAPTURE(name);

@@ -2,6 +2,8 @@
 
 #include <milkit/version.hpp>
 
+#if defined(MILKIT_COMPILED)
+
 /// A program that links milkit::compiled asks for one symbol, whose name says what both must have been compiled with: version,
 /// compiler, the standard library's strings, OpenMP, vector extensions. A library that was made otherwise has it not.
 #if defined(__clang__)
@@ -43,3 +45,4 @@ extern "C" const char MILKIT_COMPILED_SYMBOL;
 [[gnu::used]] static const char* const compiled_symbol = &MILKIT_COMPILED_SYMBOL;
 #endif
 }  // namespace milkit::detail
+#endif

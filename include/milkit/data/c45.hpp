@@ -3,7 +3,7 @@
 #include <filesystem>
 
 #include <milkit/core/macros.hpp>
-#include <milkit/data/bags.hpp>
+#include <milkit/data/bag_columns.hpp>
 
 namespace milkit::data {
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include <milkit/core/macros.hpp>
-#include <milkit/data/bags.hpp>
+#include <milkit/data/bag_columns.hpp>
 #include <milkit/data/csv.hpp>
 
 namespace milkit::data {

@@ -1,15 +1,11 @@
 #pragma once
 
-#include <milkit/data/bags.hpp>
+#include <cmath>
+#include <map>
+#include <string>
 
-namespace milkit::data {
-
-MILKIT_INLINE std::int64_t bag_table::bag_size(std::int64_t bag) const {
-  const auto i = static_cast<std::size_t>(bag);
-  return offsets[i + 1] - offsets[i];
-}
-
-}  // namespace milkit::data
+#include <milkit/data/bag_columns.hpp>
+#include <milkit/data/row_ids.hpp>
 
 namespace milkit::data::detail {
 
