@@ -4,6 +4,7 @@
 #include <cmath>
 #include <fstream>
 
+#include <milkit/data/safetensors.hpp>
 #include <milkit/nn/linear.hpp>
 #include <milkit/nn/sequential.hpp>
 #include <milkit/train/checkpoint.hpp>
