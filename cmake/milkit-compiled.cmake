@@ -42,6 +42,7 @@ function(milkit_add_compiled headers)
   add_library(milkit_compiled STATIC EXCLUDE_FROM_ALL ${sources})
   add_library(milkit::compiled ALIAS milkit_compiled)
   set_target_properties(milkit_compiled PROPERTIES POSITION_INDEPENDENT_CODE ON CXX_EXTENSIONS OFF)
-  target_compile_definitions(milkit_compiled PUBLIC MILKIT_COMPILED)
+  # Not for nvcc: it hands neither the processor nor OpenMP to the host compiler unless asked, and would get another symbol.
+  target_compile_definitions(milkit_compiled PUBLIC $<$<COMPILE_LANGUAGE:CXX>:MILKIT_COMPILED>)
   target_link_libraries(milkit_compiled PUBLIC milkit::milkit ${components})
 endfunction()
