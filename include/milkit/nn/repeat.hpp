@@ -15,9 +15,9 @@ struct repeated<Block, std::index_sequence<Index...>> {
 };
 }  // namespace detail
 
-/// N blocks of one type one after the other, each with weights of its own: `repeat<residual<...>, 4>`. It is the
+/// `Count` blocks of one type one after the other, each with weights of its own: `repeat<residual<...>, 4>`. It is the
 /// `sequential` of them.
-template <class Block, std::size_t N>
-using repeat = typename detail::repeated<Block, std::make_index_sequence<N>>::type;
+template <class Block, std::size_t Count>
+using repeat = typename detail::repeated<Block, std::make_index_sequence<Count>>::type;
 
 }  // namespace milkit::nn
